@@ -1,0 +1,1 @@
+"""Reading, making, decoding and checking data (floor 1)."""

@@ -1,0 +1,16 @@
+"""Errors that a user can act on: each message says what, where and what to do.
+
+The command line prints the message alone, without a traceback, and exits with ``exit_code``.
+"""
+
+
+class EmolibError(Exception):
+    """The work failed (exit code 1): bad data, missing weights, a damaged file."""
+
+    exit_code = 1
+
+
+class WrongCall(EmolibError, ValueError):
+    """The call was wrong (exit code 2): an unknown preset, setting, notebook or a contradiction."""
+
+    exit_code = 2
