@@ -1,0 +1,156 @@
+"""Time is what these tests are about: a click at second t is read back at t, for every frame rate."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emolib.data import media
+from emolib.errors import EmolibError, WrongCall
+
+REAL = Path("/work/shared/real/clips")
+SIZE = (64, 48)
+
+
+def pictures(n: int, height: int = SIZE[1], width: int = SIZE[0]):
+    """Frame i is filled with grey level 10 * (i % 20) + 30."""
+    for i in range(n):
+        yield np.full((height, width, 3), 10 * (i % 20) + 30, np.uint8)
+
+
+def clicks(at: list[float], seconds: float) -> np.ndarray:
+    """Silence with a decaying 2 kHz burst at each time."""
+    wave = np.zeros(round(seconds * media.SAMPLE_RATE), np.float32)
+    burst = (0.8 * np.exp(-np.arange(160) / 30) * np.sin(2 * np.pi * 2000 * np.arange(160) / media.SAMPLE_RATE)).astype(np.float32)
+    for time in at:
+        start = round(time * media.SAMPLE_RATE)
+        wave[start : start + 160] += burst[: len(wave) - start]
+    return wave
+
+
+def shift(original: np.ndarray, read: np.ndarray, time: float) -> float:
+    """Milliseconds by which the sound around ``time`` came back late: the peak of the cross-correlation."""
+    start = round(time * media.SAMPLE_RATE)
+    pattern = original[start : start + 160]
+    lags = np.arange(-400, 401)
+    scores = [float(read[start + lag : start + lag + 160] @ pattern) if len(read) >= start + lag + 160 else -1.0 for lag in lags]
+    assert max(scores) > 0.5 * float(pattern @ pattern), "the click is not there"
+    return 1000 * float(lags[int(np.argmax(scores))]) / media.SAMPLE_RATE
+
+
+@pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 25.0, 30000 / 1001])
+def test_events_keep_their_time_at_every_frame_rate(tmp_path, rate):
+    video = tmp_path / "clip.mp4"
+    at = [0.1, 1.7, 3.305, 4.9]
+    wave = clicks(at, 5.2)
+    n = int(5.2 * rate)
+    media.write_video(video, pictures(n), rate, wave, size=SIZE)
+    read = media.read_waveform(video)
+    assert read is not None
+    assert read.dtype == np.float32
+    assert abs(len(read) - len(wave)) <= 1024
+    assert max(abs(shift(wave, read, time)) for time in at) <= 1.0
+    times = media.frame_times(video)
+    np.testing.assert_allclose(times, np.arange(n) / rate, atol=1e-6)
+    np.testing.assert_allclose([time for _, time, _ in media.read_frames(video)], times, atol=1e-9)
+
+
+def test_variable_rate_keeps_times_and_sound(tmp_path):
+    video = tmp_path / "clip.mp4"
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.2, 40)) + 3.0  # its own clock starts at 3 s
+    wave = clicks([0.5, 2.5], 4.0)
+    media.write_video(video, pictures(40), times, wave, size=SIZE)
+    np.testing.assert_allclose(media.frame_times(video), times - times[0], atol=1 / 90_000)
+    read = media.read_waveform(video)
+    assert read is not None
+    assert max(abs(shift(wave, read, time)) for time in (0.5, 2.5)) <= 1.0
+    for number, _, image in media.read_frames(video):
+        assert abs(image.mean() - (10 * ((number - 1) % 20) + 30)) < 4
+
+
+@pytest.mark.parametrize("late", [0.6, -0.4])
+def test_sound_that_starts_late_or_early_is_placed_on_the_clock_of_the_pictures(tmp_path, late):
+    import av
+
+    video, shifted = tmp_path / "clip.mp4", tmp_path / "shifted.mp4"
+    wave = clicks([1.0, 2.0], 3.0)
+    media.write_video(video, pictures(75), 25.0, wave, size=SIZE)
+    with av.open(str(video)) as source, av.open(str(shifted), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                delay = late if packet.stream.type == "audio" else 0.0
+                packet.pts += round((1 + delay) / packet.time_base)
+                packet.dts += round((1 + delay) / packet.time_base)
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    read = media.read_waveform(shifted)
+    assert read is not None
+    moved = np.concatenate([np.zeros(round(late * 16000), np.float32), wave]) if late > 0 else wave[round(-late * 16000) :]
+    assert max(abs(shift(moved, read, time + late)) for time in (1.0, 2.0)) <= 1.0
+
+
+def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
+    digests = []
+    for name, level in (("a", 0.0), ("b", 0.0), ("c", 0.1)):
+        media.write_video(tmp_path / f"{name}.mp4", pictures(20), 25.0, clicks([0.2], 0.8) + np.float32(level), size=SIZE)
+        digests.append(hashlib.sha256((tmp_path / f"{name}.mp4").read_bytes()).hexdigest())
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_no_sound_is_none_and_odd_sizes_are_padded(tmp_path):
+    media.write_video(tmp_path / "clip.mp4", pictures(5, 31, 33), 10.0, None, size=(33, 31))
+    assert media.read_waveform(tmp_path / "clip.mp4") is None
+    images = [image for _, _, image in media.read_frames(tmp_path / "clip.mp4")]
+    assert [image.shape for image in images] == [(32, 34, 3)] * 5
+
+
+def test_wrong_calls_leave_nothing_behind(tmp_path):
+    with pytest.raises(WrongCall, match="2 frames but 3 times"):
+        media.write_video(tmp_path / "clip.mp4", pictures(2), np.array([0.0, 0.1, 0.2]), None, size=SIZE)
+    with pytest.raises(WrongCall, match="more frames"):
+        media.write_video(tmp_path / "clip.mp4", pictures(4), np.array([0.0, 0.1, 0.2]), None, size=SIZE)
+    with pytest.raises(WrongCall, match="shape"):
+        media.write_video(tmp_path / "clip.mp4", pictures(2, 20, 20), 25.0, None, size=SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video at all" * 100])
+def test_what_is_no_video_is_refused_by_name(tmp_path, content):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(content)
+    for read in (media.frame_times, media.read_waveform, lambda p: list(media.read_frames(p))):
+        with pytest.raises(EmolibError, match=r"bad\.mp4"):
+            read(bad)
+    with pytest.raises(EmolibError, match="no such file"):
+        media.frame_times(tmp_path / "absent.mp4")
+
+
+def test_jpeg_equals_pillow_and_damage_is_named(tmp_path):
+    image = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    np.testing.assert_array_equal(media.decode_jpeg(buffer.getvalue()), np.asarray(Image.open(buffer)))
+    for content in (buffer.getvalue()[:-400], b"", b"hello", buffer.getvalue()[200:]):
+        (tmp_path / "00007.jpg").write_bytes(content)
+        with pytest.raises(EmolibError, match=r"00007\.jpg"):
+            media.read_jpeg(tmp_path / "00007.jpg")
+    with pytest.raises(EmolibError, match="cannot be read"):
+        media.read_jpeg(tmp_path / "00008.jpg")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real clips are not on this machine")
+def test_real_clips():
+    times = media.frame_times(REAL / "sbwe5n.mpg")
+    np.testing.assert_allclose(times, np.arange(75) / 25, atol=1e-9)
+    wave = media.read_waveform(REAL / "sbwe5n.mpg")
+    assert wave is not None
+    assert abs(len(wave) / 16_000 - 2.98) < 0.06
+    assert 0.001 < float(np.sqrt((wave**2).mean())) < 0.5
+    variable = media.frame_times(REAL / "face_noface.mov")
+    assert len(variable) == 169
+    assert np.ptp(np.diff(variable)) > 0.01
+    assert len(list(media.read_frames(REAL / "single_face.mp4"))) == 72
