@@ -213,3 +213,42 @@ def preset(name: str, **changes: Any) -> Experiment:
     if name not in PRESETS:
         raise WrongCall(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}{_nearest(name, PRESETS)}")
     return Experiment().replace(**{**PRESETS[name], "preset": name}).replace(**changes)
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """``"key=value,key=value"`` as typed settings: ``"epochs=3,seeds=42,43"`` gives ``{"epochs": 3, "seeds": "42,43"}``.
+
+    A part without ``=`` belongs to the value before it. Raises WrongCall for an unknown name or a value of another type.
+    """
+    pairs: list[list[str]] = []
+    for part in text.split(",") if text.strip() else []:
+        if "=" in part:
+            pairs.append([word.strip() for word in part.split("=", 1)])
+        elif pairs:
+            pairs[-1][1] += f",{part.strip()}"
+        else:
+            raise WrongCall(f"settings {text!r}: expected key=value, with commas between them")
+    return {name: _typed(name, value) for name, value in pairs}
+
+
+def _typed(name: str, text: str) -> Any:
+    """``text`` as the type of the field ``name``."""
+    types: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Experiment)}
+    if name not in types:
+        raise WrongCall(f"unknown setting {name!r}{_nearest(name, types)}")
+    if types[name] is bool:
+        if text.lower() not in ("true", "false"):
+            raise WrongCall(f"{name}={text!r}: expected true or false")
+        return text.lower() == "true"
+    try:
+        return types[name](text)
+    except ValueError as error:
+        raise WrongCall(f"{name}={text!r}: expected {types[name].__name__}") from error
+
+
+def format_settings(experiment: Experiment) -> str:
+    """What ``experiment`` changes against its preset (``data`` and ``weights`` aside), so that :func:`parse_settings` reads it back."""
+    base = dataclasses.asdict(preset(experiment.preset))
+    mine = dataclasses.asdict(experiment)
+    changed = [name for name in base if mine[name] != base[name] and name not in ("preset", "data", "weights")]
+    return ",".join(f"{name}={mine[name]}" for name in changed)
