@@ -1,0 +1,51 @@
+# Everything runs in one virtual environment, .venv: made when it is missing, and made anew when
+# requirements.lock changes or the checkout has moved.
+# The lock belongs to the checkout's root; `make lock` rewrites it after pyproject.toml has changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint notebooks lab lock clean venv new-venv
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: venv ## Run the whole pipeline on the generated benchmark, into runs/demo and figures/demo
+	$(BIN)/emolib run --preset demo
+
+test: lint ## Check format, lint and types, then run every test, the notebooks included
+	@$(BIN)/python -m pytest
+
+lint: venv ## Check format, lint and types only
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+notebooks: venv ## Execute the committed notebooks anew on the demo, in place
+	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+lab: venv ## Open the notebooks in JupyterLab
+	$(BIN)/python -m jupyterlab --notebook-dir=notebooks
+
+lock: venv ## Rewrite requirements.lock from what .venv holds
+	$(BIN)/python scripts/lock.py
+
+clean: ## Remove the virtual environment, tool caches and builds (runs stay: `emolib clean` frees those)
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+venv:
+	@{ pwd; cat requirements.lock; } | cmp -s - .venv/made-from || $(MAKE) --no-print-directory new-venv
+	@cmp -s pyproject.toml .venv/pyproject.toml || \
+		{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . && cp pyproject.toml .venv/pyproject.toml; }
+
+new-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "emolib needs Python 3.11 or newer, and '$(PYTHON)' is not: call make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "'$(PYTHON)' cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "Making .venv from requirements.lock; PyTorch makes this a few GB on Linux, once."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@{ pwd; cat requirements.lock; } > .venv/made-from
