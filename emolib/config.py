@@ -109,7 +109,7 @@ class Experiment:
                 raise WrongCall(f"{f.name}={value!r}: expected {f.type.__name__}")
             choices = f.metadata["choices"]
             if choices and value not in choices:
-                raise WrongCall(f"{f.name}={value!r}: choose one of {', '.join(choices)}{_nearest(value, choices)}")
+                raise WrongCall(f"{f.name}={value!r}: choose one of {', '.join(choices)}{nearest(value, choices)}")
             if f.name.endswith("dropout") and not 0 <= value < 1:
                 raise WrongCall(f"{f.name}={value}: a dropout rate lies in [0, 1)")
         for name in ("window", "stride", "width", "tcn_kernel", "epochs", "batch_size", "accumulation", "frame_stride", "attention_heads"):
@@ -129,7 +129,7 @@ class Experiment:
         names = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in names:
-                raise WrongCall(f"unknown setting {name!r}{_nearest(name, names)}")
+                raise WrongCall(f"unknown setting {name!r}{nearest(name, names)}")
         return dataclasses.replace(self, **changes)
 
     def settings(self, stage: str) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Experiment:
         """
         before = {"synth": (), "data": ("synth",), "visual": ("data",), "audio": ("data",), "window": (), "train": ("visual", "audio")}
         if stage not in before:
-            raise WrongCall(f"unknown stage {stage!r}{_nearest(stage, list(before))}")
+            raise WrongCall(f"unknown stage {stage!r}{nearest(stage, list(before))}")
         if stage == "data" and self.data:
             parts: list[Any] = [str(Path(self.data).resolve())]
         else:
@@ -173,7 +173,8 @@ class Experiment:
         return cls().replace(**content["experiment"])
 
 
-def _nearest(name: Any, valid: Any) -> str:
+def nearest(name: Any, valid: Any) -> str:
+    """``"; did you mean ...?"`` with the closest of ``valid``, or nothing."""
     close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.4)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -211,7 +212,7 @@ def preset(name: str, **changes: Any) -> Experiment:
     Raises WrongCall for an unknown preset or setting, naming the nearest valid one.
     """
     if name not in PRESETS:
-        raise WrongCall(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}{_nearest(name, PRESETS)}")
+        raise WrongCall(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
     return Experiment().replace(**{**PRESETS[name], "preset": name}).replace(**changes)
 
 
@@ -235,7 +236,7 @@ def _typed(name: str, text: str) -> Any:
     """``text`` as the type of the field ``name``."""
     types: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(Experiment)}
     if name not in types:
-        raise WrongCall(f"unknown setting {name!r}{_nearest(name, types)}")
+        raise WrongCall(f"unknown setting {name!r}{nearest(name, types)}")
     if types[name] is bool:
         if text.lower() not in ("true", "false"):
             raise WrongCall(f"{name}={text!r}: expected true or false")

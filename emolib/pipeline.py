@@ -1,0 +1,310 @@
+"""The notebooks in order, each executed by papermill into ``runs/<name>/notebooks``; then the summary and the figures.
+
+A notebook is finished when its executed copy carries the hash of what it was made from: the notebook's source,
+the experiment and the package's source. Finished ones are not run again, so nothing here imports torch or papermill
+before there is work to do.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emolib.config import Experiment, format_settings, nearest, preset
+from emolib.errors import EmolibError, WrongCall
+from emolib.files import atomic_path, hash_file, hash_of, project_root, read_json, runs_root, write_json
+
+DEFAULT_NUMBERS = ("01", "02", "03", "04", "05")
+TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a few minutes
+PACKAGES = ("emolib", "torch", "open_clip_torch", "transformers", "numpy", "pandas", "matplotlib", "av", "papermill")
+NOISE = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")  # paths that must not reach a committed notebook
+
+
+def notebooks(only: str | None = None) -> list[Path]:
+    """The notebooks to run, in order; ``only`` picks by number, ``"04,05"``.
+
+    Raises WrongCall for a number that does not exist, EmolibError where there is no ``notebooks`` folder.
+    """
+    folder = project_root() / "notebooks"
+    found = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    if not found:
+        raise EmolibError(f"{folder}: no notebooks here; run emolib from a checkout of the project")
+    wanted = [n.strip().zfill(2) for n in only.split(",")] if only else [n for n in DEFAULT_NUMBERS if n in found]
+    for number in wanted:
+        if number not in found:
+            raise WrongCall(f"--only {only}: no notebook {number!r}; there are {', '.join(found)}")
+    return [found[number] for number in sorted(set(wanted))]
+
+
+def run(
+    experiment: Experiment, name: str = "", *, only: str | None = None, time_limit: float = TIME_LIMIT, progress: bool = True
+) -> dict[str, Any]:
+    """Execute the notebooks that are not finished; returns the content of ``runs/<name>/summary.json``.
+
+    ``name`` defaults to the preset's. Stops at the first failure with an EmolibError naming notebook and cell; calling
+    it again goes on from there. Raises WrongCall for a run folder of another experiment, EmolibError for one in use.
+    """
+    name = name or experiment.preset
+    folder = runs_root().resolve() / name
+    paths = notebooks(only)
+    parameters = [_parameters(path, experiment, name) for path in paths]  # all are checked before the first kernel starts
+    with _locked(folder), _terminable():
+        _claim(folder, experiment)
+        for path, values in zip(paths, parameters, strict=True):
+            key = _key(path, experiment)
+            if finished(folder, path, key):
+                continue
+            if progress:
+                print(f"emolib: {path.name}", file=sys.stderr, flush=True)
+            _execute(path, folder, values, key, time_limit=time_limit, progress=progress)
+        summary = summarise(folder, experiment)
+        write_json(folder / "summary.json", summary)
+        if name == experiment.preset:  # the figures of a preset come from its own run, not from a variant of it
+            gather(folder / "figures", project_root() / "figures" / name)
+    return summary
+
+
+def _execute(notebook: Path, folder: Path, parameters: dict[str, Any], key: str, *, time_limit: float, progress: bool) -> None:
+    """Run one notebook and, when it ended well, mark its copy as finished."""
+    from emolib import kernel
+
+    copy = folder / "notebooks" / notebook.name
+    env = {**os.environ, "EMOLIB_RUNS": str(folder.parent), "PYTHONHASHSEED": "0"}
+    kernel.execute(notebook, copy, parameters, time_limit=time_limit, env=env, progress=progress)
+    content = read_json(copy)
+    content["metadata"]["emolib"] = {"key": key}
+    with atomic_path(copy) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _claim(folder: Path, experiment: Experiment) -> None:
+    """Refuse a run folder that another experiment has begun; its results would be mixed with ours."""
+    path = folder / "experiment.json"
+    if not path.exists():
+        return
+    theirs = Experiment.load(path)
+    ignored = {"preset", "weights", "seeds", "windows"}  # the ablation's runs are kept apart by fingerprint
+    for field in dataclasses.fields(Experiment):
+        here, there = getattr(experiment, field.name), getattr(theirs, field.name)
+        if field.name not in ignored and here != there:
+            raise WrongCall(f"{folder} holds another experiment ({field.name}={there!r}, asked for {here!r}); choose another --name")
+
+
+# parameters
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """The literals of the notebook's one cell tagged ``parameters``; raises EmolibError when that is not what it holds."""
+    import ast
+
+    cells = [cell for cell in read_json(path)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    if len(cells) != 1:
+        raise EmolibError(f"{path}: {len(cells)} cells tagged `parameters`; a notebook has exactly one")
+    values = {}
+    for statement in ast.parse("".join(cells[0]["source"])).body:
+        try:
+            if not isinstance(statement, ast.Assign):
+                raise ValueError
+            values[ast.unparse(statement.targets[0])] = ast.literal_eval(statement.value)
+        except ValueError as error:
+            line = ast.unparse(statement)
+            raise EmolibError(f"{path}: parameters cell: `{line}` is not `name = literal`; derive values in the next cell") from error
+    return values
+
+
+def check_parameters(path: Path, values: dict[str, Any]) -> None:
+    """Raise WrongCall for a parameter that the notebook does not have (papermill only warns) or of another type."""
+    known = notebook_parameters(path)
+    for name, value in values.items():
+        if name not in known:
+            raise WrongCall(f"{path.name}: unknown parameter {name!r}{nearest(name, list(known))}")
+        if type(value) is not type(known[name]):
+            raise WrongCall(f"{path.name}: {name}={value!r}: expected {type(known[name]).__name__}")
+
+
+def _parameters(path: Path, experiment: Experiment, name: str) -> dict[str, Any]:
+    """What differs from the notebook's own defaults, so that a default run's copy is the notebook itself."""
+    values = {
+        "preset": experiment.preset, "name": "" if name == experiment.preset else name, "data": experiment.data,
+        "weights": experiment.weights, "settings": format_settings(experiment),
+    }  # fmt: skip
+    check_parameters(path, values)
+    defaults = notebook_parameters(path)
+    return {key: value for key, value in values.items() if value != defaults[key]}
+
+
+# what is finished
+
+
+def _key(path: Path, experiment: Experiment) -> str:
+    """Hash of everything a notebook's result depends on."""
+    cells = [
+        [cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])] for cell in read_json(path)["cells"]
+    ]  # without outputs: committing an executed notebook changes nothing
+    return hash_of([cells, dataclasses.asdict(experiment), package_hash()])
+
+
+def package_hash() -> str:
+    """Hash of the package's source and assets."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        digest.update(f"{path.relative_to(root)} {hash_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def finished(folder: Path, notebook: Path, key: str) -> bool:
+    """Whether ``notebook`` has run to its end in ``folder`` from what ``key`` names, and its record is still there."""
+    copy = folder / "notebooks" / notebook.name
+    if not copy.exists() or not record_path(folder, notebook).exists():
+        return False
+    try:
+        content = read_json(copy)
+    except EmolibError:  # killed while papermill was writing it
+        return False
+    return content["metadata"].get("emolib", {}).get("key") == key
+
+
+def record_path(folder: Path, notebook: Path) -> Path:
+    """Where a notebook's last cell writes its named metrics (``tables.record``)."""
+    return folder / "records" / f"{notebook.stem}.json"
+
+
+# results
+
+
+def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
+    """What the executed notebooks have recorded, in one record; a part whose notebook has not run is absent."""
+    summary: dict[str, Any] = {
+        "preset": experiment.preset, "name": folder.name, "experiment": experiment.fingerprint("train"),
+        "synthetic": not experiment.data, "notebooks": {}, "versions": versions(),
+    }  # fmt: skip
+    for path in sorted((folder / "records").glob("*.json")):
+        record = read_json(path)
+        summary["notebooks"][path.stem] = {"seconds": _seconds(folder / "notebooks" / f"{path.stem}.ipynb"), "metrics": record["metrics"]}
+        summary.update(record["summary"])
+    summary["seconds"] = round(sum(entry["seconds"] or 0 for entry in summary["notebooks"].values()), 1)
+    return summary
+
+
+def _seconds(copy: Path) -> float | None:
+    """How long the execution took, from papermill's own marks."""
+    if not copy.exists():
+        return None
+    duration = read_json(copy)["metadata"].get("papermill", {}).get("duration")
+    return None if duration is None else round(duration, 1)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers depend on, without importing them."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def gather(source: Path, target: Path) -> list[Path]:
+    """Copy tables and figures whose bytes differ from ``source`` to ``target``; returns what was written."""
+    written = []
+    for path in sorted(source.glob("*")):
+        copy = target / path.name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(path, temporary)
+            written.append(copy)
+    return written
+
+
+# the committed notebooks
+
+
+def refresh_notebooks(name: str = "demo", *, only: str | None = None, progress: bool = True) -> list[Path]:
+    """Run the notebooks on ``demo`` and write them, executed and stripped of noise, back to ``notebooks/``."""
+    run(preset("demo"), name, only=only, progress=progress)
+    changed = []
+    for path in notebooks(only):
+        text = json.dumps(stripped(read_json(runs_root() / name / "notebooks" / path.name)), indent=1, ensure_ascii=False) + "\n"
+        if found := NOISE.search(text):
+            raise EmolibError(f"{path.name}: an output holds the path {found[0]}; print names, not paths")
+        if text != path.read_text(encoding="utf-8"):
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
+    """An executed copy without times, paths, progress bars, versions and papermill's own cells: the bytes to commit."""
+    cells: list[dict[str, Any]] = []
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if "injected-parameters" in tags:
+            continue
+        kept = {**cell, "metadata": {"tags": tags} if tags else {}}
+        if cell["cell_type"] == "code":
+            number = 1 + sum(c["cell_type"] == "code" for c in cells)
+            outputs = [output for output in cell["outputs"] if not _is_noise(output)]
+            kept["outputs"] = [{**o, "execution_count": number} if "execution_count" in o else o for o in outputs]
+            kept["execution_count"] = number
+        cells.append(kept)
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _is_noise(output: dict[str, Any]) -> bool:
+    """Progress bars: everything on stderr, and widgets."""
+    widget = any("widget" in mime for mime in output.get("data", {}))
+    return widget or (output["output_type"] == "stream" and output["name"] == "stderr")
+
+
+# one at a time, and an end on request
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder; raises EmolibError naming the process that holds it. The system frees a dead process's lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise EmolibError(f"{folder} is in use by process {holder}; wait for it, or choose another --name") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C inside the block, so that the kernel is ended on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
