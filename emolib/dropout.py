@@ -1,0 +1,49 @@
+"""Dropout whose random masks cost little on a CPU.
+
+``torch.nn.functional.dropout`` draws one Bernoulli number an element, one after another: on two cores it took
+longer than the matrix product it follows (0.25 M bfloat16 elements: 4.9 ms, here 0.4 ms). Here one 64-bit draw
+serves four elements. The law is the same; the rate is rounded to a multiple of 1/65536.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEVELS = 65536  # values of the 16 random bits an element gets
+
+
+def keep_mask(x: Tensor, rate: float) -> Tensor:
+    """A tensor like ``x`` that is 0 with probability ``rate`` and 1 / (1 - rate) elsewhere, for a CPU tensor.
+
+    Draws from torch's default generator, so ``torch.manual_seed`` repeats it.
+    """
+    dropped = round(rate * LEVELS)
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    # Written straight into the compute type: comparisons to bool and products with bool are several times slower.
+    mask = torch.empty(x.shape, dtype=x.dtype)
+    torch.ge(bits, dropped - LEVELS // 2, out=mask)
+    return mask.mul_(LEVELS / (LEVELS - dropped))
+
+
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """``x`` of any shape with elements dropped at ``rate`` and the rest scaled by 1 / (1 - rate)."""
+    if not training or rate == 0:
+        return x
+    return x * keep_mask(x, rate) if x.device.type == "cpu" else functional.dropout(x, rate)
+
+
+class Dropout(nn.Module):
+    """Drop-in for ``nn.Dropout``."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        return dropout(x, self.rate, self.training)
+
+    def extra_repr(self) -> str:
+        """The rate, for printing."""
+        return f"rate={self.rate}"
