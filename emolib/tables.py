@@ -1,0 +1,157 @@
+"""Tables: frames of numbers in the shapes of the paper's tables 1 and 2 and of the poster, as CSV, Markdown and LaTeX.
+
+Ours and published numbers stand in columns of their own and are never mixed; a table of generated data says so in its caption.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emolib import metrics, paper
+from emolib.files import write_json, write_text
+from emolib.labels import EXPRESSIONS
+
+LATEX = str.maketrans({"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "–": "--", "…": r"\ldots{}"})
+
+
+def window_rows(runs: pd.DataFrame, ceilings: Mapping[tuple[int, str], float]) -> list[dict[str, Any]]:
+    """One row for each window length and protocol: mean over seeds, interval, ceiling, and what was published.
+
+    ``runs``: one row a run with ``window``, ``seed``, ``<protocol>_macro_f1`` and ``<protocol>_macro_f1_low``/``_high``
+    (resampled clips). With one seed the interval is that over clips, and ``interval_over`` says so.
+    ``ceilings``: by (window, protocol); empty on real data. The paper does not name its protocol.
+    """
+    rows = []
+    for window, group in runs.groupby("window"):
+        for protocol in metrics.PROTOCOLS:
+            values = group[f"{protocol}_macro_f1"].tolist()
+            seeds = metrics.over_seeds(values)
+            over_clips = [float(group[f"{protocol}_macro_f1_{edge}"].iloc[0]) for edge in ("low", "high")]
+            rows.append({
+                "window": int(str(window)), "protocol": protocol, "macro_f1": seeds["mean"],
+                "interval": seeds["interval"] or over_clips, "interval_over": "seeds" if seeds["interval"] else "clips", "seeds": seeds["n"],
+                "values": [float(value) for value in values], "ceiling": ceilings.get((int(str(window)), protocol)),
+                "paper_validation": paper.VALIDATION_MACRO_F1.get(int(str(window))), "paper_test": paper.TEST_MACRO_F1.get(int(str(window))),
+                "v1_validation": paper.V1_VALIDATION_MACRO_F1.get(int(str(window))),
+            })  # fmt: skip
+    return rows
+
+
+def window_table(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> pd.DataFrame:
+    """The window ablation in the shape of the paper's tables 1 and 2, one row a window, from :func:`window_rows`."""
+    ours = "Ours, synthetic" if synthetic else "Ours"
+    table = []
+    for window in sorted({row["window"] for row in rows}):
+        line: dict[str, Any] = {"Method": f"Ours ({window} frames)"}
+        for row in (r for r in rows if r["window"] == window):
+            line[f"{ours}, {row['protocol']}s"] = with_interval(row["macro_f1"], row["interval"])
+            line[f"Interval over, {row['protocol']}s"] = f"{row['seeds']} seeds" if row["interval_over"] == "seeds" else "clips"
+            if any(r["ceiling"] is not None for r in rows):
+                line[f"Ceiling, {row['protocol']}s"] = number(row["ceiling"])
+        table.append({**line, **_published(window)})
+    return pd.DataFrame([{"Method": "Baseline (VGGFace)", **_published(None)}, *table])[list(table[0])].fillna("–")
+
+
+def _published(window: int | None) -> dict[str, str]:
+    """The published columns of one row."""
+    return {
+        "Paper, validation": number(paper.VALIDATION_MACRO_F1.get(window), 4),
+        "Paper, test": number(paper.TEST_MACRO_F1.get(window), 2),
+        "Paper v1, validation": number(paper.V1_VALIDATION_MACRO_F1.get(window), 4),
+    }
+
+
+def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling: Sequence[float] | None, synthetic: bool) -> pd.DataFrame:
+    """Per-class F1 against the training ratio in the shape of the poster's table.
+
+    ``score``: of ``metrics.score``; ``ratio`` [8]: shares of the training windows or frames; ``ceiling`` [8] or None.
+    """
+    ours = "synthetic" if synthetic else "ours"
+    rows = []
+    for i, entry in enumerate(score["per_class"]):
+        row = {
+            "Class": entry["name"], f"Train ratio %, {ours}": number(100 * ratio[i], 2),
+            f"Precision, {ours}": number(entry["precision"]), f"Recall, {ours}": number(entry["recall"]),
+            f"F1, {ours}": with_interval(entry["f1"], entry["f1_interval"]),
+        }  # fmt: skip
+        if ceiling is not None:
+            row["Ceiling"] = number(ceiling[i])
+        row |= {
+            "Train ratio %, paper": number(100 * paper.TRAIN_RATIO[entry["name"]], 2),
+            "F1, paper": number(paper.CLASS_F1[entry["name"]], 4),
+        }
+        rows.append(row)
+    mean = dict.fromkeys(rows[0], "") | {"Class": "Mean", f"F1, {ours}": with_interval(score["macro_f1"], score["macro_f1_interval"])}
+    mean |= {"F1, paper": number(float(np.mean(list(paper.CLASS_F1.values()))), 4)}
+    if ceiling is not None:
+        mean["Ceiling"] = number(float(np.mean(ceiling)))
+    return pd.DataFrame([*rows, mean])
+
+
+def counts_table(counts: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+    """Frames of each class by split, and their shares beside the paper's training ratio."""
+    table = pd.DataFrame({"Class": EXPRESSIONS})
+    for split, values in counts.items():
+        table[f"{split}, frames"] = np.asarray(values, dtype=int)
+        table[f"{split}, %"] = [number(100 * value / max(sum(values), 1), 2) for value in values]
+    table["paper train, %"] = [number(100 * paper.TRAIN_RATIO[name], 2) for name in EXPRESSIONS]
+    return table
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with ``digits`` decimals, an en dash for none: missing is not zero."""
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def with_interval(value: float, interval: Sequence[float]) -> str:
+    """``0.912 [0.890, 0.931]``."""
+    return f"{number(value)} [{number(interval[0])}, {number(interval[1])}]"
+
+
+# files
+
+
+def write(table: pd.DataFrame, name: str, folder: Path, *, caption: str) -> pd.DataFrame:
+    """Write ``<folder>/<name>.csv``, ``.md`` and ``.tex`` (booktabs), each atomically; returns ``table`` for display."""
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", markdown(table, caption))
+    write_text(folder / f"{name}.tex", latex(table, name, caption))
+    return table
+
+
+def markdown(table: pd.DataFrame, caption: str) -> str:
+    """A Markdown table under its caption; numbers to the right."""
+    texts = [[_text(cell) for cell in row] for row in table.itertuples(index=False)]
+    rule = ["---"] + ["---:"] * (table.shape[1] - 1)
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in [list(table.columns), rule, *texts]]
+    return f"{caption}\n\n" + "\n".join(lines) + "\n"
+
+
+def latex(table: pd.DataFrame, name: str, caption: str) -> str:
+    """A LaTeX table with booktabs rules."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
+
+    body = [line([_text(cell) for cell in row]) for row in table.itertuples(index=False)]
+    return "\n".join([
+        r"\begin{table}", r"\centering", rf"\caption{{{caption.translate(LATEX)}}}", rf"\label{{tab:{name.replace('_', '-')}}}",
+        rf"\begin{{tabular}}{{l{'r' * (table.shape[1] - 1)}}}", r"\toprule", line(list(table.columns)), r"\midrule",
+        *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _text(cell: Any) -> str:
+    return number(cell, 4) if isinstance(cell, float | np.floating) else str(cell)
+
+
+def record(folder: Path, notebook: str, metrics: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Write ``<folder>/records/<notebook>.json``: the notebook's named metrics and what it adds to the run's summary.
+
+    Returns the metrics as a small table. The pipeline counts a notebook as finished only with this file.
+    """
+    write_json(folder / "records" / f"{notebook}.json", {"metrics": dict(metrics), "summary": dict(summary or {})})
+    return pd.DataFrame({"metric": list(metrics), "value": [_text(value) for value in metrics.values()]})
