@@ -32,12 +32,12 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+@mpl.rc_context(STYLE)
 def blank(title: str, *, synthetic: bool, rows: int = 1, columns: int = 1, size: tuple[float, float] = (COLUMN, 2.4), **grid: Any) -> Any:
     """A figure in our style and its axes; the title says "synthetic" where the data are generated."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, **grid)
-        figure.suptitle(title + (" (synthetic)" if synthetic else ""), fontsize=8, fontweight="bold")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, **grid)
+    figure.suptitle(title + (" (synthetic)" if synthetic else ""), fontsize=8, fontweight="bold")
     return figure, axes
 
 
@@ -72,6 +72,7 @@ def show(figure: Figure, alt: str) -> None:
 # data
 
 
+@mpl.rc_context(STYLE)
 def class_distribution(counts: Mapping[str, Sequence[int]], *, synthetic: bool) -> Figure:
     """Shares of the classes by split, beside the paper's training ratios. ``counts``: split -> [8]."""
     figure, axis = blank("Class distribution", synthetic=synthetic)
@@ -88,6 +89,7 @@ def class_distribution(counts: Mapping[str, Sequence[int]], *, synthetic: bool) 
     return figure
 
 
+@mpl.rc_context(STYLE)
 def histogram(
     values: Mapping[str, np.ndarray], *, title: str, xlabel: str, ylabel: str = "clips", synthetic: bool, bins: int = 20
 ) -> Figure:
@@ -104,9 +106,26 @@ def histogram(
     return figure
 
 
+@mpl.rc_context(STYLE)
+def faces(images: Mapping[str, Sequence[np.ndarray]], *, title: str, synthetic: bool) -> Figure:
+    """Rows of face crops [H, W, 3], one row a name, all rows of equal length."""
+    columns = len(next(iter(images.values())))
+    figure, axes = blank(
+        title, synthetic=synthetic, rows=len(images), columns=columns, size=(COLUMN, 0.45 * len(images) + 0.3), squeeze=False
+    )
+    for row, (name, crops) in zip(axes, images.items(), strict=True):
+        for axis, crop in zip(row, crops, strict=True):
+            axis.imshow(crop)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
 # training
 
 
+@mpl.rc_context(STYLE)
 def training_curves(history: Mapping[str, Sequence[float]], *, best_epoch: int, synthetic: bool) -> Figure:
     """Losses by epoch and the validation macro-F1 that chooses the checkpoint. ``history``: columns of history.csv."""
     figure, (left, right) = blank("Training", synthetic=synthetic, columns=2, size=(2 * COLUMN, 2.2))
@@ -125,6 +144,7 @@ def training_curves(history: Mapping[str, Sequence[float]], *, best_epoch: int, 
     return figure
 
 
+@mpl.rc_context(STYLE)
 def confusion(matrix: Sequence[Sequence[int]], *, title: str, synthetic: bool) -> Figure:
     """Row-normalised confusion [8, 8] (row: annotated, column: predicted) with counts."""
     figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 3.2))
@@ -150,6 +170,7 @@ def confusion(matrix: Sequence[Sequence[int]], *, title: str, synthetic: bool) -
     return figure
 
 
+@mpl.rc_context(STYLE)
 def timeline(
     times: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, predictions: np.ndarray, *, title: str, synthetic: bool
 ) -> Figure:
@@ -184,6 +205,7 @@ def _name_runs(axis: Axes, times: np.ndarray, band: np.ndarray, height: float) -
 # results
 
 
+@mpl.rc_context(STYLE)
 def window_curve(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
     """Macro-F1 against window length: seeds, mean, interval and ceiling of ours; the paper's on its own data as dashes.
 
@@ -202,16 +224,17 @@ def window_curve(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figur
             axis.scatter(np.full(len(row["values"]), position), row["values"], s=6, color=colour, alpha=0.5, lw=0)
         if all(row["ceiling"] is not None for row in mine):
             axis.plot(x, [row["ceiling"] for row in mine], "^", ls=":", color=colour, mfc="white", lw=0.9, label=f"ceiling, {protocol}s")
-    published = {"paper, validation": paper.VALIDATION_MACRO_F1, "paper, test": paper.TEST_MACRO_F1}
+    published = {"paper, real validation": paper.VALIDATION_MACRO_F1, "paper, real test": paper.TEST_MACRO_F1}
     for (label, values), marker in zip(published.items(), ("D", "x"), strict=True):
         known = [window for window in windows if window in values]
         axis.plot([place[w] for w in known], [values[w] for w in known], marker=marker, ls="--", color=PAPER, lw=0.9, ms=3, label=label)
     axis.set_xticks(range(len(windows)), [str(window) for window in windows])
-    axis.set(xlabel="window, frames", ylabel="macro-F1", ylim=(0, 1))
+    axis.set(xlabel="window, frames", ylabel="macro-F1", ylim=(0, 1.03))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def class_f1(per_class: Sequence[Mapping[str, Any]], *, ceiling: Sequence[float] | None, protocol: str, synthetic: bool) -> Figure:
     """F1 of each class with its 95 % interval over clips, its ceiling, and the poster's values."""
     figure, axis = blank(f"F1 by class, {protocol}s", synthetic=synthetic, size=(COLUMN, 2.6))
@@ -229,6 +252,7 @@ def class_f1(per_class: Sequence[Mapping[str, Any]], *, ceiling: Sequence[float]
     return figure
 
 
+@mpl.rc_context(STYLE)
 def f1_against_ratio(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float], *, synthetic: bool) -> Figure:
     """F1 of each class against its share of the training data (log axis): ours as dots, the poster's as diamonds."""
     figure, axis = blank("F1 against training ratio", synthetic=synthetic, size=(COLUMN, 2.8))
@@ -237,20 +261,40 @@ def f1_against_ratio(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[flo
     axis.errorbar(100 * np.asarray(ratio), f1, spread, fmt="o", color=OURS, elinewidth=0.7, capsize=2, label="ours")
     theirs = 100 * np.array(list(paper.TRAIN_RATIO.values()))
     axis.plot(theirs, list(paper.CLASS_F1.values()), "D", color=PAPER, mfc="white", label="paper, real data")
-    for i, name in enumerate(EXPRESSIONS):
-        axis.annotate(name, (100 * ratio[i], f1[i]), xytext=(3, 3), textcoords="offset points", fontsize=5.5, color=OURS)
-        axis.annotate(name, (theirs[i], paper.CLASS_F1[name]), xytext=(3, -6), textcoords="offset points", fontsize=5.5)
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     axis.minorticks_off()
-    axis.set(xlabel="share of the training data, % (log)", ylabel="F1", ylim=(0, 1.05), xlim=(1, 60))
+    axis.set(xlabel="share of the training data, % (log)", ylabel="F1", ylim=(0, 1.12), xlim=(1, 60))
     axis.legend(loc="lower right")
+    _name_points(axis, [*zip(100 * np.asarray(ratio), f1, strict=True), *zip(theirs, paper.CLASS_F1.values(), strict=True)])
     return figure
+
+
+def _name_points(axis: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Write class names beside ``points`` (the eight classes, repeated), each where it covers the least of the others."""
+    scale = 72 / axis.figure.get_dpi()
+    places = axis.transData.transform(points) * scale  # typographic points
+    taken = [place + offset for place in places for offset in ((0, 0), (0, 4), (0, -4))]
+    angles = np.arange(16) * np.pi / 8
+    for i, place in enumerate(places):
+        options = [distance * np.array([np.cos(a), np.sin(a) * 0.8]) for distance in (11, 16, 22, 28) for a in angles]
+        middle = min(options, key=lambda o: sum(_overlap(place + o - other) for other in taken) + 0.01 * np.hypot(*o))
+        arrow = {"arrowstyle": "-", "lw": 0.3, "color": PAPER, "shrinkA": 0, "shrinkB": 2}
+        colour = OURS if i < NUM_CLASSES else PAPER
+        axis.annotate(EXPRESSIONS[i % NUM_CLASSES], points[i], xytext=tuple(middle), textcoords="offset points", fontsize=5.5, ha="center",
+                      va="center", color=colour, arrowprops=arrow)  # fmt: skip
+        taken += [place + middle + (x, 0) for x in (-7, 0, 7)]
+
+
+def _overlap(distance: np.ndarray) -> float:
+    """How much a label of about 22 by 6 typographic points covers of a spot at ``distance``."""
+    return float(max(0, 1 - abs(distance[0]) / 16) * max(0, 1 - abs(distance[1]) / 7))
 
 
 # features
 
 
+@mpl.rc_context(STYLE)
 def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: bool) -> Figure:
     """A map of feature vectors reduced to ``points`` [n, 2], coloured by class and named at each class's middle."""
     figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 2.8))
@@ -270,8 +314,12 @@ def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: 
     return figure
 
 
+@mpl.rc_context(STYLE)
 def audio_features(waveform: np.ndarray, rate: int, features: np.ndarray, *, title: str, synthetic: bool) -> Figure:
-    """The sound of one clip above its features [steps, channels] over time, each channel standardised."""
+    """The sound of one clip above its features [steps, channels] over time, each channel standardised.
+
+    Channels that move together stand together: sorted by their weight in the first principal component.
+    """
     figure, (above, below) = blank(
         title, synthetic=synthetic, rows=2, size=(2 * COLUMN, 2.6), sharex=True, gridspec_kw={"height_ratios": [1, 2]}
     )
@@ -280,10 +328,11 @@ def audio_features(waveform: np.ndarray, rate: int, features: np.ndarray, *, tit
     above.plot(np.arange(0, len(waveform), every) / rate, waveform[::every], color=OURS, lw=0.4)
     above.set(ylabel="sound")
     standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
+    standard = standard[:, np.argsort(np.linalg.svd(standard, full_matrices=False)[2][0])]
     image = below.imshow(
         standard.T, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, extent=(0, seconds, features.shape[1], 0), interpolation="none"
     )
-    below.set(xlabel="time, s", ylabel="channel")
+    below.set(xlabel="time, s", ylabel="channel, sorted")
     below.grid(visible=False)
     figure.colorbar(image, ax=below, label="standard deviations", fraction=0.03)
     return figure

@@ -32,7 +32,7 @@ def window_rows(runs: pd.DataFrame, ceilings: Mapping[tuple[int, str], float]) -
             over_clips = [float(group[f"{protocol}_macro_f1_{edge}"].iloc[0]) for edge in ("low", "high")]
             rows.append({
                 "window": int(str(window)), "protocol": protocol, "macro_f1": seeds["mean"],
-                "interval": seeds["interval"] or over_clips, "interval_over": "seeds" if seeds["interval"] else "clips", "seeds": seeds["n"],
+                "interval": np.clip(seeds["interval"] or over_clips, 0, 1).tolist(), "interval_over": "seeds" if seeds["interval"] else "clips", "seeds": seeds["n"],
                 "values": [float(value) for value in values], "ceiling": ceilings.get((int(str(window)), protocol)),
                 "paper_validation": paper.VALIDATION_MACRO_F1.get(int(str(window))), "paper_test": paper.TEST_MACRO_F1.get(int(str(window))),
                 "v1_validation": paper.V1_VALIDATION_MACRO_F1.get(int(str(window))),
@@ -48,9 +48,9 @@ def window_table(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> pd.Da
         line: dict[str, Any] = {"Method": f"Ours ({window} frames)"}
         for row in (r for r in rows if r["window"] == window):
             line[f"{ours}, {row['protocol']}s"] = with_interval(row["macro_f1"], row["interval"])
-            line[f"Interval over, {row['protocol']}s"] = f"{row['seeds']} seeds" if row["interval_over"] == "seeds" else "clips"
             if any(r["ceiling"] is not None for r in rows):
                 line[f"Ceiling, {row['protocol']}s"] = number(row["ceiling"])
+        line["Interval over"] = f"{row['seeds']} seeds" if row["interval_over"] == "seeds" else "clips"
         table.append({**line, **_published(window)})
     return pd.DataFrame([{"Method": "Baseline (VGGFace)", **_published(None)}, *table])[list(table[0])].fillna("–")
 
@@ -89,6 +89,22 @@ def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling
     if ceiling is not None:
         mean["Ceiling"] = number(float(np.mean(ceiling)))
     return pd.DataFrame([*rows, mean])
+
+
+def clip_table(clips: Sequence[Any]) -> pd.DataFrame:
+    """One row a clip (``affwild2.Clip``): split, frames, labelled frames, frames with a face, seconds, mean rate and its source."""
+    return pd.DataFrame({
+        "clip": [clip.id for clip in clips], "split": [clip.split for clip in clips], "frames": [len(clip.labels) for clip in clips],
+        "labelled": [int((clip.labels >= 0).sum()) for clip in clips], "faces": [int(clip.face_present.sum()) for clip in clips],
+        "seconds": [clip.span(1, len(clip.labels))[1] if len(clip.labels) else 0.0 for clip in clips],
+        "fps": [clip.fps for clip in clips], "times from": [clip.time_source for clip in clips],
+    })  # fmt: skip
+
+
+def ceiling_row(rows: Sequence[Mapping[str, Any]], *, inputs: str, window: int, protocol: str) -> Mapping[str, Any] | None:
+    """The row of ``ceilings.json`` for a set of inputs (``still``, ``motion+voice``, ...); None on real data, where none is known."""
+    found = [row for row in rows if (row["inputs"], row["window"], row["protocol"]) == (inputs, window, protocol)]
+    return found[0] if found else None
 
 
 def counts_table(counts: Mapping[str, Sequence[int]]) -> pd.DataFrame:
