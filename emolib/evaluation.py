@@ -1,0 +1,82 @@
+"""Predictions and scores of a trained model under both protocols (FACTS section 1, evaluation)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from emolib import metrics
+from emolib.batches import DeviceWindows, arithmetic
+from emolib.files import atomic_path
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.model import EmotionModel
+from emolib.windows import frame_predictions, smooth
+
+if TYPE_CHECKING:
+    from emolib.features import WindowSet
+
+BATCH = {"cpu": 64, "cuda": 1024}  # windows per forward pass: what stays in the cache; what fills the device
+
+
+@torch.no_grad()
+def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
+    """float32 [N, 8] in the order of the windows, in the arithmetic the model was trained in; dropout off."""
+    was_training = model.training
+    model.eval()
+    kind = windows.device.type
+    parts = []
+    for batch in windows.in_order(BATCH.get(kind, 64)):
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(model.experiment.amp) is torch.bfloat16):
+            parts.append(model.decide(*batch)[0].softmax(dim=1))
+    model.train(was_training)
+    return torch.cat(parts).float().cpu().numpy() if parts else np.zeros((0, NUM_CLASSES), np.float32)
+
+
+def predict_windows(model: EmotionModel, windows: "WindowSet") -> np.ndarray:
+    """Class probabilities float32 [N, 8] of every window. Raises EmolibError naming a clip with broken features."""
+    return probabilities(model, DeviceWindows(windows, model))
+
+
+def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]:
+    """Frame protocol: for each of ``windows.clips`` float64 [n, 8], one row per frame.
+
+    A clip without a window (no face at all) gets the training set's class shares in every frame.
+    """
+    e = model.experiment
+    by_window = predict_windows(model, windows)
+    prior = model.get_buffer("class_prior").double().cpu().numpy()
+    results = []
+    for position, clip in enumerate(windows.clips):
+        mine = windows.clip == position
+        rows = frame_predictions(
+            by_window[mine], windows.end[mine], len(clip.labels), length=e.window, rule=e.frame_rule, fallback=prior
+        )  # fmt: skip
+        results.append(smooth(rows, e.smoothing, e.smoothing_half_width) if e.smoothing != "none" else rows)
+    return results
+
+
+def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the window protocol."""
+    predicted = predict_windows(model, windows).argmax(axis=1)
+    return metrics.score(windows.label, predicted, windows.clip, protocol="window", **options)
+
+
+def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the frame protocol, of the rows that :func:`predict_clips` gave."""
+    labels = np.concatenate([clip.labels for clip in windows.clips])
+    clips = np.repeat(np.arange(len(windows.clips)), [len(clip.labels) for clip in windows.clips])
+    return metrics.score(labels, np.concatenate(rows).argmax(axis=1), clips, protocol="frame", **options)
+
+
+def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]) -> None:
+    """``<clip>.parquet`` for each clip: frame (from 1), time (seconds), label, face, p_<Class> x 8, prediction."""
+    for clip, probability in zip(windows.clips, rows, strict=True):
+        table = pd.DataFrame({
+            "frame": np.arange(1, len(clip.labels) + 1), "time": clip.frame_times, "label": clip.labels, "face": clip.face_present,
+            **{f"p_{name}": probability[:, c].astype(np.float32) for c, name in enumerate(EXPRESSIONS)},
+            "prediction": probability.argmax(axis=1).astype(np.int8),
+        })  # fmt: skip
+        with atomic_path(folder / f"{clip.id}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)

@@ -1,0 +1,300 @@
+"""One run: data on the device, the loop, exact resuming, evaluation (paper section 4.1, FACTS section 1).
+
+An epoch's order and dropout follow from (seed, epoch) alone, and the learning rate from the step, so the state after
+an epoch (weights, optimiser, history, best) is all that a resumed run needs to reach the same bits.
+"""
+
+import io
+import math
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from emolib import evaluation, metrics
+from emolib.batches import DeviceWindows, arithmetic, fit_statistics
+from emolib.config import Experiment
+from emolib.determinism import device as default_device
+from emolib.determinism import make_deterministic
+from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import predict_windows
+from emolib.files import atomic_path, hash_of, read_json, write_json, write_text
+from emolib.losses import Classification, Contrastive, class_weights
+from emolib.model import EmotionModel
+from emolib.provenance import provenance
+
+if TYPE_CHECKING:
+    from emolib.data.affwild2 import Clip
+    from emolib.features import WindowSet
+
+__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "run", "train_and_evaluate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a run needs beside its Experiment."""
+
+    train: "WindowSet"  # window protocol
+    validation: "WindowSet"  # window protocol
+    frames: "WindowSet"  # the validation clips again, frame protocol
+    prompts: np.ndarray  # float32 [8, 512]
+    logit_scale: float  # CLIP's
+
+
+class Trainer:
+    """Model, losses and optimiser of one run. ``fit`` drives it; the benchmark and the stacked runs use its parts."""
+
+    def __init__(self, experiment: Experiment, train: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str) -> None:
+        e = experiment
+        if len(train.label) == 0:
+            raise EmolibError(
+                f"no training window: every clip is shorter than window={e.window} or has no labelled faces; use a shorter one"
+            )
+        if e.batch_size > len(train.label):
+            raise EmolibError(f"batch_size={e.batch_size} is larger than the {len(train.label)} training windows; use a smaller one")
+        weights = class_weights(train.label, e.class_weights)
+        make_deterministic(e.seed)
+        self.experiment, self.device = e, device
+        self.model = EmotionModel(e)
+        fit_statistics(self.model, train)
+        self.model.to(device)
+        self.classification = Classification(weights, self.model.get_buffer("class_prior").cpu(), e.logit_adjustment).to(device)
+        learnable = e.contrastive_scale == "learnable"
+        self.contrastive = Contrastive(torch.from_numpy(prompts), logit_scale, targets=e.contrastive_targets, learnable=learnable).to(
+            device
+        )
+        self.windows = DeviceWindows(train, self.model)
+        self.label = torch.from_numpy(train.label)
+        self.parameters = list(self.model.parameters())
+        groups: list[dict[str, Any]] = [{"params": self.parameters, "weight_decay": e.weight_decay}]
+        if e.contrastive_weight and learnable:
+            groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
+        self.optimiser = torch.optim.AdamW(groups, lr=e.learning_rate, fused=True)
+        self.batches = math.ceil(len(train.label) / e.batch_size)
+        self.steps = math.ceil(self.batches / e.accumulation)  # optimiser steps an epoch
+
+    def learning_rate(self, epoch: int, step: int) -> float:
+        """Cosine from learning_rate to min_learning_rate; ``epoch`` and ``step`` within it count from 0."""
+        e = self.experiment
+        done = epoch / e.epochs if e.schedule == "epoch" else (epoch * self.steps + step) / (e.epochs * self.steps)
+        return e.min_learning_rate + (e.learning_rate - e.min_learning_rate) * (1 + math.cos(math.pi * done)) / 2
+
+    def order(self, epoch: int) -> Tensor:
+        """int64 [N], the windows of an epoch in their order; depends on seed and epoch only."""
+        generator = torch.Generator().manual_seed(epoch_seed(self.experiment.seed, epoch, "order"))
+        if self.experiment.sampling == "balanced":
+            share = 1 / torch.bincount(self.label, minlength=8)[self.label]
+            return torch.multinomial(share.double(), len(self.label), replacement=True, generator=generator)
+        return torch.randperm(len(self.label), generator=generator)
+
+    def losses(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Classification loss, contrastive loss (0 when it has no weight) and number of hits of windows ``rows`` [B]."""
+        e, kind = self.experiment, self.windows.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(e.amp) is torch.bfloat16):
+            logits, embedding = self.model.decide(*self.windows.batch(rows))
+        label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]
+        aligned = self.contrastive(embedding, label) if e.contrastive_weight and embedding is not None else logits.new_zeros(())
+        return self.classification(logits, label), aligned, (logits.argmax(dim=1) == label).sum()
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch, counted from 0; the host waits for the device once, at its end."""
+        e = self.experiment
+        torch.manual_seed(epoch_seed(e.seed, epoch, "dropout"))
+        self.model.train()
+        totals = torch.zeros(3, device=self.device)
+        batches = self.order(epoch).split(e.batch_size)
+        for step in range(self.steps):
+            group = batches[step * e.accumulation : (step + 1) * e.accumulation]
+            for rows in group:
+                classification, aligned, hits = self.losses(rows)
+                ((classification + e.contrastive_weight * aligned) / len(group)).backward()
+                totals += torch.stack([classification.detach() * len(rows), aligned.detach() * len(rows), hits])
+            self.step(self.learning_rate(epoch, step))
+        classification, aligned, accuracy = (totals.double() / len(self.label)).tolist()
+        return {
+            "learning_rate": self.learning_rate(epoch, self.steps - 1), "train_loss": classification + e.contrastive_weight * aligned,
+            "classification_loss": classification, "contrastive_loss": aligned, "train_accuracy": accuracy,
+        }  # fmt: skip
+
+    def step(self, learning_rate: float) -> None:
+        """Clip, update, and empty the gradients."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.experiment.clip_norm)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.contrastive.clamp()
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained run: the chosen model, its epoch (from 1) and the history, one dict an epoch."""
+
+    model: EmotionModel
+    best_epoch: int
+    history: list[dict[str, Any]]
+
+
+def fit(
+    experiment: Experiment, train: "WindowSet", validation: "WindowSet", prompts: np.ndarray, logit_scale: float, folder: Path,
+    *, progress: bool = True, device: str | None = None,
+) -> Fitted:  # fmt: skip
+    """Train, resuming from ``folder``/state.pt; writes state.pt, history.csv and, at the end, model.safetensors.
+
+    prompts [8, 512] float32, logit_scale CLIP's (100 at most). Raises EmolibError for data that cannot be trained on, a state of
+    another shape and a loss that is not finite (state.pt then keeps the epoch before); WrongCall when the state is of another
+    experiment.
+    """
+    trainer = Trainer(experiment, train, prompts, logit_scale, device or default_device())
+    checks = DeviceWindows(validation, trainer.model)
+    state = load_state(folder / "state.pt", trainer)
+    for epoch in tqdm(range(len(state["history"]), experiment.epochs), desc=folder.name, unit="epoch", disable=not progress):
+        row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
+        if not math.isfinite(row["train_loss"]):
+            raise EmolibError(f"{folder}: the loss of epoch {epoch + 1} is not finite; state.pt keeps epoch {epoch}; lower learning_rate")
+        predicted = evaluation.probabilities(trainer.model, checks).argmax(axis=1)
+        row["validation_macro_f1"] = float(metrics.macro_f1(validation.label, predicted))
+        state["history"].append(row)
+        if experiment.selection == "last" or row["validation_macro_f1"] > state["best_score"]:
+            model = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
+            state.update(best_score=row["validation_macro_f1"], best_epoch=epoch + 1, best=model)
+        save_state(folder / "state.pt", trainer, state)
+        write_text(folder / "history.csv", pd.DataFrame(state["history"]).to_csv(index=False))
+    trainer.model.load_state_dict(state["best"])
+    with atomic_path(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(save({name: value.contiguous() for name, value in state["best"].items()}))
+    return Fitted(trainer.model.eval(), state["best_epoch"], state["history"])
+
+
+def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
+    """A seed of 63 bits for one purpose in one epoch."""
+    return int(hash_of([seed, epoch, purpose]), 16) >> 1
+
+
+def save_state(path: Path, trainer: Trainer, state: dict[str, Any]) -> None:
+    """Write state.pt, whole or not at all."""
+    buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
+    parts: dict[str, Any] = {"model": trainer.model, "contrastive": trainer.contrastive, "optimiser": trainer.optimiser}
+    torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def load_state(path: Path, trainer: Trainer) -> dict[str, Any]:
+    """Put state.pt back into ``trainer``; returns history and best, empty when there is no state yet."""
+    fingerprint = trainer.experiment.fingerprint("train")
+    if not path.exists():
+        return {"fingerprint": fingerprint, "history": [], "best_score": -1.0, "best_epoch": 0, "best": {}}
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["fingerprint"] != fingerprint:
+            raise WrongCall(f"{path}: belongs to another experiment; use another folder, or delete this one")
+        trainer.model.load_state_dict(state.pop("model"))
+        trainer.contrastive.load_state_dict(state.pop("contrastive"))
+        trainer.optimiser.load_state_dict(state.pop("optimiser"))
+    except WrongCall:
+        raise
+    except (RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmolibError(f"{path}: damaged, or of another shape ({reason}); delete it to start this run again") from error
+    return state
+
+
+def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, Experiment]:
+    """The trained model (eval mode, its standardisation inside) and the Experiment of a run folder.
+
+    Raises EmolibError naming the file that is missing or of another shape.
+    """
+    experiment = Experiment.load(folder / "experiment.json")
+    model, path = EmotionModel(experiment), folder / "model.safetensors"
+    if not path.exists():
+        raise EmolibError(f"{path}: no such file; finish this run first (emolib train)")
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmolibError(f"{path}: damaged, or of another shape than experiment.json says ({reason}); train again") from error
+    return model.to(device or default_device()).eval(), experiment
+
+
+def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation")) -> list["Clip"]:
+    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing."""
+    from emolib.data import affwild2, synthetic
+
+    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment)
+    return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits)
+
+
+def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
+    """Clips, features (extracted where missing) and prompts of a run."""
+    from emolib.features import prompt_features, window_set
+
+    clips = clips_of(experiment)
+    train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
+    prompts, logit_scale = prompt_features(experiment)
+    return Data(
+        train=window_set(experiment, train, protocol="window", progress=progress),
+        validation=window_set(experiment, validation, protocol="window", progress=progress),
+        frames=window_set(experiment, validation, protocol="frame", progress=progress),
+        prompts=prompts, logit_scale=logit_scale,
+    )  # fmt: skip
+
+
+def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    """The whole of one run; returns metrics.json's content, at once when the run is complete.
+
+    Raises WrongCall when ``folder`` holds another experiment, EmolibError when data or training fail.
+    """
+    folder = Path(folder)
+    finished = claim(experiment, folder)
+    return (
+        finished
+        if finished is not None
+        else train_and_evaluate(experiment, prepare(experiment, progress=progress), folder, progress=progress)
+    )
+
+
+def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
+    """Write experiment.json into ``folder``, or check that it is there already; metrics.json's content when complete."""
+    path = folder / "experiment.json"
+    if not path.exists():
+        experiment.save(path)
+    elif Experiment.load(path).fingerprint("train") != experiment.fingerprint("train"):
+        raise WrongCall(f"{folder}: holds another experiment; use another run name, or delete that folder")
+    metrics_path = folder / "metrics.json"
+    return read_json(metrics_path) if metrics_path.exists() else None
+
+
+def train_and_evaluate(experiment: Experiment, data: Data, folder: Path, *, progress: bool = True) -> dict[str, Any]:
+    """:func:`run` on data at hand; writes every file of DESIGN's Run, metrics.json last."""
+    started = time.monotonic()
+    for leftover in folder.glob(".*-*"):  # of a process that was killed while writing
+        leftover.unlink(missing_ok=True)
+    fitted = fit(experiment, data.train, data.validation, data.prompts, data.logit_scale, folder, progress=progress)
+    return finish(experiment, data, folder, fitted, seconds=time.monotonic() - started)
+
+
+def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, seconds: float) -> dict[str, Any]:
+    """Evaluate a trained run under both protocols and write its remaining files; ``seconds`` it took in this process."""
+    rows = evaluation.predict_clips(fitted.model, data.frames)
+    evaluation.write_predictions(folder / "predictions", data.frames, rows)
+    synthetic_encoders = experiment.visual_encoder == experiment.audio_encoder == "synthetic"
+    result = {
+        "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.frame_score(data.frames, rows),
+        "best_epoch": fitted.best_epoch, "selection": experiment.selection, "parameters": fitted.model.parameter_count(),
+        "experiment": experiment.fingerprint("train"), "synthetic": not experiment.data,
+        "encoders": "synthetic" if synthetic_encoders else "pre-trained",
+    }  # fmt: skip
+    device = str(fitted.model.get_buffer("class_prior").device)
+    write_json(folder / "provenance.json", provenance(device, seed=experiment.seed, wall_seconds=round(seconds, 2)))
+    write_json(folder / "metrics.json", result)
+    return result
