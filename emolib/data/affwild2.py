@@ -1,0 +1,280 @@
+"""Aff-Wild2 (EXPR) on disk to ``Clip`` records: labels, faces and true times by frame number (FACTS section 3).
+
+Every layout variant is found: both names of the annotation folder, ``cropped_aligned`` with its ``_new_50_vids``,
+``cropped``, videos as .mp4 or .avi in batch folders or flat, one person of two as ``_left``/``_right``. Nothing
+outside the tree is read.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from emolib.data.annotations import read_frame_rates, read_labels, read_template, read_test_list, source_id
+from emolib.data.index import TreeIndex, inside
+from emolib.errors import EmolibError, WrongCall
+from emolib.labels import NOT_ANNOTATED
+
+ANNOTATION_FOLDERS = ("EXPR_Recognition_Challenge", "EXPR_Classification_Challenge")
+SPLIT_FOLDERS = {"train": "Train_Set", "validation": "Validation_Set"}
+SPLITS = ("train", "validation", "test")
+CROPS = ("cropped_aligned", "cropped")
+TIMINGS = ("true", "fixed_30")
+TEST_LIST = "Expression_Recognition_Challenge_test_set_release.txt"
+TEMPLATE = re.compile(r"(.*_)?Expr_test_set_example\.txt", re.IGNORECASE)
+FRAME_RATES = "frame_rates.csv"
+VIDEO_SUFFIXES = (".mp4", ".avi")  # in order of preference
+ASSUMED_FPS = 30.0  # what the released code takes for every video
+OURS = re.compile(r"(EXPR_|cropped|batch|videos?$|names_of|annotations$)", re.IGNORECASE)  # folders that may not lead elsewhere
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One annotated person of one video. Frames count from 1; element i - 1 of each array belongs to frame i."""
+
+    id: str  # annotation file's stem, e.g. "135-24-1920x1080_left"
+    split: str  # "train" | "validation" | "test"
+    labels: np.ndarray  # int8 [n]; -1 = not annotated; test: all -1
+    face_present: np.ndarray  # bool [n]; whether the frame's image exists
+    frame_times: np.ndarray  # float64 [n]; seconds at which the frame begins to show, 0 = the video's first frame
+    fps: float  # mean rate of the video, frames/s
+    time_source: str  # "video" | "frame-rate list" | "assumed 30 fps" | "fixed 30 fps"
+    images: Path | None  # folder with the crops of this id
+    video: Path | None  # source video, also the sound; shared by _left and _right
+
+    def image(self, frame: int) -> Path:
+        """Path of the image of 1-based ``frame``, whether or not it exists. Raises WrongCall out of range or without images."""
+        self._check(frame)
+        if self.images is None:
+            raise WrongCall(f"{self.id}: has no images")
+        return self.images / f"{frame:05d}.jpg"
+
+    def span(self, first: int, last: int) -> tuple[float, float]:
+        """Seconds from the begin of frame ``first`` to the end of frame ``last`` (1-based, inclusive)."""
+        self._check(first)
+        self._check(last)
+        end = self.frame_times[last] if last < len(self.labels) else self.frame_times[-1] + 1 / self.fps
+        return float(self.frame_times[first - 1]), float(end)
+
+    def drift_at_30(self) -> float:
+        """Seconds by which a fixed 30 fps is behind (negative) or ahead of (positive) this clip's times at its last frame."""
+        return float((len(self.labels) - 1) / ASSUMED_FPS - self.frame_times[-1])
+
+    def _check(self, frame: int) -> None:
+        if not 1 <= frame <= len(self.labels):
+            raise WrongCall(f"{self.id}: frame {frame} is outside 1..{len(self.labels)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where things are in a tree; found by listing folders, before any file is read."""
+
+    root: Path
+    annotations: list[Path]  # annotation folders, newest name first; the first one counts
+    image_roots: list[Path]  # folders of one kind of crop that hold a folder for each id
+    images: dict[str, list[Path]]  # id -> its image folders; the first one that holds images counts
+    videos: dict[str, list[Path]]  # id -> its videos; the first one counts
+    test_lists: list[Path]
+    templates: list[Path]
+    frame_rates: Path | None
+
+    def labels_of(self, split: str) -> list[Path]:
+        """Annotation files of ``train`` or ``validation``, sorted by id."""
+        folder = inside(self.annotations[0] / SPLIT_FOLDERS[split], self.root)
+        if not folder.is_dir():
+            raise EmolibError(f"{folder}: no such folder; the {split} annotations belong there")
+        files = [inside(path, self.root) for path in folder.iterdir() if path.suffix == ".txt" and not path.name.startswith(".")]
+        if not files:
+            raise EmolibError(f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there")
+        return sorted(files, key=lambda path: path.stem)
+
+    def video_of(self, clip_id: str) -> Path | None:
+        """The video of the source, else one that carries the clip's own id."""
+        found = self.videos.get(source_id(clip_id)) or self.videos.get(clip_id)
+        return found[0] if found else None
+
+
+def find_layout(root: Path, crops: str = "cropped_aligned", *, need_annotations: bool = True) -> Layout:
+    """Look through ``root``, two folders deep. Raises EmolibError with one line saying what was looked for and not found."""
+    root = Path(root)
+    if crops not in CROPS:
+        raise WrongCall(f"crops={crops!r}: choose one of {', '.join(CROPS)}")
+    if not root.is_dir():
+        raise EmolibError(f"{root}: no such folder; give the folder of the Aff-Wild2 tree")
+    folders = list(_folders(root))
+    annotations = [folder for name in ANNOTATION_FOLDERS for folder in folders if folder.name == name]
+    if need_annotations and not annotations:
+        names = " or ".join(f"{name}/" for name in ANNOTATION_FOLDERS)
+        raise EmolibError(
+            f"{root}: not an Aff-Wild2 tree: looked for {names} with Train_Set/ and Validation_Set/; give the folder above it"
+        )
+    wanted = (crops, f"{crops}_new_50_vids")
+    image_roots = [folder for name in wanted for folder in folders if folder.name == name]
+    if not image_roots:
+        raise EmolibError(f"{root}: not an Aff-Wild2 tree: looked for {wanted[0]}/ or {wanted[1]}/ with a folder of images for each id")
+    files = [path for folder in folders if not folder.name.startswith("cropped") for path in _files(folder)]
+    rates = root / FRAME_RATES
+    return Layout(
+        root=root,
+        annotations=annotations,
+        image_roots=image_roots,
+        images=_by_name((folder, folder.name) for image_root in image_roots for folder in _subfolders(image_root)),
+        videos=_videos(files, root),
+        test_lists=[path for path in files if path.name == TEST_LIST],
+        templates=[path for path in files if TEMPLATE.fullmatch(path.name)],
+        frame_rates=inside(rates, root) if rates.is_file() else None,
+    )
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_dir())
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """``root``, its folders and theirs; a crop folder's own folders are left to :func:`find_layout`."""
+    yield root
+    for folder in _subfolders(root):
+        if _stays(folder, root):
+            yield folder
+            if not folder.name.startswith("cropped"):
+                yield from (below for below in _subfolders(folder) if _stays(below, root))
+
+
+def _stays(folder: Path, root: Path) -> bool:
+    """Whether to look into ``folder``: a link that leads out of the tree is refused where data belong, else passed over."""
+    if folder.is_symlink():
+        if OURS.match(folder.name):
+            inside(folder, root)
+        return os.path.realpath(folder).startswith(os.path.realpath(root) + os.sep)
+    return True
+
+
+def _files(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_file())
+
+
+def _by_name(pairs: Iterator[tuple[Path, str]]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path, name in pairs:
+        found.setdefault(name, []).append(path)
+    return found
+
+
+def _videos(files: list[Path], root: Path) -> dict[str, list[Path]]:
+    """Videos by stem, .mp4 before .avi; one file reached by several links counts once."""
+    videos = [path for suffix in VIDEO_SUFFIXES for path in files if path.suffix.lower() == suffix]
+    unique = {os.path.realpath(inside(path, root)): path for path in reversed(videos)}
+    return _by_name((path, path.stem) for path in videos if unique[os.path.realpath(path)] is path)
+
+
+def read_tree(
+    root: Path,
+    *,
+    crops: str = "cropped_aligned",
+    timing: str = "true",
+    splits: tuple[str, ...] = ("train", "validation"),
+    cache: bool = True,
+    progress: bool = False,
+) -> list[Clip]:
+    """The clips of ``splits``: train, then validation, then test, each sorted by id.
+
+    ``timing``: ``true`` takes each frame's time from the video, without one from ``frame_rates.csv``, else assumes
+    30 fps with a warning that names the clip; ``fixed_30`` is the released code's fault, for measuring it. The first
+    read lists every image and reads every video; later ones use an index that notices change, unless ``cache`` is False.
+
+    Raises EmolibError (file and line where there is one) for a folder that is not a tree, a damaged annotation, a
+    video that cannot be read or a link out of the tree.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise WrongCall(f"split {split!r}: choose of {', '.join(SPLITS)}")
+    if timing not in TIMINGS:
+        raise WrongCall(f"timing={timing!r}: choose one of {', '.join(TIMINGS)}")
+    layout = find_layout(root, crops, need_annotations=set(splits) != {"test"})
+    rates = read_frame_rates(layout.frame_rates) if layout.frame_rates else {}
+    index = TreeIndex(layout.root, store=cache)
+    clips: list[Clip] = []
+    try:
+        for split, clip_id, labels, rows in tqdm(list(_listed(layout, splits)), desc="read clips", unit="clip", disable=not progress):
+            clips.append(_clip(layout, index, rates if timing == "true" else None, split, clip_id, labels, rows))
+    finally:
+        index.save()
+    return clips
+
+
+def _listed(layout: Layout, splits: tuple[str, ...]) -> Iterator[tuple[str, str, np.ndarray | None, int | None]]:
+    """(split, id, labels, rows of the template) of every clip, in order."""
+    seen: dict[str, Path] = {}
+    for split in SPLIT_FOLDERS:
+        for path in layout.labels_of(split) if split in splits else []:
+            if path.stem in seen:
+                raise EmolibError(f"{path}: {path.stem} is annotated in {seen[path.stem]} as well; remove one of them")
+            seen[path.stem] = path
+            yield split, path.stem, read_labels(path), None
+    if "test" in splits:
+        for clip_id, rows in sorted(clips_to_predict(layout).items()):
+            yield "test", clip_id, None, rows
+
+
+def clips_to_predict(layout: Layout) -> dict[str, int | None]:
+    """Ids of the test clips -> highest frame of the template, None for a clip the template does not have."""
+    if not layout.test_lists and not layout.templates:
+        raise EmolibError(f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt")
+    frames = read_template(inside(layout.templates[0], layout.root)).frames() if layout.templates else {}
+    ids = read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else list(frames)
+    return {clip_id: frames.get(clip_id) for clip_id in ids}
+
+
+def _clip(
+    layout: Layout, index: TreeIndex, rates: dict[str, float] | None, split: str, clip_id: str, labels: np.ndarray | None, rows: int | None
+) -> Clip:
+    present, images = np.zeros(0, dtype=bool), None
+    for folder in layout.images.get(clip_id, []):  # the first one that holds images
+        if images is None or not present.any():
+            present, images = index.faces(folder), folder
+    n = len(labels) if labels is not None else rows if rows is not None else len(present)
+    video = layout.video_of(clip_id)
+    times, fps, source = _times(index, video, rates, clip_id, n)
+    return Clip(
+        id=clip_id,
+        split=split,
+        labels=np.full(n, NOT_ANNOTATED, dtype=np.int8) if labels is None else labels,
+        face_present=np.pad(present[:n], (0, max(0, n - len(present)))),
+        frame_times=times,
+        fps=fps,
+        time_source=source,
+        images=images,
+        video=video,
+    )
+
+
+def _times(index: TreeIndex, video: Path | None, rates: dict[str, float] | None, clip_id: str, n: int) -> tuple[np.ndarray, float, str]:
+    """(seconds of ``n`` frames, mean rate, where they come from); ``rates`` None: the fixed 30 fps."""
+    if rates is None:
+        return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "fixed 30 fps"
+    if video is not None:
+        times, fps = fit_times(index.times(video), n)
+        return times, fps, "video"
+    rate = rates.get(clip_id) or rates.get(source_id(clip_id))
+    if rate:
+        return np.arange(n) / rate, rate, "frame-rate list"
+    warnings.warn(f"{clip_id}: no video and no line in {FRAME_RATES}; assuming 30 fps, its audio may be misaligned", stacklevel=4)
+    return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "assumed 30 fps"
+
+
+def fit_times(decoded: np.ndarray, n: int) -> tuple[np.ndarray, float]:
+    """Times of ``n`` annotated frames from those of the decoded frames, and their mean rate.
+
+    Both numbers differ by one or two in most videos: frames beyond the last decoded one follow at the mean rate,
+    decoded frames without an annotation are dropped.
+    """
+    fps = (len(decoded) - 1) / float(decoded[-1] - decoded[0]) if len(decoded) > 1 else ASSUMED_FPS
+    beyond = decoded[-1] + np.arange(1, max(0, n - len(decoded)) + 1) / fps
+    return np.concatenate([decoded[:n], beyond]), fps
