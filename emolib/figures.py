@@ -294,6 +294,14 @@ def _overlap(distance: np.ndarray) -> float:
 # features
 
 
+def principal_components(features: np.ndarray, count: int = 2) -> np.ndarray:
+    """``features`` [n, d] on the ``count`` directions in which they differ most after standardising, each with a fixed sign."""
+    standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
+    _, _, directions = np.linalg.svd(standard, full_matrices=False)
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], 1)
+    return standard @ (directions * np.sign(largest))[:count].T
+
+
 @mpl.rc_context(STYLE)
 def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: bool) -> Figure:
     """A map of feature vectors reduced to ``points`` [n, 2], coloured by class and named at each class's middle."""
