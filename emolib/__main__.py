@@ -1,0 +1,5 @@
+"""``python -m emolib``."""
+
+from emolib.cli import main
+
+main()

@@ -1,0 +1,206 @@
+"""The command line: one thin command a verb; the work is done below (DESIGN, "Command line").
+
+Exit codes: 0 done, 1 the work failed, 2 the call was wrong. Errors are one line on stderr. Nothing heavy is imported
+before a verb needs it, so that ``--help`` and a run with nothing to do are quick.
+"""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emolib.config import Experiment, nearest, parse_settings, preset
+from emolib.errors import EmolibError, WrongCall
+from emolib.files import runs_root
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    help="Multimodal emotion recognition with bi-directional cross-attention and temporal modelling, as reproducible notebooks.\n\n"
+    "Start with `emolib run`: the whole pipeline on generated data, a few minutes on two cores.",
+)  # fmt: skip
+
+Preset = Annotated[str, typer.Option("--preset", help="demo, paper or released_code.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the run's folder; by default the preset's.")]
+DataFolder = Annotated[str, typer.Option("--data", help="Folder of an Aff-Wild2 tree; without it, the generated benchmark.")]
+Weights = Annotated[str, typer.Option("--weights", help="Folder with the encoders' weights; without it, the hub's cache.")]
+Settings = Annotated[list[str], typer.Option("--set", help="key=value, a setting to change; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Run = Annotated[str, typer.Option("--run", help="A run: its folder, or its name under runs/.")]
+
+
+def verb(module: str, examples: str) -> Callable[[Any], Any]:
+    """A command that is offered only where the module behind it exists; ``examples`` close its help."""
+    if importlib.util.find_spec(module) is None:
+        return lambda function: function
+    return app.command(epilog="**Examples:** " + " · ".join(f"`{line}`" for line in examples.split("\n")))
+
+
+def experiment_of(preset_name: str, data: str, weights: str, settings: list[str]) -> Experiment:
+    """The Experiment that the shared options describe."""
+    changes: dict[str, Any] = {}
+    for text in settings:
+        changes |= parse_settings(text)
+    return preset(preset_name, data=str(Path(data).resolve()) if data else "", weights=weights, **changes)
+
+
+def run_folder(run: str) -> Path:
+    """The folder of a run given by path or by name. Raises WrongCall naming the runs that there are."""
+    for folder in (Path(run), runs_root() / run):
+        if (folder / "experiment.json").exists():
+            return folder
+    known = sorted(path.parent.name for path in runs_root().glob("*/experiment.json"))
+    raise WrongCall(f"no run {run!r} here or under {runs_root()}{nearest(run, known)}; `emolib run` makes the demo's")
+
+
+def output(result: Any, as_json: bool, text: str) -> None:
+    """Print a result for people, or as JSON."""
+    print(json.dumps(result, indent=2, default=str) if as_json else text)
+
+
+@verb(
+    "emolib.pipeline", "emolib run\nemolib run --only 04,05\nemolib run --preset paper --data DIR\nemolib run --set epochs=3 --name short"
+)
+def run(
+    preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
+    only: Annotated[str, typer.Option(help="Notebooks to run, by number: 04,05.")] = "",
+    time_limit: Annotated[float, typer.Option(help="Seconds that one notebook may take.")] = 24 * 3600.0,
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Run the notebooks in order, resuming where an earlier run stopped; then print the window table beside the paper's."""
+    from emolib import pipeline
+
+    experiment = experiment_of(preset, data, weights, set_)
+    summary = pipeline.run(experiment, name, only=only or None, time_limit=time_limit, progress=not quiet)
+    output(summary, as_json, window_text(summary))
+
+
+def window_text(summary: dict[str, Any]) -> str:
+    """The window table for the terminal, with what kind of data it is from."""
+    if "window_table" not in summary:
+        return f"done: {runs_root() / summary['name']}; no window table yet (notebook 04)"
+    lines = [f"{'window':>8} {'protocol':>9} {'macro-F1 [95 % interval]':>28} {'ceiling':>8} | {'paper val.':>10} {'paper test':>10}"]
+    for row in summary["window_table"]:
+        low, high = row["interval"]
+        ceiling, validation, test = (
+            "–" if row[key] is None else f"{row[key]:.3f}" for key in ("ceiling", "paper_validation", "paper_test")
+        )  # fmt: skip
+        score = f"{row['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+        lines.append(f"{row['window']:>8} {row['protocol']:>9} {score:>28} {ceiling:>8} | {validation:>10} {test:>10}")
+    kind = "SYNTHETIC data: compare the shape, not the height, with the paper's real data" if summary["synthetic"] else "validation"
+    over = {f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}, interval over {row['interval_over']}" for row in summary["window_table"]}
+    return f"Ours ({'; '.join(sorted(over))}) on {kind}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"
+
+
+@verb("emolib.data.synthetic", "emolib synth\nemolib synth --set synth_train_clips=20 --set synth_odd=true")
+def synth(preset: Preset = "demo", set_: Settings = [], quiet: Quiet = False, as_json: Json = False) -> None:  # noqa: B006
+    """Generate the benchmark with known answers, in the exact Aff-Wild2 tree; what is there is not made again."""
+    from emolib.data import synthetic
+
+    root = synthetic.ensure(experiment_of(preset, "", "", set_), progress=not quiet)
+    output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
+
+
+@verb("emolib.features", "emolib extract\nemolib extract --preset paper --data DIR --weights DIR")
+def extract(
+    preset: Preset = "demo", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
+    splits: Annotated[str, typer.Option(help="Which splits, with commas between them.")] = "train,validation",
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Compute the features of faces, sound and prompts that the feature store lacks."""
+    from emolib import features, training
+
+    experiment = experiment_of(preset, data, weights, set_)
+    clips = training.clips_of(experiment, tuple(splits.split(",")))
+    features.extract(experiment, clips, progress=not quiet)
+    features.prompt_features(experiment)
+    output({"clips": len(clips)}, as_json, f"features of {len(clips)} clips are in the store")
+
+
+@verb("emolib.training", "emolib train --name mine --set window=30\nemolib train --preset paper --data DIR --name paper_30")
+def train(
+    preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train and evaluate one run; a stopped one goes on to the same bits, a complete one is only shown."""
+    from emolib import training
+
+    folder = runs_root() / (name or preset)
+    result = training.run(experiment_of(preset, data, weights, set_), folder, progress=not quiet)
+    output(result, as_json, score_text(result) + f"\n{folder}")
+
+
+def score_text(result: dict[str, Any]) -> str:
+    """Both protocols of one run, a line each, with what kind of data they are from."""
+    lines = [f"validation, {'SYNTHETIC' if result['synthetic'] else 'real'} data"]
+    for protocol in ("frame", "window"):
+        score = result[protocol]
+        low, high = score["macro_f1_interval"]
+        lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}")
+    return "\n".join(lines)
+
+
+@verb(
+    "emolib.sweep",
+    "emolib sweep --grid window=10,15,30,60 --grid seed=42,43\nemolib sweep --grid contrastive_weight=0,0.1 --executor slurm",
+)
+def sweep(
+    grid: Annotated[list[str], typer.Option(help="key=value,value: a setting and its values; may be repeated.")],
+    preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
+    executor: Annotated[str, typer.Option(help="local or slurm.")] = "local",
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Train every combination of a grid; runs that are complete are not repeated."""
+    from emolib import sweep as sweeps
+
+    values: dict[str, list[Any]] = {}
+    for text in grid:
+        key, _, choices = text.partition("=")
+        values[key] = [parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")]
+    folder = runs_root() / (name or preset) / "sweep"
+    experiment = experiment_of(preset, data, weights, set_)
+    table = sweeps.run(experiment, values, folder, executor=executor, progress=not quiet)
+    output(table.to_dict("records"), as_json, table.to_string(index=False))
+
+
+@verb("emolib.training", "emolib evaluate --run demo\nemolib evaluate --run paper --data DIR --json")
+def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_json: Json = False) -> None:
+    """Score a trained run again on the validation clips of its data, or of another tree, under both protocols."""
+    from emolib import evaluation, training
+    from emolib.features import window_set
+
+    model, experiment = training.load_model(run_folder(run))
+    if data:
+        experiment = experiment.replace(data=str(Path(data).resolve()))
+    clips = training.clips_of(experiment, ("validation",))
+    frames, windows = (window_set(experiment, clips, protocol=protocol, progress=not quiet) for protocol in ("frame", "window"))
+    result = {"synthetic": not experiment.data, "frame": evaluation.frame_score(frames, evaluation.predict_clips(model, frames))}
+    result["window"] = evaluation.window_score(model, windows)
+    output(result, as_json, score_text(result))
+
+
+@verb("emolib.tables", "emolib info\nemolib info --json")
+def info(as_json: Json = False) -> None:
+    """Versions, device, and where runs and caches are and how large."""
+    from emolib import pipeline
+    from emolib.determinism import device
+    from emolib.files import cache_root
+
+    sizes = {str(path): sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in (runs_root(), cache_root())}
+    result: dict[str, Any] = {"versions": pipeline.versions(), "device": device(), "bytes": sizes}
+    lines = [f"{name} {version}" for name, version in result["versions"].items()]
+    lines += [f"device {result['device']}", *(f"{path}: {size / 1e6:.0f} MB" for path, size in sizes.items())]
+    output(result, as_json, "\n".join(lines))
+
+
+def main() -> None:
+    """The ``emolib`` command."""
+    try:
+        app()
+    except EmolibError as error:
+        print(f"emolib: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
