@@ -20,6 +20,14 @@ SUBMISSION_HEADER = "image_location," + ",".join(EXPRESSIONS)
 _LABELS = {str(label): label for label in range(-1, NUM_CLASSES)}
 
 
+class BadFile(EmolibError):
+    """A file that is not what it should be; ``kind`` is the name under which ``emolib doctor`` reports it."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def source_id(clip_id: str) -> str:
     """The id of the video: ``clip_id`` without the ``_left`` or ``_right`` of one of two people."""
     return re.sub(r"(?<=.)_(left|right)$", "", clip_id)
@@ -40,12 +48,13 @@ def read_lines(path: Path) -> list[str]:
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise EmolibError(f"{path}: cannot be read: {error.strerror}") from error
+        raise BadFile("unreadable-file", f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise EmolibError(f"{path}:{error.object[: error.start].count(10) + 1}: not a text file (UTF-8); replace it") from error
+        line = error.object[: error.start].count(10) + 1
+        raise BadFile("unreadable-file", f"{path}:{line}: not a text file (UTF-8); replace it") from error
     lines = text.replace("\r\n", "\n").rstrip().split("\n")
     if lines == [""]:
-        raise EmolibError(f"{path}:1: the file is empty; replace it or remove it")
+        raise BadFile("empty-file", f"{path}:1: the file is empty; replace it or remove it")
     return lines
 
 
@@ -55,35 +64,34 @@ def read_labels(path: Path) -> np.ndarray:
     Raises EmolibError with file and line for another header, a value outside -1..7 or a line that is not a number.
     """
     lines = read_lines(path)
-    check_header(lines[0], path)
+    _check_header(lines[0], path)
     labels = list(map(_LABELS.get, lines[1:]))
     if not labels:
-        raise EmolibError(f"{path}:2: no label after the header; replace the file or remove it")
+        raise BadFile("empty-file", f"{path}:2: no label after the header; replace the file or remove it")
     if None in labels:
         labels = [_LABELS.get(line.strip()) for line in lines[1:]]
     if None in labels:
         number = labels.index(None)
         line = lines[1 + number].strip()
-        what = (
-            f"label {line} is outside -1..{NUM_CLASSES - 1}" if re.fullmatch(r"[+-]?\d+", line) else f"{line!r} is not a label (an integer)"
-        )
-        raise EmolibError(f"{path}:{number + 2}: {what}; correct the line")
+        if re.fullmatch(r"[+-]?\d+", line):
+            raise BadFile("label-range", f"{path}:{number + 2}: label {line} is outside -1..{NUM_CLASSES - 1}; correct the line")
+        raise BadFile("label-not-a-number", f"{path}:{number + 2}: {line!r} is not a label (an integer); correct the line")
     return np.array(labels, dtype=np.int8)
 
 
-def check_header(line: str, path: Path) -> None:
+def _check_header(line: str, path: Path) -> None:
     """Raises EmolibError unless ``line`` names the eight classes in order."""
     names = [name.strip().lower() for name in line.split(",")]
     expected = [name.lower() for name in EXPRESSIONS]
     if names == expected:
         return
     if sorted(names) == sorted(expected):
-        what = f"the header has the classes in another order ({line.strip()})"
+        kind, what = "header-order", f"the header has the classes in another order ({line.strip()})"
     elif line.strip() in _LABELS:
-        what = "no header line"
+        kind, what = "header", "no header line"
     else:
-        what = f"not the header of an EXPR annotation ({line.strip()[:80]!r})"
-    raise EmolibError(f"{path}:1: {what}; expected {','.join(EXPRESSIONS)}")
+        kind, what = "header", f"not the header of an EXPR annotation ({line.strip()[:80]!r})"
+    raise BadFile(kind, f"{path}:1: {what}; expected {','.join(EXPRESSIONS)}")
 
 
 def read_test_list(path: Path) -> list[str]:
