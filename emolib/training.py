@@ -168,11 +168,17 @@ def fit(
             model = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
             state.update(best_score=row["validation_macro_f1"], best_epoch=epoch + 1, best=model)
         save_state(folder / "state.pt", trainer, state)
-        write_text(folder / "history.csv", pd.DataFrame(state["history"]).to_csv(index=False))
+        write_history(folder, state)
+    write_history(folder, state)  # again, in case the last epoch's process was killed between its two files
     trainer.model.load_state_dict(state["best"])
     with atomic_path(folder / "model.safetensors") as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in state["best"].items()}))
     return Fitted(trainer.model.eval(), state["best_epoch"], state["history"])
+
+
+def write_history(folder: Path, state: dict[str, Any]) -> None:
+    """history.csv: one row an epoch."""
+    write_text(folder / "history.csv", pd.DataFrame(state["history"]).to_csv(index=False))
 
 
 def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
