@@ -133,7 +133,7 @@ class AudioEncoder(_Frozen):
         nn.utils.parametrize.remove_parametrizations(self.model.encoder.pos_conv_embed.conv, "weight")
         self.freeze()
         if dtype != torch.float32:
-            self.model.to(dtype=dtype)
+            nn.Module.to(self.model, dtype)
             layers = self.model.feature_extractor.conv_layers
             layers[0] = _FirstLayer(layers[0], dtype)
 
