@@ -34,7 +34,7 @@ class Experiment:
     data: str = setting("", "folder of the Aff-Wild2 tree; empty: the generated benchmark", "ours", "data")
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
     timing: str = setting("true", "frame times from the video, or a fixed 30 fps", "ours; released: fixed_30", "data", ("true", "fixed_30"))
-    synth_train_clips: int = setting(80, "generated training clips", "ours", "synth")
+    synth_train_clips: int = setting(110, "generated training clips", "ours", "synth")
     synth_validation_clips: int = setting(40, "generated validation clips", "ours", "synth")
     synth_test_clips: int = setting(4, "generated test clips", "ours", "synth")
     synth_seconds: float = setting(10.0, "length of a generated clip, seconds", "ours", "synth")
@@ -106,7 +106,7 @@ class Experiment:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if type(value) is not f.type and not (f.type is float and type(value) is int):
-                raise WrongCall(f"{f.name}={value!r}: expected {f.type.__name__}")
+                raise WrongCall(f"{f.name}={value!r}: expected {getattr(f.type, '__name__', f.type)}")
             choices = f.metadata["choices"]
             if choices and value not in choices:
                 raise WrongCall(f"{f.name}={value!r}: choose one of {', '.join(choices)}{nearest(value, choices)}")

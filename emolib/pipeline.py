@@ -95,11 +95,11 @@ def _claim(folder: Path, experiment: Experiment) -> None:
     if not path.exists():
         return
     theirs = Experiment.load(path)
-    ignored = {"preset", "weights", "seeds", "windows"}  # the ablation's runs are kept apart by fingerprint
-    for field in dataclasses.fields(Experiment):
-        here, there = getattr(experiment, field.name), getattr(theirs, field.name)
-        if field.name not in ignored and here != there:
-            raise WrongCall(f"{folder} holds another experiment ({field.name}={there!r}, asked for {here!r}); choose another --name")
+    if theirs.fingerprint("train") == experiment.fingerprint("train"):
+        return
+    here, there = experiment.settings("train") | experiment.settings("synth"), theirs.settings("train") | theirs.settings("synth")
+    changed = ", ".join(f"{key}={there[key]!r} there, {here[key]!r} here" for key in here if here[key] != there[key])
+    raise WrongCall(f"{folder} holds another experiment ({changed or 'of other data or encoders'}); choose another --name")
 
 
 # parameters
