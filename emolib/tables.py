@@ -161,7 +161,7 @@ def latex(table: pd.DataFrame, name: str, caption: str) -> str:
 
 
 def _text(cell: Any) -> str:
-    return number(cell, 4) if isinstance(cell, float | np.floating) else str(cell)
+    return number(cell, 4) if cell is None or isinstance(cell, float | np.floating) else str(cell)
 
 
 def record(folder: Path, notebook: str, metrics: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> pd.DataFrame:

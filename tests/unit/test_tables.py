@@ -1,0 +1,106 @@
+"""Tables: our numbers and the paper's in their places, and the same numbers back from every file."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emolib import metrics, paper, tables
+from emolib.files import read_json
+from emolib.labels import EXPRESSIONS
+
+
+def runs(seeds=(1, 2, 3)):
+    return pd.DataFrame([
+        {"window": window, "seed": seed, "frame_macro_f1": window / 100 + seed / 1000, "window_macro_f1": window / 90,
+         "frame_macro_f1_low": 0.01, "frame_macro_f1_high": 0.99, "window_macro_f1_low": 0.02, "window_macro_f1_high": 0.98}
+        for window in (60, 10) for seed in seeds
+    ])  # fmt: skip
+
+
+def score(generator=np.random.default_rng(0)):  # noqa: B008
+    labels = generator.integers(0, 8, 400)
+    predictions = np.where(generator.random(400) < 0.7, labels, 0)
+    return metrics.score(labels, predictions, generator.integers(0, 10, 400), protocol="frame")
+
+
+def test_window_rows_hold_mean_interval_ceiling_and_the_papers_numbers():
+    rows = tables.window_rows(runs(), {(60, "frame"): 0.9, (10, "frame"): 0.8})
+    assert [(row["window"], row["protocol"]) for row in rows] == [(10, "frame"), (10, "window"), (60, "frame"), (60, "window")]
+    last = rows[2]
+    assert last["macro_f1"] == pytest.approx(0.602)
+    half = 4.302652729911275 * 0.001 / np.sqrt(3)  # Student's t, two degrees of freedom
+    assert last["interval"] == pytest.approx([0.602 - half, 0.602 + half])
+    assert (last["interval_over"], last["seeds"], last["ceiling"]) == ("seeds", 3, 0.9)
+    assert (last["paper_validation"], last["paper_test"], last["v1_validation"]) == (0.3599, 0.32, 0.3334)
+    assert rows[3]["ceiling"] is None and rows[0]["v1_validation"] is None
+
+
+def test_one_seed_takes_the_interval_over_clips():
+    row = tables.window_rows(runs(seeds=(1,)), {})[0]
+    assert (row["interval"], row["interval_over"]) == ([0.01, 0.99], "clips")
+
+
+def test_window_table_keeps_ours_and_published_apart():
+    table = tables.window_table(tables.window_rows(runs(), {(60, "frame"): 0.9, (10, "frame"): 0.8}), synthetic=True)
+    assert list(table["Method"]) == ["Baseline (VGGFace)", "Ours (10 frames)", "Ours (60 frames)"]
+    assert list(table["Paper, validation"]) == ["0.2500", "0.3265", "0.3599"]
+    assert list(table["Paper, test"]) == ["0.25", "0.28", "0.32"]
+    assert list(table["Paper v1, validation"]) == ["0.2500", "–", "0.3334"]
+    assert table["Ours, synthetic, frames"][0] == "–" and table["Ours, synthetic, frames"][2].startswith("0.602 [")
+    assert not any("synthetic" in name for name in tables.window_table(tables.window_rows(runs(), {}), synthetic=False))
+
+
+def test_per_class_table_has_the_posters_values_and_a_mean():
+    result = score()
+    table = tables.per_class_table(result, [1 / 8] * 8, ceiling=None, synthetic=True)
+    assert list(table["Class"]) == [*EXPRESSIONS, "Mean"]
+    assert table["F1, paper"][7] == "0.6382" and table["F1, paper"][8] == "0.3670", "FACTS: the poster's F1 averages to T=30's 0.3670"
+    assert table["Train ratio %, paper"][3] == "1.65"
+    assert table["F1, synthetic"][8].startswith(f"{result['macro_f1']:.3f} [")
+    assert "Ceiling" not in table and "Ceiling" in tables.per_class_table(result, [1 / 8] * 8, ceiling=[0.5] * 8, synthetic=True)
+
+
+def test_counts_table():
+    table = tables.counts_table({"train": list(paper.TRAIN_FRAMES.values())})
+    assert table["train, frames"].sum() == 585317  # FACTS section 3
+    assert table["train, %"][3] == "1.55" and table["paper train, %"][3] == "1.65"
+
+
+def test_files_hold_the_same_cells(tmp_path):
+    table = pd.DataFrame({"Name": ["a_b", "50 %"], "Value": [0.123456, None], "Text": ["x|y", "–"]})
+    assert tables.write(table, "some_table", tmp_path, caption="Some % of_it") is table
+    back = pd.read_csv(tmp_path / "some_table.csv")
+    assert back["Value"][0] == 0.123456 and np.isnan(back["Value"][1])
+    lines = (tmp_path / "some_table.md").read_text().split("\n")
+    assert lines[0] == "Some % of_it" and lines[2] == "| Name | Value | Text |" and lines[4] == r"| a_b | 0.1235 | x\|y |"
+    latex = (tmp_path / "some_table.tex").read_text()
+    assert r"a\_b & 0.1235 & x|y \\" in latex and r"50 \% & -- & -- \\" in latex and r"\caption{Some \% of\_it}" in latex
+    assert [latex.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    tables.write(table, "some_table", tmp_path, caption="Some % of_it")
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_markdown_is_a_table_that_pandas_reads_back():
+    table = tables.window_table(tables.window_rows(runs(), {}), synthetic=True)
+    text = tables.markdown(table, "caption").split("\n\n")[1]
+    cells = pd.read_csv(io.StringIO(text), sep=r"\s*\|\s*", engine="python", skiprows=[1], dtype=str).iloc[:, 1:-1]
+    assert list(cells) == list(table) and cells.to_numpy().tolist() == table.to_numpy().tolist()
+
+
+def test_record_is_what_the_summary_reads(tmp_path):
+    shown = tables.record(tmp_path, "01_x", {"a": 1, "b": 0.5, "c": None}, summary={"rows": [1]})
+    assert read_json(tmp_path / "records" / "01_x.json") == {"metrics": {"a": 1, "b": 0.5, "c": None}, "summary": {"rows": [1]}}
+    assert shown["value"].tolist() == ["1", "0.5000", "–"]
+
+
+def test_ceiling_row():
+    rows = [{"inputs": "still", "window": 10, "protocol": "frame", "macro_f1": 0.6}]
+    assert tables.ceiling_row(rows, inputs="still", window=10, protocol="frame") == rows[0]
+    assert tables.ceiling_row(rows, inputs="still", window=60, protocol="frame") is None
+
+
+def test_missing_is_not_zero():
+    assert tables.number(None) == "–" and tables.number(0.0) == "0.000"
