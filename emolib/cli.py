@@ -183,6 +183,75 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
     output(result, as_json, score_text(result))
 
 
+@verb("emolib.predict", "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results")
+def predict(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results, one folder a video.")],
+    run: Run = "demo",
+    detector: Annotated[Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")] = None,
+    faces: Annotated[str, typer.Option(help="tracked, largest or all.")] = "tracked",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Emotions of your own videos: one row a frame, with times, faces and probabilities."""
+    from emolib import predict as prediction
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if as_json else sys.stdout)
+
+    options: dict[str, Any] = {"detector": detector, "faces": faces, "overwrite": overwrite, "progress": not quiet, "say": say}
+    summaries = prediction.predict(videos, run_folder(run), out, **options)
+    output(summaries, as_json, f"results are in {out}")
+
+
+@verb("emolib.submission", "emolib submit --run paper --data DIR --out submission.txt\nemolib submit --run demo --out submission.txt")
+def submit(
+    out: Annotated[Path, typer.Option(help="The submission file to write.")],
+    run: Run = "demo", data: DataFolder = "",
+    template: Annotated[Path | None, typer.Option(help="The official example file; without it, the one in the tree.")] = None,
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Predict the test clips and write the challenge's file along its template; then check it."""
+    from emolib import evaluation, submission, training
+    from emolib.data import affwild2, synthetic
+    from emolib.features import window_set
+
+    model, experiment = training.load_model(run_folder(run))
+    experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
+    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=not quiet)
+    templates = [template] if template else affwild2.find_layout(root, experiment.crops, need_annotations=False).templates
+    if not templates:
+        raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
+    windows = window_set(experiment, training.clips_of(experiment, ("test",)), protocol="frame", progress=not quiet)
+    rows = evaluation.predict_clips(model, windows)
+    seen = set(windows.clip.tolist())  # a clip without any face has no window and so no prediction
+    classes = {clip.id: rows[i].argmax(axis=1) if i in seen else rows[i][:0, 0].astype(int) for i, clip in enumerate(windows.clips)}
+    result = submission.write_submission(templates[0], classes, out)
+    if problems := submission.check(out, templates[0]):
+        raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
+    kind = " (SYNTHETIC test clips)" if not experiment.data else ""
+    output(
+        result, as_json, f"{out}: {result['rows']} rows of {result['clips']} clips{kind}, {result['filled']} filled: {result['fill_rule']}"
+    )
+
+
+@verb("emolib.data.doctor", "emolib doctor --data DIR\nemolib doctor --data DIR --full --json")
+def doctor(
+    data: DataFolder = "", crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
+    full: Annotated[bool, typer.Option("--full", help="Decode every image and all sound.")] = False,
+    quiet: Quiet = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Examine an Aff-Wild2 tree (by default the generated one) and say what is wrong with it and what to do."""
+    from emolib.data import doctor as examination
+    from emolib.data import synthetic
+
+    root = Path(data) if data else synthetic.ensure(preset("demo"), progress=not quiet)
+    report = examination.examine(root, full=full, crops=crops, progress=not quiet)
+    output(report, as_json, examination.format_report(report))
+    if not report["exit_ok"]:
+        raise typer.Exit(1)
+
+
 @verb("emolib.tables", "emolib info\nemolib info --json")
 def info(as_json: Json = False) -> None:
     """Versions, device, and where runs and caches are and how large."""
