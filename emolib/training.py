@@ -241,7 +241,29 @@ def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "valida
 
 
 def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
-    """Clips, features (extracted where missing) and prompts of a run."""
+    """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
+
+    Raises EmolibError when data or weights are missing.
+    """
+    needed = hash_of(
+        [
+            experiment.fingerprint("audio"),
+            experiment.fingerprint("visual"),
+            experiment.fingerprint("window"),
+            experiment.weights,
+            experiment.frame_stride,
+        ]
+    )
+    if needed not in _LAST:
+        _LAST.clear()
+        _LAST[needed] = _prepared(experiment, progress)
+    return _LAST[needed]
+
+
+_LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
+
+
+def _prepared(experiment: Experiment, progress: bool) -> Data:
     from emolib.features import prompt_features, window_set
 
     clips = clips_of(experiment)

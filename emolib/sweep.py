@@ -1,0 +1,233 @@
+"""Many runs: every combination of a grid, here or on a cluster; what is finished is found by fingerprint and not repeated.
+
+One unit of work is one run folder that holds experiment.json: idempotent, resumable, the same here and on SLURM. Here
+the runs go to as many worker processes as there are cores, each with its share of the threads: a training step of this
+size gains less from a second thread than a second run does. Seeds that share everything else are trained as one stack
+where that pays (on a GPU, see ``stacked``).
+"""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from emolib import training
+from emolib.config import Experiment
+from emolib.determinism import device
+from emolib.errors import EmolibError, WrongCall
+from emolib.files import atomic_path, read_json
+
+EXECUTORS = ("local", "slurm")
+Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
+
+
+def run(
+    experiment: Experiment, grid: Mapping[str, Sequence[Any]], folder: Path,
+    *, executor: str = "local", progress: bool = True, workers: int | None = None, slurm: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Train every combination of ``grid`` (setting: values); see :func:`run_variants` for the rest."""
+    for name, values in grid.items():
+        if not values:
+            raise WrongCall(f"grid: {name} has no values")
+    variants = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return run_variants(experiment, variants, folder, executor=executor, progress=progress, workers=workers, slurm=slurm)
+
+
+def run_variants(
+    experiment: Experiment, variants: Sequence[Mapping[str, Any]], folder: Path,
+    *, executor: str = "local", progress: bool = True, workers: int | None = None, slurm: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Train ``experiment`` with the changes of each variant; one row a variant, also in ``folder``/results.parquet and .csv.
+
+    Columns: the changed settings, ``seed``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``, ``best_epoch``,
+    ``parameters``, ``fingerprint``, ``folder``, ``error``. Runs live in ``folder``/<fingerprint>; a finished one there, or
+    the run that ``folder`` lies in, is taken as it is. ``workers``: processes here (None: one a core; 0: this process).
+    ``slurm``: parameters for submitit's executor, such as ``timeout_min``. Raises WrongCall, before any work, for a
+    setting or a combination that is not valid; EmolibError, when all others are done, naming the runs that failed.
+    """
+    if executor not in EXECUTORS:
+        raise WrongCall(f"executor={executor!r}: choose one of {', '.join(EXECUTORS)}")
+    folder = Path(folder)
+    experiments = [experiment.replace(**variant) for variant in variants]
+    homes = [home(each, folder) for each in experiments]
+    pending = [path for path in dict.fromkeys(homes) if not (path / "metrics.json").exists()]
+    by_home = dict(zip(homes, experiments, strict=True))
+    for path in pending:
+        training.claim(by_home[path], path)
+    errors: dict[Path, str] = {}
+    with tqdm(total=len(pending), desc="runs", unit="run", disable=not progress or not pending) as bar:
+
+        def report(path: Path, error: str) -> None:
+            bar.update()
+            if error:
+                errors[path] = error
+                tqdm.write(f"failed: {path}: {error}")
+
+        if executor == "slurm":
+            _on_slurm(pending, folder, dict(slurm or {}), report)
+        elif pending:
+            _here(pending, by_home, workers, report, progress)
+    table = pd.DataFrame([_row(v, e, h, errors.get(h, "")) for v, e, h in zip(variants, experiments, homes, strict=True)])
+    _write(table, folder)
+    if errors:
+        named = "; ".join(f"{_name(v)}: {errors[h]}" for v, h in zip(variants, homes, strict=True) if h in errors)
+        raise EmolibError(f"{len(errors)} of {len(table)} runs failed ({named}); the others are in {folder / 'results.csv'}")
+    return table
+
+
+def home(experiment: Experiment, folder: Path) -> Path:
+    """Where a run is or will be: ``folder``/<fingerprint>, or ``folder``'s own parent when that is this very run, finished."""
+    fingerprint = experiment.fingerprint("train")
+    above = folder.parent / "metrics.json"
+    if above.exists() and read_json(above).get("experiment") == fingerprint:
+        return folder.parent
+    return folder / fingerprint
+
+
+class Unit:
+    """One run, as SLURM gets it: runs or resumes the run folder; after a preemption it is queued again as it is."""
+
+    def __call__(self, path: Path) -> str:
+        """Returns an empty string, or what went wrong in one line."""
+        try:
+            training.run(Experiment.load(path / "experiment.json"), path, progress=False)
+        except EmolibError as error:
+            return str(error)
+        return ""
+
+    def checkpoint(self, path: Path) -> Any:
+        """Called by submitit when the job is preempted or out of time: state.pt is on disk already."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, path)
+
+
+def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], report: Report) -> None:
+    try:
+        import submitit
+    except ImportError as error:
+        raise EmolibError("executor=slurm needs submitit: pip install 'emolib[cluster]'") from error
+    slurm = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
+    slurm.update_parameters(**{"timeout_min": 240, "slurm_array_parallelism": 16, "slurm_job_name": "emolib", **parameters})
+    if not pending:
+        return
+    jobs = slurm.map_array(Unit(), [path.resolve() for path in pending])
+    for path, job in zip(pending, jobs, strict=True):
+        try:
+            report(path, job.result())
+        except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
+            report(path, f"SLURM job {job.job_id}: {' '.join(str(error).split())[:300]}")
+
+
+def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: int | None, report: Report, progress: bool) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        workers = 0 if device().startswith("cuda") else min(cores, len(pending))
+    if workers < 2:
+        _in_this_process(pending, report)
+        return
+    for each in {experiment.fingerprint("audio"): experiment for experiment in experiments.values()}.values():
+        training.prepare(each, progress=progress)  # extract here, once, so that no two workers do it
+    _in_workers(pending, workers, max(1, cores // workers), report)
+
+
+def _in_this_process(pending: list[Path], report: Report) -> None:
+    unit = Unit()
+    for path in pending:
+        report(path, unit(path))
+
+
+def _in_workers(pending: list[Path], workers: int, threads: int, report: Report) -> None:
+    """Feed run folders to worker processes over their standard input; they answer each with a line of JSON."""
+    tasks: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for path in pending:
+        tasks.put(path)
+    answers: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
+    with _workers(workers, threads) as processes:
+        for process in processes:
+            threading.Thread(target=_feed, args=(process, tasks, answers), daemon=True).start()
+        for _ in pending:
+            report(*answers.get())
+
+
+def _feed(process: subprocess.Popen[str], tasks: queue.SimpleQueue[Path], answers: queue.SimpleQueue[tuple[Path, str]]) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    while True:
+        try:
+            path = tasks.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            print(path.resolve(), file=process.stdin, flush=True)
+            answer = process.stdout.readline()
+        except OSError:
+            answer = ""
+        answers.put((path, json.loads(answer) if answer else "its process ended; out of memory? (run again to resume)"))
+
+
+@contextlib.contextmanager
+def _workers(number: int, threads: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Worker processes that end with this block, and with this process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", "emolib.sweep", str(os.getpid())]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) for _ in range(number)
+    ]  # fmt: skip
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.communicate()
+
+
+def work(parent: int) -> None:
+    """A worker: run folders come in by lines; results go out as JSON strings. Ends with its input or with ``parent``."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            return
+    unit, out = Unit(), os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints goes to standard error
+    for line in sys.stdin:
+        os.write(out, (json.dumps(unit(Path(line.rstrip("\n")))) + "\n").encode())
+
+
+def _name(variant: Mapping[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in variant.items())
+
+
+def _row(variant: Mapping[str, Any], experiment: Experiment, path: Path, error: str) -> dict[str, Any]:
+    row = {**variant, "seed": experiment.seed}
+    if not error:
+        metrics = read_json(path / "metrics.json")
+        for protocol in ("frame", "window"):
+            score = metrics[protocol]
+            low, high = score["macro_f1_interval"]
+            row |= {f"{protocol}_macro_f1": score["macro_f1"], f"{protocol}_macro_f1_low": low, f"{protocol}_macro_f1_high": high}
+        row |= {"best_epoch": metrics["best_epoch"], "parameters": metrics["parameters"]}
+    return row | {"fingerprint": experiment.fingerprint("train"), "folder": str(path), "error": error}
+
+
+def _write(table: pd.DataFrame, folder: Path) -> None:
+    with atomic_path(folder / "results.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    with atomic_path(folder / "results.csv") as temporary:
+        table.to_csv(temporary, index=False)
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]))
