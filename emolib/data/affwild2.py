@@ -88,7 +88,7 @@ class Layout:
         folder = inside(self.annotations[0] / SPLIT_FOLDERS[split], self.root)
         if not folder.is_dir():
             raise EmolibError(f"{folder}: no such folder; the {split} annotations belong there")
-        files = [inside(path, self.root) for path in folder.iterdir() if path.suffix == ".txt" and not path.name.startswith(".")]
+        files = [path for path in folder.iterdir() if path.suffix == ".txt" and not path.name.startswith(".")]
         if not files:
             raise EmolibError(f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there")
         return sorted(files, key=lambda path: path.stem)
@@ -217,7 +217,7 @@ def _listed(layout: Layout, splits: tuple[str, ...]) -> Iterator[tuple[str, str,
             if path.stem in seen:
                 raise EmolibError(f"{path}: {path.stem} is annotated in {seen[path.stem]} as well; remove one of them")
             seen[path.stem] = path
-            yield split, path.stem, read_labels(path), None
+            yield split, path.stem, read_labels(inside(path, layout.root)), None
     if "test" in splits:
         for clip_id, rows in sorted(clips_to_predict(layout).items()):
             yield "test", clip_id, None, rows

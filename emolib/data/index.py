@@ -25,11 +25,15 @@ SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more tha
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,})\.jpg")
 
 
+class LinkOut(EmolibError):
+    """A link that leads out of the tree."""
+
+
 def inside(path: Path, root: Path) -> Path:
-    """``path`` when it lies, with every link followed, in ``root``; raises EmolibError when a link leads out of it."""
+    """``path`` when it lies, with every link followed, in ``root``; raises LinkOut when a link leads out of it."""
     real, tree = os.path.realpath(path), os.path.realpath(root)
     if real != tree and not real.startswith(tree + os.sep):
-        raise EmolibError(f"{path}: a link that leads out of the tree (to {real}); put the files inside {root}")
+        raise LinkOut(f"{path}: a link that leads out of the tree (to {real}); put the files inside {root}")
     return path
 
 

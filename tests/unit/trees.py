@@ -1,6 +1,7 @@
 """Tiny Aff-Wild2 trees on disk for the tests of reading, checking and submitting."""
 
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Spec:
     videos: str = "batch1"
     frames: int | None = None  # of the video; None: as many as labels
     sound: bool = True
+    sound_seconds: float | None = None  # None: as long as the pictures
 
 
 def clean() -> list[Spec]:
@@ -42,7 +44,7 @@ def clean() -> list[Spec]:
 
 
 def make_tree(root: Path, specs: list[Spec], *, annotations: str = "EXPR_Recognition_Challenge", videos: bool = True) -> Path:
-    """Write ``specs`` under ``root``, and with test clips the list and the template; ``videos`` False: none at all."""
+    """Write ``specs`` under ``root``, with test clips also the list and the template; ``videos`` False: none at all."""
     for split in ("Train_Set", "Validation_Set"):
         (root / annotations / split).mkdir(parents=True, exist_ok=True)
     (root / "cropped_aligned").mkdir(exist_ok=True)
@@ -57,17 +59,24 @@ def make_tree(root: Path, specs: list[Spec], *, annotations: str = "EXPR_Recogni
                 (images / f"{frame:05d}.jpg").write_bytes(JPEG)
         if spec.fps is not None and videos:
             name = spec.id.removesuffix("_left").removesuffix("_right")
-            write_video(root / spec.videos / f"{name}.mp4", spec.frames or len(spec.labels), spec.fps, sound=spec.sound)
+            write_video(
+                root / spec.videos / f"{name}.mp4",
+                spec.frames or len(spec.labels),
+                spec.fps,
+                sound=spec.sound,
+                sound_seconds=spec.sound_seconds,
+            )
     write_test_files(root, [spec for spec in specs if spec.split == "test"])
     return root
 
 
-def write_video(path: Path, frames: int, times: float | np.ndarray, *, sound: bool = True) -> None:
-    """``frames`` grey pictures at one rate or at ``times``."""
+def write_video(path: Path, frames: int, times: float | np.ndarray, *, sound: bool = True, sound_seconds: float | None = None) -> None:
+    """``frames`` grey pictures at one rate or at ``times``; other names give other pictures and sounds."""
+    shade = zlib.crc32(path.name.encode()) % 100
     path.parent.mkdir(parents=True, exist_ok=True)
-    seconds = frames / times if np.ndim(times) == 0 else float(times[-1]) + 0.1
-    waveform = np.sin(np.arange(int(seconds * media.SAMPLE_RATE)) / 20).astype(np.float32) / 4 if sound else None
-    pictures = (np.full((16, 16, 3), 40 + i % 100, np.uint8) for i in range(frames))
+    seconds = sound_seconds or (frames / times if np.ndim(times) == 0 else float(times[-1]) + 0.1)
+    waveform = np.sin(np.arange(int(seconds * media.SAMPLE_RATE)) / (20 + shade)).astype(np.float32) / 4 if sound else None
+    pictures = (np.full((16, 16, 3), 40 + (i + shade) % 100, np.uint8) for i in range(frames))
     media.write_video(path, pictures, times, waveform, size=(16, 16))
 
 
