@@ -23,7 +23,7 @@ lint: venv ## Check format, lint and types only
 	$(BIN)/mypy
 
 notebooks: venv ## Execute the committed notebooks anew on the demo, in place
-	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
 
 lab: venv ## Open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab --notebook-dir=notebooks

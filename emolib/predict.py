@@ -1,0 +1,329 @@
+"""Emotions of a user's own videos: one row a frame with time, face, eight probabilities and what they rest on.
+
+The way of the benchmark, from the film instead of the tree: faces found and cut out as the training crops are, the
+run's frozen encoders, windows of ``Experiment.window`` frames over true times, and the run's frame rule. Nothing is
+invented: a frame without a face has no probabilities (unless the run only hears), and empty is not zero.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from emolib import __version__
+from emolib.data.affwild2 import Clip
+from emolib.data.faces import FaceFinder, detector_file
+from emolib.determinism import device
+from emolib.encoders import HOP, AudioEncoder, VisualEncoder, load_audio, load_visual
+from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import predict_windows
+from emolib.extract_sound import SoundEncoder, samples_of
+from emolib.features import WindowSet
+from emolib.files import atomic_path, hash_file, write_json, write_text
+from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
+from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
+from emolib.model import EmotionModel
+from emolib.training import load_model
+from emolib.windows import frame_predictions, frame_windows, smooth
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".3gp")
+CHUNK = 128  # windows whose features are in memory at once
+SOUNDS = 16  # waveforms encoded at once
+SILENCE = 1e-4  # a peak below this is digital silence
+FACE_COLUMNS = ("x", "y", "w", "h")
+PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
+MEANINGLESS = "weights are synthetic: the emotions are meaningless on real people, only the path is real"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained run with its encoders, ready for any number of videos."""
+
+    model: EmotionModel
+    visual: VisualEncoder | None  # None: the run does not see
+    audio: AudioEncoder | None  # None: the run does not hear
+    detector: Path | None
+    faces: str  # one of footage.WHICH_FACES
+    synthetic: bool  # the run learned from generated faces and voices
+    name: str
+
+    @classmethod
+    def load(cls, run: Path, detector: Path | None = None, faces: str = "tracked") -> "Predictor":
+        """The run in folder ``run``; ``faces``: one of ``footage.WHICH_FACES``.
+
+        Raises EmolibError when it, its encoders' weights or the face detector are missing, WrongCall for unknown ``faces``.
+        """
+        if faces not in WHICH_FACES:
+            raise WrongCall(f"faces={faces!r}: choose one of {', '.join(WHICH_FACES)}")
+        where = device()
+        model, experiment = load_model(Path(run), where)
+        needs_faces = model.sees and faces != "whole"
+        return cls(
+            model=model,
+            visual=load_visual(experiment, where) if model.sees else None,
+            audio=load_audio(experiment, where) if model.hears else None,
+            detector=detector_file(detector) if needs_faces or (detector and faces != "whole") else None,
+            faces=faces,
+            synthetic=not experiment.data or "synthetic" in (experiment.visual_encoder, experiment.audio_encoder),
+            name=Path(run).resolve().name,
+        )
+
+    def observe(self, video: Path, *, progress: bool = True) -> Footage:
+        """Faces, their features and the sound of ``video``. Raises EmolibError when it cannot be decoded."""
+        finder = FaceFinder(self.detector) if self.detector else None
+        footage = watch(video, FaceChoice(self.faces, finder), self.visual, self.model.experiment.crops, progress=progress)
+        if self.audio is not None:
+            listen(footage)
+            if self.model.experiment.audio_context == "track" and footage.sound:
+                footage.steps = Spool(np.float16, AudioEncoder.width)
+                footage.steps.append(SoundEncoder(self.audio).track(footage.sound.mapped()[:, 0]))
+        return footage
+
+    def probabilities(self, footage: Footage, *, progress: bool = True) -> np.ndarray:
+        """Float64 ``[R, 8]`` for the faces of ``footage``; for each of its frames, ``[n, 8]``, when the run does not see."""
+        if self.model.sees:
+            result = np.full((len(footage.frame), NUM_CLASSES), np.nan)
+            for track in np.unique(footage.track):
+                rows = np.flatnonzero(footage.track == track)
+                result[rows] = self._track(footage, footage.frame[rows], rows, progress=progress)
+            return result
+        frames = np.arange(1, len(footage.times) + 1)
+        result = self._track(footage, frames, None, progress=progress)
+        result[~heard(footage)] = np.nan
+        return result
+
+    def _track(self, footage: Footage, frames: np.ndarray, rows: np.ndarray | None, *, progress: bool) -> np.ndarray:
+        """``[len(frames), 8]`` for one person, seen in ``frames`` (1-based, rising) with features in ``rows``."""
+        e = self.model.experiment
+        before = int(frames[0]) - 1
+        present = np.zeros(int(frames[-1]) - before, bool)
+        present[frames - 1 - before] = True
+        index = frame_windows(present, length=e.window, stride=e.frame_stride)
+        row_of = np.zeros(len(present) + 1, np.int64)
+        row_of[frames - before] = 0 if rows is None else rows
+        clip = _clip(footage)
+        parts = []
+        for first in tqdm(range(0, len(index), CHUNK), desc="windows", unit="chunk", disable=not progress, leave=False):
+            chunk = slice(first, first + CHUNK)
+            start, end = index.start[chunk] + before, index.end[chunk] + before
+            windows = self._window_set(footage, clip, row_of[index.frames[chunk]], start, end)
+            parts.append(predict_windows(self.model, windows))
+        by_frame = frame_predictions(
+            np.concatenate(parts), index.end, len(present), length=e.window, rule=e.frame_rule, fallback=np.full(NUM_CLASSES, np.nan)
+        )  # fmt: skip
+        return smooth(by_frame, e.smoothing, e.smoothing_half_width)[frames - 1 - before]
+
+    def _window_set(self, footage: Footage, clip: Clip, rows: np.ndarray, start: np.ndarray, end: np.ndarray) -> WindowSet:
+        """The windows that show the feature ``rows`` ``[N, T]`` from frame ``start`` to ``end`` ``[N]``, with their sound."""
+        lowest, n = int(rows.min()), len(rows)
+        audio, audio_start, audio_length = self._sound(footage, *samples_of(clip, np.stack([start, end], axis=1)))
+        return WindowSet(
+            clips=[clip], visual=footage.visual.read(lowest, int(rows.max()) + 1), frames=rows - lowest, audio=audio,
+            audio_start=audio_start, audio_length=audio_length.astype(np.int32), label=np.full(n, NOT_ANNOTATED, np.int64),
+            clip=np.zeros(n, np.int32), end=end.astype(np.int32),
+        )  # fmt: skip
+
+    def _sound(self, footage: Footage, begin: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(features float16 ``[S, 768]``, first row and number of steps int64 ``[N]``) of spans of the sound."""
+        if footage.steps is not None:  # the whole track is encoded: as many steps as the span alone would give
+            first = np.minimum(np.rint(begin / HOP).astype(np.int64), footage.steps.rows)
+            length = np.minimum([AudioEncoder.steps(n) for n in samples.tolist()], footage.steps.rows - first)
+            return footage.steps.read(int(first.min()), int((first + length).max())), first - first.min(), length
+        return self._segments(
+            [] if footage.sound is None else [footage.sound.read(a, a + n)[:, 0] for a, n in zip(begin, samples, strict=True)], len(begin)
+        )
+
+    def _segments(self, waves: list[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As :meth:`_sound`, of ``n`` segments int16 encoded each alone; none at all without sound."""
+        steps = [np.zeros((0, AudioEncoder.width), np.float16)] * n
+        by_length: dict[int, list[int]] = {}
+        for i, wave in enumerate(waves):
+            by_length.setdefault(len(wave), []).append(i)
+        for size, same in by_length.items():  # only equal lengths: padding would change every output
+            for first in range(0, len(same) if AudioEncoder.steps(size) else 0, SOUNDS):
+                group = same[first : first + SOUNDS]
+                assert self.audio is not None
+                encoded = self.audio.waveforms(torch.from_numpy(np.stack([waves[i] for i in group]).astype(np.float32) / 32767))
+                for i, feature in zip(group, encoded.cpu().numpy().astype(np.float16), strict=True):
+                    steps[i] = feature
+        length = np.array([len(part) for part in steps], np.int64)
+        return np.concatenate(steps), np.cumsum(length) - length, length
+
+
+def heard(footage: Footage) -> np.ndarray:
+    """Whether there is sound when each frame begins to show: bool ``[n]``."""
+    return footage.times < footage.sound_seconds
+
+
+def _clip(footage: Footage) -> Clip:
+    n = len(footage.times)
+    present = np.zeros(n, bool)
+    present[footage.frame - 1] = True
+    return Clip(
+        id=footage.video.name, split="test", labels=np.full(n, NOT_ANNOTATED, np.int8), face_present=present,
+        frame_times=footage.times, fps=footage.fps, time_source="video", images=None, video=footage.video,
+    )  # fmt: skip
+
+
+def table(predictor: Predictor, footage: Footage, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row a frame (one a face where several are analysed), in order of frames.
+
+    frame (from 1), time (seconds), face (found), track, x, y, w, h (pixels), p_<Class> x 8, class, modality (what the
+    probabilities rest on), weights. What is missing is null.
+    """
+    frames = np.arange(1, len(footage.times) + 1, dtype=np.int32)
+    searched = predictor.model.sees or predictor.detector is not None
+    faces = pd.DataFrame(footage.box.round(1), columns=list(FACE_COLUMNS)).assign(frame=footage.frame, track=footage.track)
+    rows = pd.DataFrame({"frame": frames, "time": footage.times.round(6)}).merge(faces, on="frame", how="left")
+    rows["face"] = rows["track"].notna().astype("boolean") if searched else pd.array([None] * len(rows), dtype="boolean")
+    rows["track"] = rows["track"].astype("Int32")
+    place = rows["track"].notna().to_numpy() if predictor.model.sees else np.ones(len(rows), bool)
+    values = np.full((len(rows), NUM_CLASSES), np.nan)
+    values[place] = probabilities if predictor.model.sees else probabilities[rows["frame"] - 1]
+    rows[PROBABILITIES] = values.round(6)
+    known = ~np.isnan(values).any(axis=1)
+    best = np.array([*EXPRESSIONS, None], dtype=object)[np.where(known, np.nan_to_num(values).argmax(axis=1), NUM_CLASSES)]
+    rows["class"] = pd.array(best, dtype="string")
+    voice = heard(footage)[rows["frame"] - 1]
+    if predictor.model.sees:
+        modality = np.where(voice & predictor.model.hears, "face+voice", "face")
+    else:
+        modality = np.full(len(rows), "voice")
+    rows["modality"] = pd.array(pd.Series(modality).where(known, None), dtype="string")
+    rows["weights"] = pd.array([weights_kind(predictor)] * len(rows), dtype="string")
+    return rows[["frame", "time", "face", "track", *FACE_COLUMNS, *PROBABILITIES, "class", "modality", "weights"]]
+
+
+def weights_kind(predictor: Predictor) -> str:
+    """``synthetic`` where faces, voices or encoders were generated, else ``pre-trained``."""
+    return "synthetic" if predictor.synthetic else "pre-trained"
+
+
+def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dict[str, Any]:
+    """What summary.json holds: counts, sound, the run and its rules, share of each class; equal inputs give equal bytes."""
+    e = predictor.model.experiment
+    counts = rows["class"].value_counts()
+    steps = np.diff(footage.times)
+    found = int(rows.loc[rows["face"].fillna(False), "frame"].nunique())
+    return {
+        "video": footage.video.name, "frames": len(footage.times), "seconds": round(float(footage.times[-1]) + 1 / footage.fps, 3),
+        "frames_per_second": round(footage.fps, 3), "constant_rate": bool(np.ptp(steps) < 0.002) if len(steps) else True,
+        "size": list(footage.size), "faces": predictor.faces, "frames_with_face": found, "tracks": len(np.unique(footage.track)),
+        "sound": sound_kind(predictor, footage), "sound_seconds": round(footage.sound_seconds, 3),
+        "frames_predicted": int(rows.loc[rows["class"].notna(), "frame"].nunique()),
+        "share": {name: round(float(counts.get(name, 0) / counts.sum()), 4) for name in EXPRESSIONS} if len(counts) else None,
+        "run": predictor.name, "experiment": e.fingerprint("train"), "modalities": e.modalities, "window": e.window,
+        "frame_rule": e.frame_rule, "frame_stride": e.frame_stride, "smoothing": e.smoothing,
+        "smoothing_half_width": e.smoothing_half_width, "detector": hash_file(predictor.detector) if predictor.detector else None,
+        "weights": weights_kind(predictor), "warning": MEANINGLESS if predictor.synthetic else None, "emolib": __version__,
+    }  # fmt: skip
+
+
+def sound_kind(predictor: Predictor, footage: Footage) -> str:
+    """``not used`` by this run, ``absent`` (no audio track), ``silent`` (digital silence) or ``present``."""
+    if predictor.audio is None:
+        return "not used"
+    if footage.sound is None:
+        return "absent"
+    return "silent" if footage.peak < SILENCE else "present"
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """One line for the console."""
+    line = f"{summary['video']}: {summary['frames']} frames, {summary['seconds']:.2f} s, a face in {summary['frames_with_face']}"
+    if summary["tracks"] > 1:
+        line += f" ({summary['tracks']} tracks)"
+    line += {"absent": ", no sound", "silent": ", silent sound", "present": ", sound", "not used": ""}[summary["sound"]]
+    if not summary["share"]:
+        why = "no face found" if summary["modalities"] != "audio" else "no sound"
+        return line + f"; {why}: all probabilities are empty"
+    name, share = max(summary["share"].items(), key=lambda item: item[1])
+    return line + f"; mostly {name} ({share:.0%} of {summary['frames_predicted']} frames)"
+
+
+def collect(videos: Sequence[Path]) -> list[Path]:
+    """The videos named, folders replaced by the videos in them (not deeper), each once.
+
+    Raises WrongCall when nothing is named, EmolibError for a folder without videos.
+    """
+    found: list[Path] = []
+    for path in map(Path, videos):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
+            if not inside:
+                raise EmolibError(f"{path}: no video in this folder; looked for {', '.join(VIDEO_SUFFIXES)}")
+            found += inside
+        else:
+            found.append(path)
+    if not found:
+        raise WrongCall("no video given: name files or a folder")
+    return list(dict.fromkeys(found))
+
+
+def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[Path, Path]:
+    """A result folder in ``out`` for each video, named by its stem; by its whole name where stems are equal.
+
+    Raises WrongCall for two videos of one name and for results that are there already, EmolibError when ``out`` cannot be
+    written; all before any work.
+    """
+    stems = [video.stem for video in videos]
+    names = {video: video.stem if stems.count(video.stem) == 1 else video.name.replace(".", "_") for video in videos}
+    for video, name in names.items():
+        if list(names.values()).count(name) > 1:
+            raise WrongCall(f"{video}: another video has the same name; give them in two calls with two --out folders")
+        if not overwrite and any((out / name / file).exists() for file in ("predictions.csv", "predictions.parquet", "summary.json")):
+            raise WrongCall(f"{out / name}: holds results already; choose another --out or say --overwrite")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise EmolibError(f"{out}: cannot be written: {error.strerror}; choose another --out folder") from error
+    return {video: out / name for video, name in names.items()}
+
+
+def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
+    """predictions.csv, predictions.parquet and, last, summary.json into ``folder``."""
+    write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
+    with atomic_path(folder / "predictions.parquet") as temporary:
+        rows.to_parquet(temporary, index=False)
+    write_json(folder / "summary.json", summary)
+
+
+def predict(
+    videos: Sequence[Path], run: Path, out: Path, *, detector: Path | None = None, faces: str = "tracked",
+    overwrite: bool = False, progress: bool = True, say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
+
+    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``say`` takes the
+    lines for the console. Returns the summaries. A video that fails does not stop the others: after the last one an
+    EmolibError names those that failed. WrongCall and a missing run, weights or detector stop before any work.
+    """
+    found = collect(videos)
+    folders = folders_for(found, Path(out), overwrite=overwrite)
+    predictor = Predictor.load(run, detector, faces)
+    if predictor.synthetic:
+        say(f"{predictor.name}: {MEANINGLESS}")
+    summaries, failures = [], []
+    for video in found:
+        try:
+            footage = predictor.observe(video, progress=progress)
+            rows = table(predictor, footage, predictor.probabilities(footage, progress=progress))
+            summary = summarise(predictor, footage, rows)
+            write(folders[video], rows, summary)
+        except EmolibError as error:
+            failures.append(str(error))
+            say(f"failed: {error}")
+        else:
+            summaries.append(summary)
+            say(describe(summary))
+    if failures:
+        raise EmolibError(failures[0] if len(found) == 1 else f"{len(failures)} of {len(found)} videos failed: {'; '.join(failures)}")
+    return summaries

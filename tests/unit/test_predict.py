@@ -1,0 +1,445 @@
+"""Own videos to rows: made videos with white squares for faces everywhere; real clips and YuNet where they are."""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from emolib import footage as footage_module
+from emolib import predict as predict_module
+from emolib.config import preset
+from emolib.data import media
+from emolib.data.faces import TEMPLATE, Face, crop
+from emolib.errors import EmolibError, WrongCall
+from emolib.labels import EXPRESSIONS
+from emolib.model import EmotionModel
+from emolib.predict import PROBABILITIES, Predictor, collect, folders_for, predict
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
+YUNET = REAL / "yunet" / "yunet_n_320_320.onnx"
+real = pytest.mark.skipif(not YUNET.is_file(), reason=f"no real clips and detector in {REAL}")
+WINDOW, STRIDE = 20, 4
+
+
+class SquareFinder:
+    """Stands in for YuNet: a face is a bright square, its points where the template has them."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def faces(self, image):
+        bright = (image.min(axis=2) > 150).astype(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
+        boxes = [tuple(map(float, row[:4])) for row in stats[1:] if row[4] > 60]
+        found = [Face(box=box, points=TEMPLATE * box[2] / 112 + box[:2], score=0.9) for box in boxes]
+        return sorted(found, key=lambda face: -face.area)
+
+
+@pytest.fixture
+def squares(monkeypatch, tmp_path):
+    monkeypatch.setattr(predict_module, "FaceFinder", SquareFinder)
+    detector = tmp_path / "squares.onnx"
+    detector.write_text("squares")
+    return detector
+
+
+def make_run(folder: Path, **changes) -> Path:
+    """A run folder with an untrained model whose answers differ clearly between inputs."""
+    experiment = preset("demo", window=WINDOW, frame_stride=STRIDE, width=32, amp="float32", precision="strict", **changes)
+    experiment.save(folder / "experiment.json")
+    torch.manual_seed(3)
+    model = EmotionModel(experiment)
+    with torch.no_grad():
+        model.classifier[-1].weight.mul_(30)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "both")
+
+
+@pytest.fixture(scope="module")
+def deaf(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "deaf", modalities="visual", fusion="concat")
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "blind", modalities="audio", fusion="concat", contrastive_weight=0.0)
+
+
+def picture(t, faces, size=(160, 120)):
+    """RGB ``[H, W, 3]``: dark, with a bright square of changing shade for each (x, y, side)."""
+    image = np.full((size[1], size[0], 3), 20, np.uint8)
+    for i, (x, y, side) in enumerate(faces):
+        shade = int(215 + 40 * np.sin(t * (0.3 + i)))
+        image[y : y + side, x : x + side] = (shade, 255 - 30 * i, 200)
+    return image
+
+
+def tone(seconds, seed=0):
+    generator = np.random.default_rng(seed)
+    t = np.arange(round(seconds * media.SAMPLE_RATE)) / media.SAMPLE_RATE
+    return (0.3 * np.sin(2 * np.pi * (150 + 100 * t) * t) + 0.05 * generator.normal(size=len(t))).astype(np.float32)
+
+
+def film(path, n=50, *, faces=lambda i: [(40, 30, 50)], times=25.0, sound=True, size=(160, 120)):
+    """A small MP4 with ``faces(i)`` in frame i (from 0)."""
+    length = n / times if isinstance(times, float) else times[-1]
+    waveform = tone(length) if sound is True else (None if sound is False else sound)
+    media.write_video(path, (picture(i, faces(i), size) for i in range(n)), times, waveform, size=size)
+    return path
+
+
+def rows_of(out, video):
+    rows = pd.read_parquet(out / Path(video).stem / "predictions.parquet")
+    text = pd.read_csv(out / Path(video).stem / "predictions.csv")
+    assert list(rows.columns) == list(text.columns) and len(rows) == len(text)
+    assert np.allclose(rows[PROBABILITIES], text[PROBABILITIES], equal_nan=True)
+    assert (rows[PROBABILITIES].isna().sum(axis=1).isin([0, 8])).all()
+    known = rows["class"].notna()
+    assert np.allclose(rows.loc[known, PROBABILITIES].sum(axis=1), 1, atol=1e-5)
+    assert (rows.loc[known, "class"] == np.array(EXPRESSIONS)[rows.loc[known, PROBABILITIES].to_numpy().argmax(axis=1)]).all()
+    assert (known == rows["p_Anger"].notna()).all() and (known == rows["modality"].notna()).all()
+    return rows
+
+
+def go(videos, run, out, **options):
+    lines = []
+    summaries = predict([videos] if isinstance(videos, Path) else videos, run, out, progress=False, say=lines.append, **options)
+    return summaries, lines
+
+
+def test_every_frame_has_a_row_at_its_true_time(tmp_path, run, squares):
+    times = np.cumsum(np.random.default_rng(1).uniform(0.02, 0.09, 45))
+    video = film(tmp_path / "phone.mp4", 45, times=times - times[0])
+    (summary,), lines = go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    assert rows["frame"].tolist() == list(range(1, 46))
+    assert np.allclose(rows["time"], media.frame_times(video), atol=1e-6) and np.allclose(rows["time"], times - times[0], atol=1e-3)
+    assert rows["face"].all() and (rows["track"] == 1).all() and (rows["modality"] == "face+voice").all()
+    assert np.abs(rows[["x", "y", "w", "h"]].to_numpy(float) - [40, 30, 50, 50]).max() <= 2
+    assert rows["class"].notna().all() and (rows["weights"] == "synthetic").all()
+    assert (summary["frames"], summary["frames_with_face"], summary["sound"], summary["constant_rate"]) == (45, 45, "present", False)
+    assert "meaningless" in summary["warning"] and "meaningless" in lines[0] and "phone.mp4: 45 frames" in lines[1]
+    assert json.loads((tmp_path / "out" / "phone" / "summary.json").read_text()) == summary
+
+
+def test_probabilities_are_those_of_the_window_by_hand(tmp_path, run, squares):
+    video = film(tmp_path / "film.mp4", 50)
+    go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    ready = Predictor.load(run, squares)
+    finder, wave = SquareFinder(None), media.read_waveform(video)
+    crops = [crop(image, finder.faces(image)[0]) for _, _, image in media.read_frames(video)]
+    features = ready.visual.images(torch.from_numpy(np.stack(crops))).half()
+    by_hand = []
+    for end in (20, 28, 50):
+        sound = wave[round((end - WINDOW) / 25 * 16000) : round(end / 25 * 16000)]
+        voice = ready.audio.waveforms(torch.from_numpy(sound[None])).half()
+        with torch.no_grad():
+            by_hand.append(ready.model(features[None, end - WINDOW : end], voice)[0].softmax(dim=1)[0].numpy())
+    by_hand = np.array(by_hand)
+    found = rows[PROBABILITIES].to_numpy()[[19, 27, 49]]
+    assert np.abs(found - by_hand).max() < 2e-3
+    assert np.abs(found - by_hand[[1, 2, 0]]).max() > 2e-2  # another window's answer would not pass
+
+
+def test_nothing_is_invented_where_no_face_is(tmp_path, run, squares):
+    video = film(tmp_path / "half.mp4", 60, faces=lambda i: [(40, 30, 50)] if i < 20 or i >= 40 else [])
+    (summary,), _ = go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    seen = np.array([i < 20 or i >= 40 for i in range(60)])
+    assert (rows["face"].to_numpy(bool) == seen).all() and (rows["class"].notna() == seen).all()
+    assert rows.loc[~seen, ["track", "x", "p_Neutral"]].isna().all().all()
+    assert (rows["track"].dropna() == 1).all()  # back within a second
+    assert summary["frames_with_face"] == 40 and summary["frames_predicted"] == 40
+    text = (tmp_path / "out" / "half" / "predictions.csv").read_text().splitlines()[31]
+    assert text == "31,1.2,False,,,,,,,,,,,,,,,,synthetic"
+
+
+def test_no_face_at_all_gives_empty_rows_and_a_clear_line(tmp_path, run, squares):
+    video = film(tmp_path / "wall.mp4", 30, faces=lambda i: [])
+    (summary,), lines = go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    assert len(rows) == 30 and not rows["face"].any() and rows["class"].isna().all()
+    assert summary["share"] is None and "no face found: all probabilities are empty" in lines[-1]
+
+
+def test_without_sound_the_result_says_so(tmp_path, run, squares):
+    films = [film(tmp_path / "mute.mp4", 30, sound=False), film(tmp_path / "silent.mp4", 30, sound=np.zeros(30 * 640, np.float32))]
+    summaries, lines = go(films, run, tmp_path / "out", detector=squares)
+    assert [summary["sound"] for summary in summaries] == ["absent", "silent"]
+    assert "no sound" in lines[1] and "silent sound" in lines[2]
+    assert (rows_of(tmp_path / "out", films[0])["modality"] == "face").all()
+    assert rows_of(tmp_path / "out", films[0])["class"].notna().all()
+
+
+def test_sound_may_be_shorter_or_longer_than_the_pictures(tmp_path, run, squares):
+    films = [film(tmp_path / "short.mp4", 50, sound=tone(1.0)), film(tmp_path / "long.mp4", 50, sound=tone(9.0))]
+    (short, long), _ = go(films, run, tmp_path / "out", detector=squares)
+    voices = rows_of(tmp_path / "out", films[0])["modality"]
+    assert (voices[:24] == "face+voice").all() and (voices[28:] == "face").all()
+    assert (rows_of(tmp_path / "out", films[1])["modality"] == "face+voice").all()
+    assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 50
+
+
+def test_a_deaf_run_hears_nothing(tmp_path, deaf, squares):
+    video = film(tmp_path / "film.mp4", 30)
+    (summary,), _ = go(video, deaf, tmp_path / "out", detector=squares)
+    assert summary["sound"] == "not used"
+    assert (rows_of(tmp_path / "out", video)["modality"] == "face").all()
+
+
+def test_a_blind_run_needs_no_face_and_no_detector(tmp_path, blind):
+    films = [film(tmp_path / "voice.mp4", 50, faces=lambda i: []), film(tmp_path / "mute.mp4", 30, sound=False)]
+    (voice, mute), lines = go(films, blind, tmp_path / "out")
+    rows = rows_of(tmp_path / "out", films[0])
+    assert rows["class"].notna().all() and (rows["modality"] == "voice").all() and rows["face"].isna().all()
+    assert rows_of(tmp_path / "out", films[1])["class"].isna().all()
+    assert mute["share"] is None and "no sound" in lines[-1] and voice["detector"] is None
+
+
+def test_each_of_two_people_is_predicted_as_if_alone(tmp_path, run, squares):
+    def left(i):
+        return [(10 + i // 5, 30, 44)]
+
+    def both(i):
+        return [*left(i), (100 - i // 5, 40, 50)]
+
+    alone, together = film(tmp_path / "alone.mp4", 50, faces=left), film(tmp_path / "together.mp4", 50, faces=both)
+    go([alone, together], run, tmp_path / "out", detector=squares, faces="all")
+    one, two = rows_of(tmp_path / "out", alone), rows_of(tmp_path / "out", together)
+    assert len(two) == 100 and sorted(two["track"].unique()) == [1, 2] and (two.groupby("track").size() == 50).all()
+    is_left = two["w"] < 47
+    assert two.loc[is_left, "track"].nunique() == 1
+    assert np.abs(two.loc[is_left, PROBABILITIES].to_numpy() - one[PROBABILITIES].to_numpy()).max() < 0.05
+    assert np.abs(two.loc[~is_left, PROBABILITIES].to_numpy() - one[PROBABILITIES].to_numpy()).max() > 0.1
+
+
+def test_tracked_stays_with_one_person_and_largest_does_not(tmp_path, run, squares):
+    video = film(tmp_path / "two.mp4", 40, faces=lambda i: [(10, 30, 50), (90, 30, 40 if i < 20 else 60)])
+    go(video, run, tmp_path / "tracked", detector=squares)
+    go(video, run, tmp_path / "largest", detector=squares, faces="largest")
+    tracked, largest = rows_of(tmp_path / "tracked", video), rows_of(tmp_path / "largest", video)
+    assert len(tracked) == len(largest) == 40
+    assert (tracked["track"] == 1).all()
+    assert largest["track"].tolist() == [1] * 20 + [2] * 20
+
+
+def test_a_person_lost_for_long_is_followed_by_the_next(tmp_path, run, squares):
+    video = film(tmp_path / "next.mp4", 90, faces=lambda i: [(10, 30, 50)] if i < 20 else ([(95, 30, 45)] if i > 30 else []))
+    go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    assert rows["track"][:20].tolist() == [1] * 20 and (rows["track"][60:] == 2).all()
+
+
+def test_a_face_crop_needs_no_detector(tmp_path, run):
+    video = film(tmp_path / "crop.mp4", 25, size=(112, 112))
+    (summary,), _ = go(video, run, tmp_path / "out", faces="whole")
+    rows = rows_of(tmp_path / "out", video)
+    assert rows["class"].notna().all() and (rows["w"] == 112).all() and summary["faces"] == "whole"
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path, run, squares):
+    video = film(tmp_path / "film.mp4", 30)
+    go(video, run, tmp_path / "a", detector=squares)
+    go(video, run, tmp_path / "b", detector=squares)
+    for name in ("predictions.csv", "predictions.parquet", "summary.json"):
+        assert (tmp_path / "a" / "film" / name).read_bytes() == (tmp_path / "b" / "film" / name).read_bytes()
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path, run, squares):
+    folder = tmp_path / "films"
+    film(folder / "a.mp4", 25)
+    (folder / "b.mp4").write_text("not a video")
+    film(folder / "c.mp4", 25)
+    lines = []
+    with pytest.raises(EmolibError, match=r"1 of 3 videos failed: .*b\.mp4"):
+        predict([folder], run, tmp_path / "out", detector=squares, progress=False, say=lines.append)
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a", "c"]
+    assert sum("failed" in line for line in lines) == 1 and "c.mp4: 25 frames" in lines[-1]
+
+
+def test_results_are_not_overwritten_unasked(tmp_path, run, squares):
+    video = film(tmp_path / "film.mp4", 25)
+    go(video, run, tmp_path / "out", detector=squares)
+    with pytest.raises(WrongCall, match="--overwrite"):
+        go(video, run, tmp_path / "out", detector=squares)
+    go(video, run, tmp_path / "out", detector=squares, overwrite=True)
+
+
+def test_result_folders_of_equal_names():
+    names = folders_for([Path("a/x.mp4"), Path("a/x.mov"), Path("a/y.mp4")], Path("/tmp"), overwrite=False)
+    assert [folder.name for folder in names.values()] == ["x_mp4", "x_mov", "y"]
+    with pytest.raises(WrongCall, match="same name"):
+        folders_for([Path("a/x.mp4"), Path("b/x.mp4")], Path("/tmp"), overwrite=False)
+
+
+def test_calls_that_cannot_work_stop_before_any_work(tmp_path, run, squares):
+    video = film(tmp_path / "film.mp4", 5)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EmolibError, match="cannot be written"):
+        go(video, run, tmp_path / "file" / "out", detector=squares)
+    with pytest.raises(WrongCall, match="choose one of tracked"):
+        go(video, run, tmp_path / "out", detector=squares, faces="smallest")
+    with pytest.raises(EmolibError, match="no video in this folder"):
+        go(tmp_path / "empty", run, tmp_path / "out", detector=squares)
+    with pytest.raises(WrongCall, match="no video given"):
+        collect([])
+    with pytest.raises(EmolibError, match=r"experiment\.json"):
+        go(video, tmp_path / "no-run", tmp_path / "out", detector=squares)
+    with pytest.raises(EmolibError, match="no such face detector"):
+        go(video, run, tmp_path / "out", detector=tmp_path / "absent.onnx")
+
+
+def encode(path, codec, n=12, size=(160, 120), fmt=None, options=None):
+    """A video in any container and codec, a square in each frame, no sound."""
+    with av.open(str(path), "w", format=fmt) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for i in range(n):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(i, [(40, 30, 50)], size), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def only_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(1.0)[None], format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def damaged(path, how):
+    content = bytearray(film(path, 60).read_bytes())
+    begin = content.index(b"mdat") + 4 if b"mdat" in content else len(content) // 2
+    if how == "middle":
+        middle = begin + (len(content) - begin) // 3
+        content[middle : middle + 2000] = np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8).tobytes()
+    elif how == "half":
+        content = content[: len(content) // 2]
+    elif how == "header":
+        content[:64] = bytes(64)
+    path.write_bytes(content)
+    return path
+
+
+def bytes_to(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def jpeg(path):
+    return bytes_to(path, cv2.imencode(".jpg", picture(0, [(40, 30, 50)]))[1].tobytes())
+
+
+# name -> (maker, number of rows; None: it must fail; "either": rows or a failure)
+ODD = {
+    "zero bytes": (lambda f: bytes_to(f / "zero.mp4", b""), None),
+    "text": (lambda f: bytes_to(f / "text.mp4", b"a text\n" * 100), None),
+    "random bytes": (lambda f: bytes_to(f / "noise.mp4", np.random.default_rng(5).bytes(20000)), None),
+    "absent": (lambda f: f / "absent.mp4", None),
+    "only sound": (lambda f: only_sound(f / "sound.mp4"), None),
+    "index lost": (lambda f: damaged(f / "header.mp4", "header"), None),
+    "cut in half": (lambda f: damaged(f / "half.mp4", "half"), "either"),
+    "corrupt middle": (lambda f: damaged(f / "middle.mp4", "middle"), "either"),
+    "one frame": (lambda f: film(f / "one.mp4", 1), 1),
+    "one frame without sound": (lambda f: film(f / "one.mp4", 1, sound=False), 1),
+    "two frames": (lambda f: film(f / "two.mp4", 2), 2),
+    "tiny": (lambda f: film(f / "tiny.mp4", 10, size=(2, 2), faces=lambda i: []), 10),
+    "odd size": (lambda f: film(f / "odd.mp4", 10, size=(161, 97)), 10),
+    "4K": (lambda f: film(f / "big.mp4", 3, size=(3840, 2160), faces=lambda i: [(1000, 600, 900)]), 3),
+    "portrait": (lambda f: film(f / "portrait.mp4", 10, size=(90, 160)), 10),
+    "very slow": (lambda f: film(f / "slow.mp4", 8, times=np.arange(8) * 1.7), 8),
+    "very fast": (lambda f: film(f / "fast.mp4", 60, times=240.0), 60),
+    "AVI": (lambda f: encode(f / "old.avi", "mpeg4"), 12),
+    "MPEG": (lambda f: encode(f / "old.mpg", "mpeg1video"), 12),
+    "Matroska named MP4": (lambda f: encode(f / "lie.mp4", "mjpeg", fmt="matroska"), 12),
+    "without suffix": (lambda f: encode(f / "film", "mpeg4", fmt="matroska"), 12),
+    "a picture": (lambda f: jpeg(f / "photo.jpg"), 1),
+    "odd name": (lambda f: film(f / "ein Film, äöü 'x' %d.mp4", 5), 5),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_inputs_end_in_rows_or_one_clear_line(tmp_path, run, squares, name):
+    make, expected = ODD[name]
+    video = make(tmp_path)
+    try:
+        (summary,), _ = go(video, run, tmp_path / "out", detector=squares)
+    except EmolibError as error:
+        assert expected in (None, "either"), error
+        assert video.name in str(error) and "\n" not in str(error) and len(str(error)) < 300
+        assert not (tmp_path / "out" / video.stem).exists()
+    else:
+        assert expected is not None
+        rows = rows_of(tmp_path / "out", video)
+        assert len(rows) == summary["frames"] == (len(rows) if expected == "either" else expected)
+        assert (np.diff(rows["time"]) > 0).all() and rows["time"][0] == 0
+        assert rows["face"].all() or name in ("tiny", "cut in half", "corrupt middle")
+
+
+def test_a_phone_video_is_turned_upright(tmp_path, run, squares):
+    """A display matrix of 90 degrees, as phones write it, patched into the track header of a landscape film."""
+    content = bytearray(film(tmp_path / "phone.mp4", 10, faces=lambda i: [(10, 20, 50)]).read_bytes())
+    unity = b"".join(value.to_bytes(4, "big") for value in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+    quarter = b"".join(value.to_bytes(4, "big") for value in (0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000))
+    place = content.index(unity, content.index(b"tkhd"))
+    content[place : place + 36] = quarter
+    (tmp_path / "phone.mp4").write_bytes(content)
+    (summary,), _ = go(tmp_path / "phone.mp4", run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", tmp_path / "phone.mp4")
+    assert summary["size"] == [120, 160] and rows["face"].all()
+    assert np.abs(rows[["x", "y"]].to_numpy(float) - [50, 10]).max() <= 2  # turned clockwise: x = 120 - 20 - 50
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "frames", "faces"),
+    [("sbwe5n.mpg", 75, (75, 75)), ("single_face.mp4", 72, (72, 72)), ("face_noface.mov", 169, (60, 90))],
+)
+def test_real_clips(tmp_path, run, name, frames, faces):
+    (summary,), _ = go(REAL / "clips" / name, run, tmp_path, detector=YUNET)
+    rows = rows_of(tmp_path, name)
+    assert len(rows) == frames and faces[0] <= summary["frames_with_face"] <= faces[1]
+    assert np.allclose(rows["time"], media.frame_times(REAL / "clips" / name), atol=1e-6)
+    if name == "sbwe5n.mpg":
+        assert np.allclose(rows["time"], np.arange(75) * 0.04, atol=1e-6) and rows["class"].notna().all()
+
+
+def test_a_run_over_whole_tracks(tmp_path, squares):
+    run = make_run(tmp_path / "track", audio_context="track")
+    video = film(tmp_path / "film.mp4", 50)
+    go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    ready = Predictor.load(run, squares)
+    wave, finder = media.read_waveform(video), SquareFinder(None)
+    voice = ready.audio.waveforms(torch.from_numpy(wave[None]))[:, 60:99].half()  # 0.8 s from 1.2 s on: 39 steps of 20 ms
+    crops = [crop(image, finder.faces(image)[0]) for _, _, image in media.read_frames(video)]
+    features = ready.visual.images(torch.from_numpy(np.stack(crops))).half()
+    with torch.no_grad():
+        by_hand = ready.model(features[None, 30:50], voice)[0].softmax(dim=1)[0].numpy()
+    assert np.abs(rows[PROBABILITIES].to_numpy()[49] - by_hand).max() < 5e-3
+
+
+def test_thumbnails_are_spread_over_any_length():
+    for n in (1, 5, 16, 17, 1000):
+        kept = footage_module._Thumbnails()
+        for i in range(n):
+            kept.offer(float(i), np.zeros(1))
+        times = [time for time, _ in kept.kept]
+        assert min(n, footage_module.THUMBNAILS) <= len(times) <= 2 * footage_module.THUMBNAILS
+        assert n < 2 or (times[0] == 0 and times[-1] >= 0.8 * (n - 1))
