@@ -22,20 +22,21 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
-class _CausalTaps(torch.autograd.Function):
+class CausalTaps(torch.autograd.Function):
     """Causal convolution of time-first rows, then optionally ReLU and dropout.
 
-    x [T*B, C_in], taps [k, C_in, C_out], bias [C_out]; tap j looks back ``shifts[j]`` rows. After ReLU and dropout
-    an output is positive exactly where the gradient passes, so neither the sum nor the mask is kept.
+    x [R, C_in] with R = T*B, taps [k, C_in, C_out], bias [C_out]; tap j looks back ``shifts[j]`` rows. For M models
+    at once x is [M, R, C_in], taps [k, M, C_in, C_out] and bias [M, C_out]. After ReLU and dropout an output is
+    positive exactly where the gradient passes, so neither the sum nor the mask is kept.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor, shifts: tuple[int, ...], activate: bool, rate: float) -> Tensor:
-        rows = x.shape[0]
-        y = torch.addmm(bias, x, taps[-1])  # the last tap looks at the present step
+        rows = x.shape[-2]
+        y = torch.addmm(bias, x, taps[-1]) if x.dim() == 2 else torch.baddbmm(bias[:, None], x, taps[-1])  # the present step
         for tap, shift in zip(taps[:-1], shifts[:-1], strict=True):
             if shift < rows:
-                y[shift:].addmm_(x[: rows - shift], tap)
+                _add_product(y[..., shift:, :], x[..., : rows - shift, :], tap)
         if activate:
             y = dropout(y.relu_(), rate, training=True)
         ctx.save_for_backward(x, taps, y if activate else x.new_empty(0))
@@ -46,22 +47,30 @@ class _CausalTaps(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, taps, y = ctx.saved_tensors
-        rows = x.shape[0]
+        rows = x.shape[-2]
         gradient = gradient.contiguous()
         if ctx.activate:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
             if ctx.scale != 1:
                 gradient = gradient * ctx.scale
-        of_x = gradient @ taps[-1].t() if ctx.needs_input_grad[0] else None
+        of_x = gradient @ taps[-1].transpose(-1, -2) if ctx.needs_input_grad[0] else None
         of_taps = torch.zeros_like(taps)
-        torch.mm(x.t(), gradient, out=of_taps[-1])
+        torch.matmul(x.transpose(-1, -2), gradient, out=of_taps[-1])
         for j, shift in enumerate(ctx.shifts[:-1]):
             if shift < rows:
-                late, early = gradient[shift:], x[: rows - shift]
-                torch.mm(early.t(), late, out=of_taps[j])
+                late, early = gradient[..., shift:, :], x[..., : rows - shift, :]
+                torch.matmul(early.transpose(-1, -2), late, out=of_taps[j])
                 if of_x is not None:
-                    of_x[: rows - shift].addmm_(late, taps[j].t())
-        return of_x, of_taps, gradient.sum(0), None, None, None
+                    _add_product(of_x[..., : rows - shift, :], late, taps[j].transpose(-1, -2))
+        return of_x, of_taps, gradient.sum(-2), None, None, None
+
+
+def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
+    """to += a @ b in place, for matrices or stacks of them."""
+    if to.dim() == 2:
+        to.addmm_(a, b)
+    else:
+        to.baddbmm_(a, b)
 
 
 class CausalConv(nn.Module):
@@ -86,7 +95,7 @@ class CausalConv(nn.Module):
         needed = sum(shift < x.shape[0] for shift in shifts)  # taps that reach into the window: the last ones
         dtype = autocast_dtype(x)
         taps = self.weight[:, :, kernel - needed :].permute(2, 1, 0).to(dtype).contiguous()  # [needed, C_in, C_out]
-        return _CausalTaps.apply(x.to(dtype), taps, self.bias.to(dtype), shifts[kernel - needed :], activate, rate)
+        return CausalTaps.apply(x.to(dtype), taps, self.bias.to(dtype), shifts[kernel - needed :], activate, rate)
 
 
 class TemporalBlock(nn.Module):

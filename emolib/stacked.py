@@ -1,0 +1,279 @@
+"""M runs that differ in seed, learning rate or weight decay only, trained at once as one batched computation.
+
+All weights of all models are rows of one tensor [M, P]. A step is the same chain of matrix products as in ``model``
+with a leading model axis, one gradient [M, P], clipping by row, and AdamW on the whole. Each model has its own initial
+weights, batches, dropout and best epoch, and equals the run trained alone up to rounding (with dropout: in law).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from emolib import metrics
+from emolib.batches import DeviceWindows, arithmetic
+from emolib.config import Experiment
+from emolib.dropout import dropout
+from emolib.errors import WrongCall
+from emolib.evaluation import probabilities
+from emolib.files import hash_of
+from emolib.fusion import step_mask
+from emolib.losses import MAX_SCALE
+from emolib.model import EmotionModel
+from emolib.tcn import CausalTaps
+from emolib.training import Fitted, Trainer, epoch_seed
+
+if TYPE_CHECKING:
+    from emolib.features import WindowSet
+
+FREE = ("preset", "seed", "learning_rate", "min_learning_rate", "weight_decay", "seeds", "windows", "weights")  # may differ
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # AdamW's, as torch.optim
+
+
+def stack_key(experiment: Experiment) -> str:
+    """Equal for experiments that can be trained as one stack."""
+    return hash_of({name: value for name, value in vars(experiment).items() if name not in FREE})
+
+
+class AdamW:
+    """AdamW on rows: values [M, ...], learning rate and weight decay [M]; torch.optim's formula."""
+
+    def __init__(self, values: Tensor, decay: Tensor) -> None:
+        self.values, self.decay = values, decay
+        self.first, self.second, self.steps = torch.zeros_like(values), torch.zeros_like(values), 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, learning_rate: Tensor) -> None:
+        """One update in place."""
+        self.steps += 1
+        shape = (-1,) + (1,) * (self.values.dim() - 1)
+        rate = learning_rate.view(shape)
+        self.values.mul_(1 - rate * self.decay.view(shape))
+        self.first.lerp_(gradient, 1 - BETAS[0])
+        self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        size = (self.second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
+        self.values.sub_(rate / (1 - BETAS[0] ** self.steps) * self.first / size)
+
+
+class Stack:
+    """The M runs of ``experiments`` on the same windows. Raises WrongCall when they differ in more than FREE."""
+
+    def __init__(self, experiments: Sequence[Experiment], train: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str) -> None:
+        if len({stack_key(experiment) for experiment in experiments}) != 1:
+            raise WrongCall(f"a stack needs experiments that differ in {', '.join(FREE)} only")
+        self.experiments, self.device = list(experiments), device
+        self.singles = [Trainer(experiment, train, prompts, logit_scale, device) for experiment in experiments]
+        lead = self.singles[0]
+        self.model, self.windows, self.batches, self.steps = lead.model, lead.windows, lead.batches, lead.steps
+        self.names = [name for name, _ in self.model.named_parameters()]
+        self.shapes = [parameter.shape for parameter in self.model.parameters()]
+        self.flat = torch.stack([torch.cat([p.detach().reshape(-1) for p in single.parameters]) for single in self.singles])  # [M, P]
+        self.flat.requires_grad_()
+        self.log_scale = torch.stack([single.contrastive.log_scale.detach() for single in self.singles])  # [M]
+        self.log_scale.requires_grad_(lead.contrastive.log_scale.requires_grad)
+        decay = torch.tensor([experiment.weight_decay for experiment in experiments], device=device)
+        self.optimiser, self.scale_optimiser = AdamW(self.flat, decay), AdamW(self.log_scale, torch.zeros_like(decay))
+        self.training = True
+
+    def epoch(self, epoch: int) -> list[dict[str, float]]:
+        """Train one epoch, counted from 0; a row of history for each model."""
+        e, models = self.experiments[0], len(self.experiments)
+        torch.manual_seed(epoch_seed(e.seed, epoch, "dropout of " + ",".join(str(other.seed) for other in self.experiments)))
+        self.training = True
+        order = torch.stack([single.order(epoch) for single in self.singles])  # [M, N]
+        batches, totals = order.split(e.batch_size, dim=1), torch.zeros(3, models, device=self.device)
+        for step in range(self.steps):
+            group = batches[step * e.accumulation : (step + 1) * e.accumulation]
+            for rows in group:
+                classification, aligned, hits = self.losses(rows)
+                ((classification + e.contrastive_weight * aligned).sum() / len(group)).backward()
+                totals += torch.stack([classification.detach() * rows.shape[1], aligned.detach() * rows.shape[1], hits])
+            self.step([single.learning_rate(epoch, step) for single in self.singles])
+        classifications, alignments, accuracies = (totals.double() / order.shape[1]).tolist()
+        return [
+            {
+                "learning_rate": single.learning_rate(epoch, self.steps - 1), "train_loss": c + e.contrastive_weight * a,
+                "classification_loss": c, "contrastive_loss": a, "train_accuracy": accuracy,
+            }
+            for single, c, a, accuracy in zip(self.singles, classifications, alignments, accuracies, strict=True)
+        ]  # fmt: skip
+
+    def step(self, learning_rates: list[float]) -> None:
+        """Clip each model's gradient, update, and empty the gradients."""
+        rates = torch.tensor(learning_rates, device=self.device)
+        assert self.flat.grad is not None
+        norm = self.flat.grad.norm(dim=1, keepdim=True)
+        self.optimiser.step(self.flat.grad.mul_((self.experiments[0].clip_norm / (norm + 1e-6)).clamp(max=1)), rates)
+        self.flat.grad = None
+        if self.log_scale.grad is not None:
+            self.scale_optimiser.step(self.log_scale.grad, rates)
+            self.log_scale.grad = None
+        with torch.no_grad():
+            self.log_scale.clamp_(max=math.log(MAX_SCALE))
+
+    def losses(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``Trainer.losses`` of every model, [M] each, for the windows ``rows`` [M, B]."""
+        e, lead = self.experiments[0], self.singles[0]
+        logits, embedding = self.decide(rows)
+        label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]  # [M, B]
+        log_p = (logits + lead.classification.get_buffer("shift")).log_softmax(dim=2)
+        weight = lead.classification.get_buffer("weights")[label]
+        classification = -(weight * log_p.gather(2, label[:, :, None])[:, :, 0]).sum(dim=1) / weight.sum(dim=1)
+        aligned = logits.new_zeros(len(logits))
+        if e.contrastive_weight and embedding is not None:
+            aligned = self._aligned(embedding, label)
+        return classification, aligned, (logits.argmax(dim=2) == label).sum(dim=1)
+
+    def _aligned(self, embedding: Tensor, label: Tensor) -> Tensor:
+        """``losses.Contrastive`` of every model: embedding [M, B, 512], label [M, B] to [M]."""
+        text = self.singles[0].contrastive.get_buffer("prompts")[label]  # [M, B, 512]
+        similarity = self.log_scale.exp()[:, None, None] * (embedding @ text.transpose(1, 2))
+        if self.experiments[0].contrastive_targets == "pairs":
+            target = torch.eye(label.shape[1], device=label.device)
+        else:
+            target = (label[:, :, None] == label[:, None, :]).float()
+            target = target / target.sum(dim=2, keepdim=True)
+        by_video, by_text = (-(target * similarity.log_softmax(dim=d)).sum(dim=(1, 2)) / label.shape[1] for d in (2, 1))
+        return (by_video + by_text) / 2
+
+    def decide(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """``EmotionModel.decide`` of model m on its windows ``rows[m]``: [M, B] to logits [M, B, 8], embedding [M, B, 512] or None."""
+        models, batch = rows.shape
+        data = self.windows.batch(rows.reshape(-1))
+        weights = _Weights(self, arithmetic(self.experiments[0].amp))
+        visual = audio = length = None
+        if data.visual is not None:
+            visual = weights.visual_path(data.visual.view(models, batch, *data.visual.shape[1:]))
+        if data.audio is not None:
+            length = None if data.audio_length is None else data.audio_length.view(models, batch)
+            audio = weights.adapter(data.audio.view(models, batch, *data.audio.shape[1:]))
+        pooled = []
+        if visual is not None and audio is not None:
+            fused = weights.attend("fusion.visual", visual, audio, length), weights.attend("fusion.audio", audio, visual, None)
+            visual, audio = fused
+        if visual is not None:
+            pooled.append(visual.mean(dim=2))
+        if audio is not None:
+            pooled.append(_masked_mean(audio, length))
+        logits = weights.classifier(torch.cat(pooled, dim=2)).float()
+        embedding = functional.normalize(weights.linear("contrastive", pooled[0]).float(), dim=2) if visual is not None else None
+        return logits, embedding
+
+    @torch.no_grad()
+    def single(self, m: int) -> EmotionModel:
+        """Model ``m`` as an EmotionModel of its own (the weights are shared, not copied)."""
+        model = self.singles[m].model
+        values = self.flat[m].split([shape.numel() for shape in self.shapes])
+        for parameter, value, shape in zip(model.parameters(), values, self.shapes, strict=True):
+            parameter.data = value.view(shape)
+        return model
+
+
+class _Weights:
+    """One step's weights [M, ...] in the type of the arithmetic, and the layers that use them; x is [M, B, steps, C] or [M, B, C]."""
+
+    def __init__(self, stack: Stack, dtype: torch.dtype) -> None:
+        self.e, self.training, self.dtype = stack.experiments[0], stack.training, dtype
+        parts = stack.flat.to(dtype).split([shape.numel() for shape in stack.shapes], dim=1)
+        self.of = {n: p.view(-1, *shape) for n, p, shape in zip(stack.names, parts, stack.shapes, strict=True)}
+
+    def drop(self, x: Tensor, rate: float) -> Tensor:
+        """Masks are drawn element by element, so each model has its own."""
+        return dropout(x, rate, self.training)
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        """nn.Linear of each model on the last axis."""
+        weight, bias = self.of[f"{name}.weight"], self.of[f"{name}.bias"]
+        rows = x.reshape(x.shape[0], -1, x.shape[-1]).to(self.dtype)
+        return torch.baddbmm(bias[:, None, :], rows, weight.transpose(1, 2)).view(*x.shape[:-1], -1)
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """nn.LayerNorm of each model on the last axis."""
+        shape = (-1,) + (1,) * (x.dim() - 2) + (x.shape[-1],)
+        scaled = functional.layer_norm(x, x.shape[-1:])
+        return scaled * self.of[f"{name}.weight"].view(shape) + self.of[f"{name}.bias"].view(shape)
+
+    def conv(self, name: str, x: Tensor, dilation: int, batch: int) -> Tensor:
+        """CausalConv, ReLU and dropout of each model on time-first rows [M, T*B, C]."""
+        weight = self.of[f"{name}.weight"]
+        kernel = weight.shape[3]
+        shifts = tuple((kernel - 1 - j) * dilation * batch for j in range(kernel))
+        skipped = sum(shift >= x.shape[1] for shift in shifts)
+        taps = weight[:, :, :, skipped:].permute(3, 0, 2, 1).contiguous()  # [needed, M, C_in, C_out]
+        rate = self.e.tcn_dropout if self.training else 0.0
+        return CausalTaps.apply(x, taps, self.of[f"{name}.bias"], shifts[skipped:], True, rate)
+
+    def visual_path(self, x: Tensor) -> Tensor:
+        """[M, B, T, 512] to [M, B, T, width]."""
+        models, batch, steps, _ = x.shape
+        if not self.e.tcn_blocks:
+            return self.linear("tcn", x) if "tcn.weight" in self.of else x
+        rows = x.to(self.dtype).transpose(1, 2).reshape(models, steps * batch, -1)
+        for i in range(self.e.tcn_blocks):
+            y = self.conv(f"tcn.blocks.{i}.second", self.conv(f"tcn.blocks.{i}.first", rows, 2**i, batch), 2**i, batch)
+            project = f"tcn.blocks.{i}.project"
+            rows = torch.relu((self.linear(project, rows) if f"{project}.weight" in self.of else rows) + y)
+        return rows.view(models, steps, batch, -1).transpose(1, 2)
+
+    def adapter(self, x: Tensor) -> Tensor:
+        """[M, B, S, 768] to [M, B, S, width]."""
+        return self.drop(torch.relu(self.norm("adapter.1", self.linear("adapter.0", x))), self.e.adapter_dropout)
+
+    def attend(self, name: str, x: Tensor, other: Tensor, length: Tensor | None) -> Tensor:
+        """``fusion.CrossAttention`` of each model; x as it is where this direction is switched off."""
+        if f"{name}.query.weight" not in self.of:
+            return x
+        heads, width = self.e.attention_heads, self.e.width
+        split = (*x.shape[:2], -1, heads, width // heads)
+        query = (self.linear(f"{name}.query", x) * math.sqrt(heads / width)).view(split).transpose(2, 3)  # [M, B, H, T, D]
+        key, value = (part.reshape(split).transpose(2, 3) for part in self.linear(f"{name}.key_value", other).chunk(2, dim=-1))
+        scores = query @ key.transpose(-1, -2)
+        if length is not None:
+            valid = step_mask(length.reshape(-1).clamp(min=1), other.shape[2]).view(*length.shape, 1, 1, -1)
+            scores = scores.masked_fill(~valid, -math.inf)
+        attended = self.drop(scores.softmax(dim=-1), self.e.attention_dropout) @ value
+        attended = self.linear(f"{name}.out", attended.transpose(2, 3).reshape(*x.shape[:3], width))
+        if length is not None:
+            attended = attended * (length > 0)[:, :, None, None]
+        return self.norm(f"{name}.norm", x + attended)
+
+    def classifier(self, x: Tensor) -> Tensor:
+        """[M, B, pooled] to logits [M, B, 8]."""
+        x = self.drop(torch.relu(self.norm("classifier.1", self.linear("classifier.0", x))), self.e.classifier_dropout)
+        x = self.drop(torch.relu(self.linear("classifier.4", x)), self.e.classifier_dropout)
+        return self.linear("classifier.7", x)
+
+
+def _masked_mean(x: Tensor, length: Tensor | None) -> Tensor:
+    """``fusion.masked_mean`` with a model axis: [M, B, S, C] to [M, B, C]."""
+    if length is None:
+        return x.mean(dim=2)
+    valid = step_mask(length.reshape(-1), x.shape[2]).view(*length.shape, -1, 1)
+    return x.masked_fill(~valid, 0).sum(dim=2) / length.clamp(min=1)[:, :, None].to(x.dtype)
+
+
+def fit_stack(
+    experiments: Sequence[Experiment], train: "WindowSet", validation: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str
+) -> list[Fitted]:
+    """Train all of ``experiments`` at once; each gets its own best epoch."""
+    stack = Stack(experiments, train, prompts, logit_scale, device)
+    checks = DeviceWindows(validation, stack.model)
+    histories: list[list[dict[str, Any]]] = [[] for _ in experiments]
+    best: list[tuple[float, int, dict[str, Tensor]]] = [(-1.0, 0, {}) for _ in experiments]
+    for epoch in range(experiments[0].epochs):
+        for m, row in enumerate(stack.epoch(epoch)):
+            model = stack.single(m)
+            score = float(metrics.macro_f1(validation.label, probabilities(model, checks).argmax(axis=1)))
+            histories[m].append({"epoch": epoch + 1, **row, "validation_macro_f1": score})
+            if experiments[m].selection == "last" or score > best[m][0]:
+                best[m] = (score, epoch + 1, {name: value.detach().clone() for name, value in model.state_dict().items()})
+    results = []
+    for m, (_, epoch, state) in enumerate(best):
+        model = stack.single(m)
+        model.load_state_dict(state)
+        results.append(Fitted(model.eval(), epoch, histories[m]))
+    return results

@@ -1,0 +1,85 @@
+"""Stacked runs against the same runs trained alone."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from windowsets import make, prompts, tiny
+
+from emolib.errors import WrongCall
+from emolib.stacked import Stack, fit_stack
+from emolib.training import Trainer, fit
+
+STILL = {"classifier_dropout": 0.0, "tcn_dropout": 0.0, "adapter_dropout": 0.0, "attention_dropout": 0.0}
+VISUAL = {"modalities": "visual", "fusion": "concat"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"accumulation": 2, "contrastive_targets": "classes", "logit_adjustment": 0.5}, {"fusion": "visual_queries"},
+        {"tcn_blocks": 0, "fusion": "concat"}, VISUAL, {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
+    ],
+)  # fmt: skip
+def test_stack_equals_runs_alone_over_20_steps(changes):
+    windows = make(ragged=True)
+    experiments = [
+        tiny(**{**STILL, "learning_rate": 1e-3, **changes}, seed=1), tiny(**{**STILL, "learning_rate": 1e-3, **changes}, seed=2),
+        tiny(**{**STILL, **changes, "learning_rate": 5e-4, "weight_decay": 0.1}, seed=3),
+    ]  # fmt: skip
+    alone = [Trainer(experiment, windows, *prompts(), "cpu") for experiment in experiments]
+    stack = Stack(experiments, windows, *prompts(), "cpu")
+    order = torch.stack([single.order(0) for single in alone])
+    losses = np.zeros((2, 20, 3))
+    for step in range(20):
+        rows = order[:, 8 * (step % 6) : 8 * (step % 6) + 8]
+        total = stack.losses(rows)
+        (total[0] + 0.1 * total[1]).sum().backward()
+        stack.step([experiment.learning_rate for experiment in experiments])
+        losses[0, step] = (total[0] + 0.1 * total[1]).detach()
+        for m, single in enumerate(alone):
+            classification, aligned, hits = single.losses(rows[m])
+            (classification + 0.1 * aligned).backward()
+            single.step(experiments[m].learning_rate)
+            losses[1, step, m] = (classification + 0.1 * aligned).detach()
+            assert hits == total[2][m]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[1][-5:].mean() < losses[1][:5].mean() and np.ptp(losses[1][5]) > 1e-3
+
+
+def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
+    windows, experiment = make(), tiny(seed=1)
+    stack = Stack([experiment, experiment], windows, *prompts(), "cpu")
+    rows = torch.arange(56).repeat(2, 1)
+    torch.manual_seed(0)
+    stacked = torch.stack([stack.losses(rows)[0].detach() for _ in range(60)])
+    assert (stacked[:, 0] != stacked[:, 1]).all()
+    single = Trainer(experiment, windows, *prompts(), "cpu")
+    alone = torch.stack([single.losses(rows[0])[0].detach() for _ in range(60)])
+    single.model.eval()
+    without = single.losses(rows[0])[0].item()
+    error = 4 * alone.std().item() / np.sqrt(60)
+    assert stacked[:, 0].mean().item() == pytest.approx(alone.mean().item(), abs=error)
+    assert stacked[:, 1].std().item() == pytest.approx(alone.std().item(), rel=0.5)
+    assert abs(without - alone.mean().item()) > 0 and alone.std() > 0
+
+
+def test_fitted_stack_has_each_models_own_best(tmp_path):
+    experiments = [tiny(**STILL, seed=seed, learning_rate=2e-3) for seed in (1, 2)]
+    together = fit_stack(experiments, make(), make(seed=1), *prompts(), "cpu")
+    for experiment, ours in zip(experiments, together, strict=True):
+        alone = fit(experiment, make(), make(seed=1), *prompts(), tmp_path / str(experiment.seed), progress=False)
+        for mine, theirs in zip(ours.history, alone.history, strict=True):
+            assert mine == pytest.approx(theirs, abs=2e-3)
+        assert ours.best_epoch == alone.best_epoch
+        for name, value in alone.model.state_dict().items():
+            torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+
+
+def test_models_of_other_shapes_are_refused():
+    with pytest.raises(WrongCall, match="differ in"):
+        Stack([tiny(), tiny(width=32)], make(), *prompts(), "cpu")
