@@ -72,10 +72,10 @@ def make_tree(root: Path, specs: list[Spec], *, annotations: str = "EXPR_Recogni
 
 def write_video(path: Path, frames: int, times: float | np.ndarray, *, sound: bool = True, sound_seconds: float | None = None) -> None:
     """``frames`` grey pictures at one rate or at ``times``; other names give other pictures and sounds."""
-    shade = zlib.crc32(path.name.encode()) % 100
+    shade = zlib.crc32(path.name.encode()) % 100_000
     path.parent.mkdir(parents=True, exist_ok=True)
     seconds = sound_seconds or (frames / times if np.ndim(times) == 0 else float(times[-1]) + 0.1)
-    waveform = np.sin(np.arange(int(seconds * media.SAMPLE_RATE)) / (20 + shade)).astype(np.float32) / 4 if sound else None
+    waveform = np.sin(np.arange(int(seconds * media.SAMPLE_RATE)) / (20 + shade / 1000)).astype(np.float32) / 4 if sound else None
     pictures = (np.full((16, 16, 3), 40 + (i + shade) % 100, np.uint8) for i in range(frames))
     media.write_video(path, pictures, times, waveform, size=(16, 16))
 
