@@ -27,6 +27,7 @@ WHICH_FACES = {
     "whole": "the video is a face crop already: every frame is the face, nothing is detected",
 }
 BATCH = 64  # crops encoded at once
+SILENCE = 1e-4  # samples up to this are digital silence
 THUMBNAILS = 8  # at least so many crops are kept for the timeline, and at most twice as many
 
 
@@ -74,7 +75,7 @@ class Footage:
     visual: Spool  # float16 [R, 512]; none when the run does not see
     sound: Spool | None = None  # int16 [samples, 1] at 16 kHz, sample 0 at the first frame; None: no audio stream
     steps: Spool | None = None  # float16 [steps, 768] of the whole track, for runs with audio_context=track
-    peak: float = 0.0  # largest absolute sample
+    sound_begin: float = float("inf")  # seconds; where the first sample that is not digital silence is
     thumbnails: list[tuple[float, np.ndarray]] = field(default_factory=list)  # (seconds, crop)
 
     @property
@@ -85,6 +86,12 @@ class Footage:
     @property
     def sound_seconds(self) -> float:
         return self.sound.rows / media.SAMPLE_RATE if self.sound else 0.0
+
+    @property
+    def heard(self) -> np.ndarray:
+        """Whether there is sound while each frame shows, bool ``[n]``: not before it begins, nor in digital silence up to
+        there, nor after its end."""
+        return (self.times + 1 / self.fps > self.sound_begin) & (self.times < self.sound_seconds)
 
 
 class FaceChoice:
@@ -153,7 +160,8 @@ def listen(footage: Footage) -> None:
     for block in blocks:
         block = block[: limit - spool.rows]
         spool.append(np.rint(np.clip(block, -1, 1) * 32767)[:, None])
-        footage.peak = max(footage.peak, float(np.abs(block).max(initial=0.0)))
+        if footage.sound_begin == float("inf") and (np.abs(block) > SILENCE).any():
+            footage.sound_begin = (spool.rows - len(block) + int(np.argmax(np.abs(block) > SILENCE))) / media.SAMPLE_RATE
         if spool.rows >= limit:
             break
     footage.sound = spool if spool.rows else None

@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from emolib import __version__
+from emolib import __version__, figures
+from emolib import timeline as timelines
 from emolib.data.affwild2 import Clip
 from emolib.data.faces import FaceFinder, detector_file
 from emolib.determinism import device
@@ -29,15 +30,14 @@ from emolib.files import atomic_path, hash_file, write_json, write_text
 from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
+from emolib.timeline import PROBABILITIES
 from emolib.training import load_model
 from emolib.windows import frame_predictions, frame_windows, smooth
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".3gp")
 CHUNK = 128  # windows whose features are in memory at once
 SOUNDS = 16  # waveforms encoded at once
-SILENCE = 1e-4  # a peak below this is digital silence
 FACE_COLUMNS = ("x", "y", "w", "h")
-PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 MEANINGLESS = "weights are synthetic: the emotions are meaningless on real people, only the path is real"
 
 
@@ -95,7 +95,7 @@ class Predictor:
             return result
         frames = np.arange(1, len(footage.times) + 1)
         result = self._track(footage, frames, None, progress=progress)
-        result[~heard(footage)] = np.nan
+        result[~footage.heard] = np.nan
         return result
 
     def _track(self, footage: Footage, frames: np.ndarray, rows: np.ndarray | None, *, progress: bool) -> np.ndarray:
@@ -156,11 +156,6 @@ class Predictor:
         return np.concatenate(steps), np.cumsum(length) - length, length
 
 
-def heard(footage: Footage) -> np.ndarray:
-    """Whether there is sound when each frame begins to show: bool ``[n]``."""
-    return footage.times < footage.sound_seconds
-
-
 def _clip(footage: Footage) -> Clip:
     n = len(footage.times)
     present = np.zeros(n, bool)
@@ -190,7 +185,7 @@ def table(predictor: Predictor, footage: Footage, probabilities: np.ndarray) -> 
     known = ~np.isnan(values).any(axis=1)
     best = np.array([*EXPRESSIONS, None], dtype=object)[np.where(known, np.nan_to_num(values).argmax(axis=1), NUM_CLASSES)]
     rows["class"] = pd.array(best, dtype="string")
-    voice = heard(footage)[rows["frame"] - 1]
+    voice = footage.heard[rows["frame"] - 1]
     if predictor.model.sees:
         modality = np.where(voice & predictor.model.hears, "face+voice", "face")
     else:
@@ -231,7 +226,7 @@ def sound_kind(predictor: Predictor, footage: Footage) -> str:
         return "not used"
     if footage.sound is None:
         return "absent"
-    return "silent" if footage.peak < SILENCE else "present"
+    return "present" if footage.heard.any() else "silent"
 
 
 def describe(summary: dict[str, Any]) -> str:
@@ -289,7 +284,7 @@ def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[P
 
 
 def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
-    """predictions.csv, predictions.parquet and, last, summary.json into ``folder``."""
+    """predictions.csv, predictions.parquet and summary.json into ``folder``."""
     write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
     with atomic_path(folder / "predictions.parquet") as temporary:
         rows.to_parquet(temporary, index=False)
@@ -298,12 +293,13 @@ def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
 
 def predict(
     videos: Sequence[Path], run: Path, out: Path, *, detector: Path | None = None, faces: str = "tracked",
-    overwrite: bool = False, progress: bool = True, say: Callable[[str], None] = print,
+    timeline: bool = True, annotate: bool = False, overwrite: bool = False, progress: bool = True,
+    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
 
-    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``say`` takes the
-    lines for the console. Returns the summaries. A video that fails does not stop the others: after the last one an
+    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``timeline``: draw
+    timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the summaries. A video that fails does not stop the others: after the last one an
     EmolibError names those that failed. WrongCall and a missing run, weights or detector stop before any work.
     """
     found = collect(videos)
@@ -317,6 +313,10 @@ def predict(
             footage = predictor.observe(video, progress=progress)
             rows = table(predictor, footage, predictor.probabilities(footage, progress=progress))
             summary = summarise(predictor, footage, rows)
+            if timeline:
+                figures.save(timelines.timeline(rows, footage, synthetic=predictor.synthetic), "timeline", folders[video])
+            if annotate:
+                timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage)
             write(folders[video], rows, summary)
         except EmolibError as error:
             failures.append(str(error))

@@ -114,7 +114,8 @@ def rows_of(out, video):
 
 def go(videos, run, out, **options):
     lines = []
-    summaries = predict([videos] if isinstance(videos, Path) else videos, run, out, progress=False, say=lines.append, **options)
+    options = {"timeline": False, "progress": False, "say": lines.append, **options}
+    summaries = predict([videos] if isinstance(videos, Path) else videos, run, out, **options)
     return summaries, lines
 
 
@@ -192,6 +193,15 @@ def test_sound_may_be_shorter_or_longer_than_the_pictures(tmp_path, run, squares
     assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 50
 
 
+def test_the_silence_before_late_sound_is_no_voice(tmp_path, run, squares):
+    sound = tone(2.0)
+    sound[:16000] = 0
+    video = film(tmp_path / "late.mp4", 50, sound=sound)
+    go(video, run, tmp_path / "out", detector=squares)
+    voices = rows_of(tmp_path / "out", video)["modality"]
+    assert (voices[:22] == "face").all() and (voices[26:] == "face+voice").all()  # AAC smears by at most 0.1 s
+
+
 def test_a_deaf_run_hears_nothing(tmp_path, deaf, squares):
     video = film(tmp_path / "film.mp4", 30)
     (summary,), _ = go(video, deaf, tmp_path / "out", detector=squares)
@@ -264,7 +274,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, run, squares):
     film(folder / "c.mp4", 25)
     lines = []
     with pytest.raises(EmolibError, match=r"1 of 3 videos failed: .*b\.mp4"):
-        predict([folder], run, tmp_path / "out", detector=squares, progress=False, say=lines.append)
+        predict([folder], run, tmp_path / "out", detector=squares, timeline=False, progress=False, say=lines.append)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a", "c"]
     assert sum("failed" in line for line in lines) == 1 and "c.mp4: 25 frames" in lines[-1]
 
@@ -433,6 +443,27 @@ def test_a_run_over_whole_tracks(tmp_path, squares):
     with torch.no_grad():
         by_hand = ready.model(features[None, 30:50], voice)[0].softmax(dim=1)[0].numpy()
     assert np.abs(rows[PROBABILITIES].to_numpy()[49] - by_hand).max() < 5e-3
+
+
+def test_timeline_and_annotated_film(tmp_path, run, squares):
+    times = np.cumsum(np.random.default_rng(2).uniform(0.02, 0.09, 40))
+    video = film(tmp_path / "film.mp4", 40, faces=lambda i: [(20, 40, 45)] if i < 25 else [], times=times - times[0])
+    go(video, run, tmp_path / "out", detector=squares, timeline=True, annotate=True)
+    folder = tmp_path / "out" / "film"
+    assert cv2.imread(str(folder / "timeline.png")).shape[1] > 1000 and "probability" in (folder / "timeline.svg").read_text()[:200000]
+    shown = [image.astype(int) for _, _, image in media.read_frames(folder / "annotated.mp4")]
+    plain = [image.astype(int) for _, _, image in media.read_frames(video)]
+    assert np.allclose(media.frame_times(folder / "annotated.mp4"), media.frame_times(video), atol=1e-3)
+    assert media.read_waveform(folder / "annotated.mp4") is not None
+    changed = np.array([np.abs(a - b).max() > 60 for a, b in zip(shown, plain, strict=True)])
+    assert (changed == (np.arange(40) < 25)).all()
+
+
+def test_timeline_of_several_people_without_sound(tmp_path, run, squares):
+    video = film(tmp_path / "two.mp4", 25, faces=lambda i: [(10, 30, 50), (90, 30, 40)], sound=False)
+    go(video, run, tmp_path / "out", detector=squares, faces="all", timeline=True, annotate=True)
+    assert "person 1" in (tmp_path / "out" / "two" / "timeline.svg").read_text()
+    assert media.read_waveform(tmp_path / "out" / "two" / "annotated.mp4") is None
 
 
 def test_thumbnails_are_spread_over_any_length():

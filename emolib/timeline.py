@@ -1,0 +1,124 @@
+"""A predicted video to look at: a timeline of probabilities, faces and sound, and the film itself with what was found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emolib.data import media
+from emolib.figures import CLASS_COLOURS, COLUMN, STYLE, blank
+from emolib.footage import Footage, envelope
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+
+POINTS = 1500  # along the time axis; more than the figure's pixels would only cost time
+PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
+
+
+@mpl.rc_context(STYLE)
+def timeline(rows: pd.DataFrame, footage: Footage, *, synthetic: bool) -> Figure:
+    """Faces, probabilities and loudness over time, of the person seen longest; gaps where nothing was predicted.
+
+    ``rows``: a table of ``predict.table``.
+    """
+    rows, person = _longest_seen(rows)
+    title = f"{footage.video.name}{person}" + (": synthetic weights, no meaning on real people" if synthetic else "")
+    figure, (pictures, shares, sound) = blank(
+        title, synthetic=False, rows=3, size=(2 * COLUMN, 3.2), sharex=True, gridspec_kw={"height_ratios": [1.1, 3, 0.8]}
+    )
+    last = float(footage.times[-1]) + 1 / footage.fps
+    _strip(pictures, footage.thumbnails, last)
+    shown = rows.iloc[:: max(1, len(rows) // POINTS)]
+    values = np.nan_to_num(shown[PROBABILITIES].to_numpy(float))  # an empty row has no height: a gap
+    times, values = np.append(shown["time"], last), np.vstack([values, values[-1:]])
+    shares.stackplot(times, values.T, colors=CLASS_COLOURS, labels=EXPRESSIONS, lw=0, step="post")
+    shares.set(ylabel="probability", ylim=(0, 1), xlim=(0, last))
+    shares.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    loud = envelope(footage, POINTS // 2)
+    if len(loud):
+        middle = (np.arange(len(loud)) + 0.5) / len(loud) * last
+        sound.fill_between(middle, -loud, loud, color="black", lw=0)
+    else:
+        sound.text(0.5, 0.5, "no sound", transform=sound.transAxes, ha="center", va="center")
+    sound.set(ylabel="sound", xlabel="time, s", ylim=(-1, 1), yticks=[])
+    return figure
+
+
+def _longest_seen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """One row a frame, and a note for the title where there are several people in a frame."""
+    if not rows["frame"].duplicated().any():
+        return rows, ""
+    track = rows["track"].value_counts().idxmax()
+    mine = rows[(rows["track"] == track) | rows["track"].isna()]
+    return rows.drop_duplicates("frame")[["frame", "time"]].merge(mine.drop(columns="time"), on="frame", how="left"), f", person {track}"
+
+
+def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last: float) -> None:
+    """The crops at their times, as many as stand side by side without overlap."""
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    side = 0.105  # of the axis' width: a crop is about square there
+    free = 0.0
+    for time, picture in thumbnails:
+        left = min(max(time / last - side / 2, 0), 1 - side)
+        if left >= free:
+            inset = axis.inset_axes((left, 0, side, 1))
+            inset.imshow(picture)
+            inset.set_axis_off()
+            free = left + side
+
+
+def annotated(rows: pd.DataFrame, footage: Footage) -> Iterator[np.ndarray]:
+    """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it."""
+    by_frame = dict(iter(rows.groupby("frame")))
+    for number, _, image in media.read_frames(footage.video):
+        if image.shape[1::-1] != footage.size:
+            image = cv2.resize(image, footage.size, interpolation=cv2.INTER_AREA)
+        image = np.ascontiguousarray(image)
+        for _, row in by_frame[number].iterrows():
+            _draw(image, row)
+        yield image
+
+
+def _draw(image: np.ndarray, row: pd.Series) -> None:
+    """A box in the colour of the class, its name, and a bar for each class beside it."""
+    if pd.isna(row["class"]) and pd.isna(row["x"]):
+        return
+    height, width = image.shape[:2]
+    scale = max(0.4, height / 900)
+    x, y, w, h = (0, 0, 0, 0) if pd.isna(row["x"]) else (round(row[name]) for name in ("x", "y", "w", "h"))
+    best = None if pd.isna(row["class"]) else EXPRESSIONS.index(row["class"])
+    colour = _rgb(best) if best is not None else (255, 255, 255)
+    if w:
+        cv2.rectangle(image, (x, y), (x + w, y + h), colour, max(1, round(2 * scale)))
+    if best is None:
+        return
+    _write(image, f"{row['class']} {row[PROBABILITIES[best]]:.0%}", (x, max(y - round(6 * scale), round(24 * scale))), scale, colour)
+    step = max(2, round(16 * scale))
+    left = x + w + 4 if x + w + 4 + 6 * step < width else max(0, x - 6 * step - 4)
+    for i in range(NUM_CLASSES):
+        top = y + i * step
+        length = round(6 * step * float(row[PROBABILITIES[i]]))
+        cv2.rectangle(image, (left, top + 1), (left + length, top + step - 2), _rgb(i), -1)
+
+
+def _write(image: np.ndarray, text: str, place: tuple[int, int], scale: float, colour: tuple[int, int, int]) -> None:
+    thickness = max(1, round(2 * scale))
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    cv2.rectangle(image, (place[0], place[1] - height - below), (place[0] + width, place[1] + below), (0, 0, 0), -1)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _rgb(index: int) -> tuple[int, int, int]:
+    code = CLASS_COLOURS[index]
+    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
+
+
+def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage) -> None:
+    """The film with boxes and bars as MP4, on its own times, with its sound (which is held in memory, 64 KB a second)."""
+    media.write_video(path, annotated(rows, footage), footage.times, media.read_waveform(footage.video), size=footage.size)
