@@ -264,8 +264,8 @@ def f1_against_ratio(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[flo
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
     axis.minorticks_off()
-    axis.set(xlabel="share of the training data, % (log)", ylabel="F1", ylim=(0, 1.12), xlim=(1, 60))
-    axis.legend(loc="lower right")
+    axis.set(xlabel="share of the training data, % (log)", ylabel="F1", ylim=(-0.08, 1.12), xlim=(1, 60))
+    figure.legend(loc="outside lower center", ncols=2)
     _name_points(axis, [*zip(100 * np.asarray(ratio), f1, strict=True), *zip(theirs, paper.CLASS_F1.values(), strict=True)])
     return figure
 
@@ -337,6 +337,7 @@ def audio_features(waveform: np.ndarray, rate: int, features: np.ndarray, *, tit
     above.set(ylabel="sound")
     standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     standard = standard[:, np.argsort(np.linalg.svd(standard, full_matrices=False)[2][0])]
+    standard = np.stack([part.mean(1) for part in np.array_split(standard, min(96, standard.shape[1]), axis=1)], axis=1)  # as fine as print
     image = below.imshow(
         standard.T, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, extent=(0, seconds, features.shape[1], 0), interpolation="none"
     )

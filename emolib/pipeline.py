@@ -186,14 +186,16 @@ def record_path(folder: Path, notebook: Path) -> Path:
 
 
 def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
-    """What the executed notebooks have recorded, in one record; a part whose notebook has not run is absent."""
+    """What the finished notebooks have recorded, in one record; a part whose notebook has not run is absent."""
     summary: dict[str, Any] = {
         "preset": experiment.preset, "name": folder.name, "experiment": experiment.fingerprint("train"),
         "synthetic": not experiment.data, "notebooks": {}, "versions": versions(),
     }  # fmt: skip
-    for path in sorted((folder / "records").glob("*.json")):
-        record = read_json(path)
-        summary["notebooks"][path.stem] = {"seconds": _seconds(folder / "notebooks" / f"{path.stem}.ipynb"), "metrics": record["metrics"]}
+    for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if not finished(folder, path, _key(path, experiment)):
+            continue
+        record = read_json(record_path(folder, path))
+        summary["notebooks"][path.stem] = {"seconds": _seconds(folder / "notebooks" / path.name), "metrics": record["metrics"]}
         summary.update(record["summary"])
     summary["seconds"] = round(sum(entry["seconds"] or 0 for entry in summary["notebooks"].values()), 1)
     return summary
@@ -201,8 +203,6 @@ def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
 
 def _seconds(copy: Path) -> float | None:
     """How long the execution took, from papermill's own marks."""
-    if not copy.exists():
-        return None
     duration = read_json(copy)["metadata"].get("papermill", {}).get("duration")
     return None if duration is None else round(duration, 1)
 
