@@ -24,6 +24,7 @@ from emolib.training import Data
 from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
+    from emolib.data.affwild2 import Clip
     from emolib.features import WindowSet
 
 MLP_HIDDEN = 128
@@ -127,18 +128,21 @@ def single_stream(experiment: Experiment, stream: str) -> Experiment:
 
 def score(experiment: Experiment, data: Data, predict: Predict, half_width: int = 0) -> dict[str, Any]:
     """``metrics.score`` under both protocols; frames box-smoothed by ``half_width`` if that is not 0."""
-    by_window = predict(data.frames)
-    if not np.isfinite(by_window).all():
-        raise EmolibError("a baseline gave NaN: the features hold NaN, infinite or all-zero rows; extract them again")
     prior = class_counts(data.train.label) / max(len(data.train.label), 1)
-    rows = []
-    for position, clip in enumerate(data.frames.clips):
-        mine = data.frames.clip == position
-        frames = frame_predictions(by_window[mine], data.frames.end[mine], len(clip.labels), length=experiment.window, fallback=prior)
-        rows.append(smooth(frames, "box", half_width) if half_width else frames)
+    clips: list[Clip] = []
+    rows: list[np.ndarray] = []
+    for part in data.frames:
+        by_window = predict(part)
+        if not np.isfinite(by_window).all():
+            raise EmolibError("a baseline gave NaN: the features hold NaN, infinite or all-zero rows; extract them again")
+        for position, clip in enumerate(part.clips):
+            mine = part.clip == position
+            frames = frame_predictions(by_window[mine], part.end[mine], len(clip.labels), length=experiment.window, fallback=prior)
+            rows.append(smooth(frames, "box", half_width) if half_width else frames)
+        clips += part.clips
     v = data.validation
     window = metrics.score(v.label, predict(v).argmax(axis=1), v.clip, protocol="window")
-    return {"window": window, "frame": evaluation.frame_score(data.frames, rows)}
+    return {"window": window, "frame": evaluation.score_of_clips(clips, rows)}
 
 
 def mean_features(windows: "WindowSet") -> np.ndarray:

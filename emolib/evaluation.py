@@ -15,6 +15,7 @@ from emolib.model import EmotionModel
 from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
+    from emolib.data.affwild2 import Clip
     from emolib.features import WindowSet
 
 BATCH = {"cpu": 64, "cuda": 1024}  # windows per forward pass: what stays in the cache; what fills the device
@@ -65,9 +66,14 @@ def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> d
 
 def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
     """``metrics.score`` under the frame protocol, of the rows that :func:`predict_clips` gave."""
-    labels = np.concatenate([clip.labels for clip in windows.clips])
-    clips = np.repeat(np.arange(len(windows.clips)), [len(clip.labels) for clip in windows.clips])
-    return metrics.score(labels, np.concatenate(rows).argmax(axis=1), clips, protocol="frame", **options)
+    return score_of_clips(windows.clips, rows, **options)
+
+
+def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the frame protocol: probabilities [n, 8] of every frame of each clip."""
+    of_clip = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    labels = np.concatenate([clip.labels for clip in clips])
+    return metrics.score(labels, np.concatenate(rows).argmax(axis=1), of_clip, protocol="frame", **options)
 
 
 def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]) -> None:

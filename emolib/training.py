@@ -8,6 +8,7 @@ import io
 import math
 import time
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class Data:
 
     train: "WindowSet"  # window protocol
     validation: "WindowSet"  # window protocol
-    frames: "WindowSet"  # the validation clips again, frame protocol
+    frames: Iterable["WindowSet"]  # the validation clips again, frame protocol, a few clips at a time
     prompts: np.ndarray  # float32 [8, 512]
     logit_scale: float  # CLIP's
 
@@ -245,21 +246,36 @@ def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
 
     Raises EmolibError when data or weights are missing.
     """
-    needed = hash_of(
-        [
-            experiment.fingerprint("audio"),
-            experiment.fingerprint("visual"),
-            experiment.fingerprint("window"),
-            experiment.weights,
-            experiment.frame_stride,
-        ]
-    )
+    e = experiment
+    stages = [e.fingerprint(stage) for stage in ("visual", "audio", "window")]
+    needed = hash_of([*stages, e.weights, e.modalities, e.frame_stride])
     if needed not in _LAST:
         _LAST.clear()
         _LAST[needed] = _prepared(experiment, progress)
     return _LAST[needed]
 
 
+@dataclass(frozen=True, eq=False)
+class FrameSets:
+    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory."""
+
+    experiment: Experiment
+    clips: list["Clip"]
+
+    def __iter__(self) -> Iterator["WindowSet"]:
+        from emolib.features import window_set
+
+        group: list[Clip] = []
+        for clip in self.clips:
+            if group and sum(len(member.labels) for member in [*group, clip]) > FRAMES_AT_ONCE * self.experiment.frame_stride:
+                yield window_set(self.experiment, group, protocol="frame", progress=False)
+                group = []
+            group.append(clip)
+        if group:
+            yield window_set(self.experiment, group, protocol="frame", progress=False)
+
+
+FRAMES_AT_ONCE = 8192  # windows; 1.2 GB of Wav2Vec2 features at T = 60
 _LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
 
 
@@ -272,7 +288,7 @@ def _prepared(experiment: Experiment, progress: bool) -> Data:
     return Data(
         train=window_set(experiment, train, protocol="window", progress=progress),
         validation=window_set(experiment, validation, protocol="window", progress=progress),
-        frames=window_set(experiment, validation, protocol="frame", progress=progress),
+        frames=FrameSets(experiment, validation),
         prompts=prompts, logit_scale=logit_scale,
     )  # fmt: skip
 
@@ -313,11 +329,15 @@ def train_and_evaluate(experiment: Experiment, data: Data, folder: Path, *, prog
 
 def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, seconds: float) -> dict[str, Any]:
     """Evaluate a trained run under both protocols and write its remaining files; ``seconds`` it took in this process."""
-    rows = evaluation.predict_clips(fitted.model, data.frames)
-    evaluation.write_predictions(folder / "predictions", data.frames, rows)
+    clips: list[Clip] = []
+    rows: list[np.ndarray] = []
+    for part in data.frames:
+        predicted = evaluation.predict_clips(fitted.model, part)
+        evaluation.write_predictions(folder / "predictions", part, predicted)
+        clips, rows = clips + part.clips, rows + predicted
     synthetic_encoders = experiment.visual_encoder == experiment.audio_encoder == "synthetic"
     result = {
-        "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.frame_score(data.frames, rows),
+        "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.score_of_clips(clips, rows),
         "best_epoch": fitted.best_epoch, "selection": experiment.selection, "parameters": fitted.model.parameter_count(),
         "experiment": experiment.fingerprint("train"), "synthetic": not experiment.data,
         "encoders": "synthetic" if synthetic_encoders else "pre-trained",

@@ -16,7 +16,7 @@ from emolib.training import Data
 
 @pytest.fixture(scope="module")
 def data():
-    return Data(make(ragged=True), make(seed=1, ragged=True), make(seed=1, stride=3, ragged=True), *prompts())
+    return Data(make(ragged=True), make(seed=1, ragged=True), [make(seed=1, stride=3, ragged=True)], *prompts())
 
 
 def test_majority_gives_the_score_of_one_class(data):

@@ -29,7 +29,7 @@ def prepared(monkeypatch):
         calls.append(experiment)
         if experiment.epochs == 1:
             raise EmolibError("no such weights")
-        return training.Data(make(), make(seed=1), make(seed=1), *prompts())
+        return training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
 
     monkeypatch.setattr(training, "prepare", prepare)
     return calls
@@ -80,7 +80,7 @@ def test_worker_processes_give_the_same_bits(tmp_path, prepared, monkeypatch):
             sys.path.insert(0, {str(Path(__file__).parent)!r})
             import emolib.training as training
             from windowsets import make, prompts
-            training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), make(seed=1), *prompts())
+            training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
         """)
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))

@@ -25,7 +25,7 @@ from emolib.training import Data, Trainer, fit, load_model, predict_windows, tra
 
 def data(**options):
     text, scale = prompts()
-    return Data(make(**options), make(seed=1, **options), make(seed=1, stride=3, **options), text, scale)
+    return Data(make(**options), make(seed=1, **options), [make(seed=1, stride=3, **options)], text, scale)
 
 
 def complete(experiment, folder, of=None):
