@@ -93,6 +93,16 @@ def test_failure_names_notebook_and_cell_and_the_next_run_goes_on_there(project)
     assert (project / "count").read_text() == "x", "the finished notebook ran again"
 
 
+def test_the_summary_holds_finished_notebooks_only(project):
+    first, _ = write_notebook(project, "01_first"), write_notebook(project, "02_second")
+    for stem in ("01_first", "02_second"):
+        write_json(project / f"runs/demo/records/{stem}.json", {"metrics": {}, "summary": {stem: 1}})
+        key = pipeline._key(first, preset("demo")) if stem == "01_first" else "of another state"
+        write_json(project / f"runs/demo/notebooks/{stem}.ipynb", {"metadata": {"emolib": {"key": key}}})
+    summary = pipeline.summarise(project / "runs/demo", preset("demo"))
+    assert list(summary["notebooks"]) == ["01_first"] and "01_first" in summary and "02_second" not in summary
+
+
 def test_a_changed_source_setting_or_package_runs_again(project, monkeypatch):
     path = write_notebook(project, "01_first")
     key = pipeline._key(path, preset("demo"))
@@ -219,6 +229,8 @@ def test_a_folder_of_another_experiment_is_refused(project, monkeypatch):
 
 def test_nothing_to_do_imports_nothing_heavy(project):
     write_notebook(project, "01_first")
+    write_json(project / "runs/demo/records/01_first.json", {"metrics": {}, "summary": {}})
+    write_json(project / "runs/demo/notebooks/01_first.ipynb", {"metadata": {}})
     code = """
     import sys
     from emolib import config, pipeline
