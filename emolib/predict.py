@@ -54,7 +54,7 @@ class Predictor:
     name: str
 
     @classmethod
-    def load(cls, run: Path, detector: Path | None = None, faces: str = "tracked") -> "Predictor":
+    def load(cls, run: Path, detector: Path | str | None = None, faces: str = "tracked") -> "Predictor":
         """The run in folder ``run``; ``faces``: one of ``footage.WHICH_FACES``.
 
         Raises EmolibError when it, its encoders' weights or the face detector are missing, WrongCall for unknown ``faces``.

@@ -39,7 +39,7 @@ class Face:
         return self.box[2] * self.box[3]
 
 
-def detector_file(given: Path | None) -> Path:
+def detector_file(given: Path | str | None) -> Path:
     """The YuNet model: ``given``, else the hub's offline cache; raises EmolibError saying how to get it."""
     if given is not None:
         if not Path(given).is_file():

@@ -1,0 +1,48 @@
+"""The slider's pages and the upload, without a browser."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emolib import explore
+from emolib.data import media
+from emolib.errors import EmolibError
+from emolib.footage import Footage, Spool
+from emolib.labels import EXPRESSIONS
+
+
+class Button:
+    def __init__(self, *files):
+        self.value = files
+
+
+def test_an_upload_is_stored_and_comes_before_the_path(tmp_path):
+    path = explore.chosen(Button({"name": "../film.mp4", "content": memoryview(b"bytes")}), "other.mp4", tmp_path)
+    assert path == tmp_path / "film.mp4" and path.read_bytes() == b"bytes"
+    assert explore.chosen(Button(), "other.mp4", tmp_path) == Path("other.mp4")
+    assert explore.chosen(Button(), "", tmp_path) is None
+    with pytest.raises(EmolibError, match="empty"):
+        explore.chosen(Button({"name": "film.mp4", "content": memoryview(b"")}), "", tmp_path)
+
+
+def test_slider_turns_its_pages(tmp_path):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    video = tmp_path / "film.mp4"
+    media.write_video(video, (np.full((32, 48, 3), 3 * i, np.uint8) for i in range(80)), 25.0, None, size=(48, 32))
+    shares = np.random.default_rng(0).dirichlet(np.ones(8), 80)
+    rows = pd.DataFrame(shares, columns=[f"p_{name}" for name in EXPRESSIONS])
+    rows = rows.assign(frame=np.arange(1, 81), x=1.0, y=2.0, w=20.0, h=20.0)
+    rows["class"] = pd.array(np.array(EXPRESSIONS)[shares.argmax(axis=1)], dtype="string")
+    rows.loc[rows["frame"] == 80, ["x", "class"]] = None
+    empty = Spool(np.float16, 512)
+    footage = Footage(video, media.frame_times(video), (48, 32), np.zeros(0, int), np.zeros(0, int), np.zeros((0, 4)), empty)
+    control, view = explore.slider(rows, footage).children
+    assert isinstance(control, ipywidgets.SelectionSlider) and len(control.options) == explore.MOMENTS
+    first = view.value
+    assert f'alt="The film at 0.00 s: {rows["class"][0]}"' in first and first.count("<tr>") == 8
+    control.value = 20
+    assert view.value != first and rows["class"][int(np.linspace(1, 80, 60)[20]) - 1] in view.value
+    control.value = explore.MOMENTS - 1
+    assert "3.16 s: nothing predicted" in view.value and "<tr>" not in view.value
