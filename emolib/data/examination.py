@@ -88,6 +88,7 @@ class Examination:
         self.faces: dict[str, np.ndarray] = {}  # bool [n]
         self.folders: dict[str, Path | None] = {}  # with the images that count
         self.known: set[str] = set()  # ids of every annotation file and of the test set
+        self.test_rows: dict[str, int | None] = {}  # highest frame of the template
         self.rates: dict[str, float] = {}
         self.off_by_few: list[str] = []  # clips with one or two lines more or less than frames
         self.decoded: dict[Path, np.ndarray | None] = {}
@@ -150,7 +151,7 @@ class Examination:
         if not self.layout.test_lists and not self.layout.templates:
             return []
         try:
-            rows = clips_to_predict(self.layout)
+            rows = self.test_rows = clips_to_predict(self.layout)
         except EmolibError as error:
             self.refused("test-files", (self.layout.test_lists or self.layout.templates)[0], error)
             return []
@@ -174,7 +175,7 @@ class Examination:
     def clip(self, split: str, clip_id: str) -> None:
         """Images, video and sound of one clip; adds its row to the table."""
         images, labels = self._images(clip_id), self.labels.get(clip_id)
-        n = len(images) if labels is None else len(labels)
+        n = self.test_rows.get(clip_id) or len(images) if labels is None else len(labels)
         present = np.pad(images[:n], (0, max(0, n - len(images))))
         self.faces[clip_id] = present
         if labels is not None and len(images):

@@ -174,6 +174,26 @@ def test_difference_over_seeds_is_wider_than_of_one():
     assert np.diff(many["interval"]) > 2 * np.diff(one["interval"])
 
 
+def test_difference_over_seeds_covers_the_known_difference():
+    """Models trained anew differ from seed to seed; the interval is about the recipe, and one seed cannot know it."""
+    rng = np.random.default_rng(8)
+
+    def trained(labels, quality, seeds):
+        luck = quality + rng.normal(0, 0.03, (seeds, 1))
+        return np.where(rng.random((seeds, len(labels))) < luck, labels, rng.integers(0, 8, (seeds, len(labels))))
+
+    many = annotated(rng, clips=3000)[0]
+    truth = np.mean([macro_f1(many, a) - macro_f1(many, b) for a, b in zip(trained(many, 0.6, 30), trained(many, 0.5, 30), strict=True)])
+    held = {1: 0, 4: 0}
+    for seeds in held:
+        for trial in range(40):
+            labels, _, clips = annotated(rng, clips=30)
+            low, high = difference(labels, trained(labels, 0.6, seeds), trained(labels, 0.5, seeds), clips, seed=trial)["interval"]
+            held[seeds] += low <= truth <= high
+    assert held[4] >= 36
+    assert held[1] < 36
+
+
 def test_scores_are_repeatable_and_depend_on_the_seed_only_in_the_interval():
     data = annotated(np.random.default_rng(0))
     assert score(*data, protocol="frame") == score(*data, protocol="frame")

@@ -11,6 +11,7 @@ import pytest
 from emolib.data import affwild2, index, media
 from emolib.data.affwild2 import fit_times, read_tree, source_id
 from emolib.errors import EmolibError, WrongCall
+from emolib.windows import index_windows
 from tests.unit.trees import HEADER, JPEG, Spec, age, clean, make_tree, write_video
 
 
@@ -68,6 +69,35 @@ def test_spans_are_true_time(tmp_path):
     for frames in ((0, 3), (1, 25)):
         with pytest.raises(WrongCall, match=r"outside 1\.\.24"):
             clip.span(*frames)
+
+
+@pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 25, 30000 / 1001, "variable"])
+def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_path, rate):
+    """A click at the begin of frame 150 of 200, heard through the span of each window that holds the frame."""
+    gaps = np.random.default_rng(0).choice([1 / 30, 1 / 15, 0.05], 199)
+    times = np.r_[0, np.cumsum(gaps)] if rate == "variable" else np.arange(200) / rate
+    waveform = np.zeros(int((times[-1] + 0.1) * media.SAMPLE_RATE), np.float32)
+    click = int(times[149] * media.SAMPLE_RATE)
+    waveform[click : click + 160] = np.sin(np.arange(160) / 2)
+    make_tree(tmp_path, [Spec("1-30-640x480", labels=[0] * 200, fps=None), Spec("3", split="validation")])
+    (tmp_path / "batch1").mkdir(exist_ok=True)
+    pictures = [np.full((16, 16, 3), 99, np.uint8)] * 200
+    media.write_video(tmp_path / "batch1" / "1-30-640x480.mp4", pictures, times if rate == "variable" else rate, waveform, size=(16, 16))
+    errors = {}
+    for timing in ("true", "fixed_30"):
+        clip = only(read_tree(tmp_path, timing=timing), "1-30-640x480")
+        heard = media.read_waveform(clip.video)
+        windows = index_windows(clip.labels, clip.face_present, length=60, stride=15)
+        errors[timing] = []
+        for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
+            begin, finish = clip.span(start, end)
+            segment = np.abs(heard[round(begin * media.SAMPLE_RATE) : round(finish * media.SAMPLE_RATE)])
+            if start <= 150 <= end:
+                found = np.argmax(segment > 0.5) / media.SAMPLE_RATE if (segment > 0.5).any() else np.inf
+                errors[timing].append(abs(found - (times[149] - times[start - 1])) / np.diff(times)[149])  # in frames
+    assert len(errors["true"]) >= 4
+    assert max(errors["true"]) < 0.5
+    assert max(errors["fixed_30"]) > (0.1 if rate == 30000 / 1001 else 10)
 
 
 def test_fixed_30_keeps_the_released_fault(tmp_path):
