@@ -1,0 +1,134 @@
+"""Face images through CLIP into the feature store: what is missing, once, in fixed batch shapes packed across clips."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from emolib.data.affwild2 import Clip
+from emolib.encoders import VisualEncoder
+from emolib.extraction import Report, check_cosine, in_turns, workers
+from emolib.ingest import Slab, shape_of, slabs
+from emolib.store import Claim, FeatureStore, Tensors
+
+IMAGES = {"cpu": 64, "cuda": 512}  # images a batch; more does not raise the rate
+
+
+class _Faces:
+    """Features of one clip on their way: rows that are still missing, and what went wrong."""
+
+    def __init__(self, clip: Clip, claim: Claim) -> None:
+        self.clip, self.claim = clip, claim
+        self.frames = (np.flatnonzero(clip.face_present) + 1).astype(np.int32)
+        self.features = np.zeros((len(self.frames), VisualEncoder.width), np.float16)
+        self.left, self.damaged = len(self.frames), list[str]()
+
+
+def has_faces(stored: Tensors | None, clip: Clip) -> bool:
+    """Whether stored visual features are those of the clip's images as they are now."""
+    return stored is not None and np.array_equal(stored["frames"], np.flatnonzero(clip.face_present) + 1)
+
+
+def extract_faces(
+    store: FeatureStore, clips: list[Clip], load: Callable[[bool], VisualEncoder], report: Report, *, progress: bool = True
+) -> None:
+    """Compute the visual features that ``store`` lacks; ``load(strict)`` loads the encoder, only when there is work."""
+    missing = [clip for clip in clips if not has_faces(store.read(clip.id), clip)]
+    if not missing:
+        return
+    encoder = load(False)
+    batch = IMAGES[encoder.device.type]
+    total = sum(int(clip.face_present.sum()) for clip in missing)
+    begin, checked = time.perf_counter(), encoder.dtype == torch.float32
+    with tqdm(total=total, desc="faces", unit="frame", disable=not progress, leave=False, smoothing=0.05) as bar:
+
+        def work(free: Iterator[tuple[Clip, Claim]]) -> None:
+            nonlocal checked
+            for slab, encoded in _encoded(encoder, _decoded(free, encoder, store, report, batch)):
+                if not checked and any(slab.keys):
+                    check_cosine("visual", encoded[:8], load(True).images(slab.images[:8]))
+                    checked = True
+                _settle(slab, encoded.to(torch.float16).numpy(), store, report)
+                count = sum(key is not None for key in slab.keys) + len(slab.damaged)
+                bar.update(count)
+                bar.set_postfix(clips=report.clips, refresh=False)
+                report.units += count
+
+        in_turns(missing, store, lambda clip: has_faces(store.read(clip.id), clip), work)
+    report.seconds += time.perf_counter() - begin
+
+
+def _decoded(
+    free: Iterator[tuple[Clip, Claim]], encoder: VisualEncoder, store: FeatureStore, report: Report, batch: int
+) -> Iterator[Slab[tuple[_Faces, int]]]:
+    """Slabs of the clips' images; clips without a face are finished on the way."""
+
+    def items() -> Iterator[tuple[tuple[_Faces, int], Path]]:
+        for clip, claim in free:
+            faces = _Faces(clip, claim)
+            if not faces.left:
+                _finish(faces, store, report)
+            for row, frame in enumerate(faces.frames.tolist()):
+                yield (faces, row), clip.image(frame)
+
+    rest = items()
+    first = next(rest, None)
+    if first is None:
+        return iter(())
+    shape = shape_of(first[1], encoder.image_size)
+    ordered = (item for part in ([first], rest) for item in part)
+    pin = encoder.device.type == "cuda"
+    return slabs(ordered, batch=batch, shape=shape, image_size=encoder.image_size, resample=encoder.resample, workers=workers(), pin=pin)
+
+
+def _encoded(
+    encoder: VisualEncoder, batches: Iterable[Slab[tuple[_Faces, int]]]
+) -> Iterator[tuple[Slab[tuple[_Faces, int]], torch.Tensor]]:
+    """(slab, float32 [B, 512] on the host). On a GPU one batch behind, so that it works while the host takes the last one in."""
+    waiting: deque = deque()
+    for slab in batches:
+        features = encoder.images(slab.images)
+        if features.is_cuda:
+            host = torch.empty(features.shape, pin_memory=True).copy_(features, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            waiting.append((slab, host, event))
+            if len(waiting) < 2:
+                continue
+            slab, features, event = waiting.popleft()
+            event.synchronize()
+        yield slab, features
+    for slab, features, event in waiting:
+        event.synchronize()
+        yield slab, features
+
+
+def _settle(slab: Slab[tuple[_Faces, int]], features: np.ndarray, store: FeatureStore, report: Report) -> None:
+    """Put a slab's features where they belong and store the clips that are complete."""
+    touched: dict[int, _Faces] = {}
+    for i, key in enumerate(slab.keys):
+        if key is not None:
+            faces, row = key
+            faces.features[row] = features[i]
+            faces.left -= 1
+            touched[id(faces)] = faces
+    for (faces, _), message in slab.damaged:
+        faces.damaged.append(message)
+        faces.left -= 1
+        touched[id(faces)] = faces
+    for faces in touched.values():
+        if not faces.left:
+            _finish(faces, store, report)
+
+
+def _finish(faces: _Faces, store: FeatureStore, report: Report) -> None:
+    if faces.damaged:
+        report.damaged += faces.damaged
+    else:
+        store.write(faces.clip.id, {"frames": faces.frames, "visual": faces.features})
+        report.clips += 1
+    faces.claim.release()

@@ -1,0 +1,116 @@
+"""The feature store: one safetensors file per clip, whole or absent, safe for several processes at once.
+
+``<cache>/features/<fingerprint>/<clip id>.safetensors`` and ``manifest.json`` (DESIGN, contracts). A clip is claimed by
+locking a file beside it; the system drops the lock when a process dies, however it dies.
+"""
+
+import fcntl
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from emolib.errors import EmolibError
+from emolib.files import atomic_path, cache_root, hash_of, write_json
+
+Tensors = dict[str, np.ndarray]
+
+
+class Claim:
+    """The right to compute one clip, until :meth:`release` or the end of the process."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path, self.handle, self.held = path, handle, True
+
+    def release(self) -> None:
+        """Give the clip back; whoever waited for it looks first whether it is there. Once is enough."""
+        if self.held:
+            self.held = False
+            self.path.unlink(missing_ok=True)
+            os.close(self.handle)
+
+
+class FeatureStore:
+    """Features under one fingerprint. ``identity``: what they depend on; all but ``versions`` decides the folder."""
+
+    def __init__(self, kind: str, fingerprint: str, identity: dict[str, Any]) -> None:
+        depends = {key: value for key, value in identity.items() if key != "versions"}
+        self.fingerprint = hash_of([kind, fingerprint, depends])
+        self.folder = cache_root() / "features" / self.fingerprint
+        self.manifest = {"kind": kind, "fingerprint": self.fingerprint, "experiment": fingerprint, **identity}
+
+    def path(self, clip_id: str) -> Path:
+        """The file of a clip, whether or not it exists."""
+        return self.folder / f"{clip_id}.safetensors"
+
+    def read(self, clip_id: str) -> Tensors | None:
+        """The arrays of a clip, None where it is not stored. A damaged file is named in a warning and counts as absent."""
+        path = self.path(clip_id)
+        try:
+            with safe_open(path, framework="np") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError, ValueError) as error:
+            warnings.warn(f"{path}: damaged ({error}); it is computed again", stacklevel=2)
+            return None
+
+    def write(self, clip_id: str, tensors: Tensors) -> None:
+        """Store a clip's arrays, atomically; equal arrays give equal bytes. Raises EmolibError for NaN or a full disk."""
+        for name, array in tensors.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise EmolibError(
+                    f"{clip_id}: {name} features are not finite; set precision=strict, or look at the clip's images and sound"
+                )
+        if not (self.folder / "manifest.json").is_file():
+            write_json(self.folder / "manifest.json", self.manifest)
+        content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"sha256": _digest(tensors)})
+        with atomic_path(self.path(clip_id)) as temporary:
+            temporary.write_bytes(content)
+
+    def claim(self, clip_id: str) -> Claim | None:
+        """The right to compute a clip; None while another process has it."""
+        path = self.folder / ".claims" / clip_id
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise EmolibError(f"{path}: cannot be written: {error.strerror}; free space or choose another folder") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return Claim(path, handle)
+
+    def verify(self) -> tuple[int, list[str]]:
+        """Re-hash every file: (number of files, paths of damaged ones). Damaged files are removed, so the next
+        extraction computes them again."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        damaged = [path for path in files if not _is_whole(path)]
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        return len(files), [str(path) for path in damaged]
+
+
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return _digest(tensors) == (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError, ValueError):
+        return False

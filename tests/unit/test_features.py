@@ -1,0 +1,283 @@
+"""Features are complete, right, in their place, and computed once, whatever happens in between."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+import torch
+
+from emolib import extract_sound, features
+from emolib.config import preset
+from emolib.data import media
+from emolib.data.affwild2 import Clip
+from emolib.encoders import load_audio, load_visual
+from emolib.errors import EmolibError
+
+SIDE = 48
+
+
+def make_clip(
+    root: Path, name: str, *, n: int = 40, fps: float = 25.0, times=None, sound: float | None = None, gap=(), seed: int = 0
+) -> Clip:
+    """A clip with noise faces and, with ``sound`` seconds, a noise track; images of the 1-based frames in ``gap`` are missing."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    folder = root / "cropped_aligned" / name
+    folder.mkdir(parents=True)
+    present = np.ones(n, bool)
+    present[[frame - 1 for frame in gap]] = False
+    for frame in np.flatnonzero(present) + 1:
+        image = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8).repeat(SIDE // 6, 0).repeat(SIDE // 6, 1)
+        (folder / f"{frame:05d}.jpg").write_bytes(simplejpeg.encode_jpeg(image, quality=95))
+    video = None
+    frame_times = np.arange(n) / fps if times is None else np.asarray(times)
+    if sound is not None:
+        video = root / f"{name}.mp4"
+        wave = rng.normal(0, 0.1, round(sound * 16000)).astype(np.float32)
+        media.write_video(video, (np.zeros((16, 16, 3), np.uint8) for _ in range(n)), frame_times, wave, size=(16, 16))
+    labels = np.zeros(n, np.int8)
+    return Clip(name, "train", labels, present, frame_times, fps, "video", folder, video)
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """The demo's encoders in strict arithmetic, windows of 10 frames; a cache of its own."""
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("EMOLIB_DEVICE", "cpu")
+    return preset("demo", data=str(tmp_path), window=10, stride=5, frame_stride=5, precision="strict")
+
+
+def test_faces_equal_the_encoder_one_by_one(tmp_path, experiment):
+    clips = [make_clip(tmp_path, "a", gap=(3, 4, 20)), make_clip(tmp_path, "b", n=33), make_clip(tmp_path, "c", n=5, gap=(1, 2, 3, 4, 5))]
+    windows = features.window_set(experiment, clips, protocol="window")
+    found = features.extract(experiment, clips)
+    assert found.report.clips == 0  # nothing is computed twice
+    encoder = load_visual(experiment)
+    row = 0
+    for clip in clips:
+        numbers, faces = found.faces(clip)
+        np.testing.assert_array_equal(numbers, np.flatnonzero(clip.face_present) + 1)
+        for number, feature in zip(numbers.tolist(), faces, strict=True):
+            alone = encoder.images(torch.from_numpy(media.read_jpeg(clip.image(number))[None]))[0]
+            assert torch.cosine_similarity(alone, torch.from_numpy(feature).float(), dim=0) > 1 - 1e-5
+            np.testing.assert_array_equal(windows.visual[row], feature)
+            row += 1
+    assert row == len(windows.visual) == 37 + 33
+    assert windows.audio_length.max() == 0 and windows.audio.shape == (0, 768)
+    # window rows lead to the images the index names: clip a lacks 3 and 4, which repeat 2
+    assert windows.frames[0].tolist() == [0, 1, 1, 1, 2, 3, 4, 5, 6, 7]
+    first_of_b = int(np.flatnonzero(windows.clip == 1)[0])
+    assert windows.frames[first_of_b].tolist() == list(range(37, 47))
+    assert np.unique(windows.visual.round(2), axis=0).shape[0] == 70
+
+
+@pytest.mark.parametrize("fps", [12.5, 24000 / 1001, 25.0, 30000 / 1001])
+def test_sound_is_each_window_s_true_span(tmp_path, experiment, fps):
+    clip = make_clip(tmp_path, "a", fps=fps, sound=40 / fps)
+    windows = features.window_set(experiment, [clip], protocol="window")
+    wave, encoder = media.read_waveform(clip.video), load_audio(experiment)
+    assert len(windows) == 7
+    for i, end in enumerate(windows.end.tolist()):
+        begin, until = clip.span(end - 9, end)
+        segment = torch.from_numpy(wave[round(begin * 16000) : round(begin * 16000) + round((until - begin) * 16000)])[None]
+        expected = encoder.waveforms(segment)[0]
+        rows = windows.audio[windows.audio_start[i] : windows.audio_start[i] + windows.audio_length[i]]
+        assert rows.shape == expected.shape == (encoder.steps(round(10 / fps * 16000)), 768)
+        assert torch.cosine_similarity(torch.from_numpy(rows).float(), expected, dim=-1).min() > 1 - 1e-3
+
+
+def test_protocols_share_spans_and_variable_rate_and_short_sound_are_handled(tmp_path, experiment, monkeypatch):
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.06, 40))
+    clips = [
+        make_clip(tmp_path, "variable", times=times - times[0], sound=1.6),
+        make_clip(tmp_path, "short", sound=0.61),  # the sound ends in the second window
+        make_clip(tmp_path, "silent"),
+    ]
+    encoded = []
+    original = extract_sound.SoundEncoder._encode
+    monkeypatch.setattr(
+        extract_sound.SoundEncoder, "_encode", lambda self, group, size: (encoded.append(len(group)), original(self, group, size))
+    )
+    labelled = features.window_set(experiment, clips, protocol="window")
+    before = sum(encoded)
+    frames = features.window_set(experiment, clips, protocol="frame")
+    assert sum(encoded) == before  # stride and frame stride are equal: the same spans
+    np.testing.assert_array_equal(frames.end, labelled.end)
+    np.testing.assert_array_equal(frames.audio, labelled.audio)
+    assert set(frames.label.tolist()) == {-1} and set(labelled.label.tolist()) == {0}
+    lengths = {clip.id: labelled.audio_length[labelled.clip == i].tolist() for i, clip in enumerate(clips)}
+    assert lengths["silent"] == [0] * 7
+    assert lengths["short"][0] == 19 and 0 < lengths["short"][2] < 19 and lengths["short"][4:] == [0, 0, 0]
+    assert len(set(lengths["variable"])) > 1
+    finer = features.window_set(experiment.replace(frame_stride=2), clips, protocol="frame")
+    assert sum(encoded) > before  # new spans are added, the old ones stay
+    same = np.isin(finer.end, frames.end)
+    assert finer.audio_length[same].tolist() == [n for n, e in zip(frames.audio_length, frames.end, strict=True) if e in finer.end[same]]
+    on_the_fly = features.window_set(experiment.replace(frame_stride=1), clips[:1], protocol="frame")
+    assert len(on_the_fly) == 31
+
+
+def test_whole_track_is_shared_by_windows(tmp_path, experiment):
+    clip = make_clip(tmp_path, "a", n=80, sound=3.2)
+    whole = experiment.replace(audio_context="track")
+    windows = features.window_set(whole, [clip], protocol="window")
+    expected = load_audio(whole).waveforms(torch.from_numpy(media.read_waveform(clip.video))[None])[0].numpy()
+    assert len(windows.audio) == len(expected)
+    np.testing.assert_allclose(windows.audio, expected, atol=2e-2)
+    assert windows.audio_start.tolist() == [round(0.2 * i * 50) for i in range(15)]
+    assert set(windows.audio_length.tolist()) <= {18, 19}
+
+
+def test_a_long_track_is_encoded_in_chunks_that_fit_together(tmp_path, experiment, monkeypatch):
+    encoder = load_audio(experiment)
+    wave = np.random.default_rng(0).integers(-3000, 3000, 16000 * 5).astype(np.int16)
+    once = extract_sound.SoundEncoder(encoder).track(wave)
+    monkeypatch.setattr(extract_sound, "CHUNK", 60)
+    monkeypatch.setattr(extract_sound, "CONTEXT", 30)
+    chunks = extract_sound.SoundEncoder(encoder).track(wave)
+    assert chunks.shape == once.shape == (249, 768)
+    cosine = torch.cosine_similarity(torch.from_numpy(chunks).float(), torch.from_numpy(once).float(), dim=-1)
+    assert cosine.median() > 0.98
+    shifted = torch.cosine_similarity(torch.from_numpy(chunks[1:]).float(), torch.from_numpy(once[:-1]).float(), dim=-1)
+    assert shifted.median() < cosine.median() - 0.01
+
+
+@pytest.mark.parametrize("content", [b"", b"no jpeg", None])
+def test_damaged_images_are_named_after_all_else_is_done(tmp_path, experiment, content):
+    clips = [make_clip(tmp_path, name, n=12) for name in "abc"]
+    whole = clips[0].image(7).read_bytes()
+    clips[0].image(7).write_bytes(whole[:-60] if content is None else content)
+    with pytest.raises(EmolibError, match=r"1 damaged files, all else is stored: .*a/00007\.jpg"):
+        features.extract(experiment, clips)
+    found = features.store_of(experiment, "visual")
+    assert found.read("a") is None
+    assert found.read("b") is not None and found.read("c") is not None
+    clips[0].image(7).write_bytes(whole)
+    assert features.extract(experiment, clips).report.clips == 1 + 0
+
+
+def test_damaged_video_is_named_and_no_video_is_silence(tmp_path, experiment):
+    clips = [make_clip(tmp_path, "a", n=12, sound=0.5), make_clip(tmp_path, "b", n=12, sound=0.5)]
+    clips[0].video.write_bytes(b"")
+    with pytest.raises(EmolibError, match=r"a\.mp4"):
+        features.extract(experiment, clips)
+    assert features.store_of(experiment, "audio").read("b")["lengths"].min() > 0
+    assert features.store_of(experiment, "audio").read("a") is None
+
+
+def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
+    clip = make_clip(tmp_path, "a", n=12)
+    wide = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    clip.image(5).write_bytes(simplejpeg.encode_jpeg(wide, quality=95))
+    _, faces = features.extract(experiment, [clip]).faces(clip)
+    from PIL import Image
+
+    scaled = Image.open(clip.image(5)).resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64))
+    expected = load_visual(experiment).images(torch.from_numpy(np.asarray(scaled))[None])[0]
+    assert torch.cosine_similarity(expected, torch.from_numpy(faces[4]).float(), dim=0) > 1 - 1e-5
+    assert torch.cosine_similarity(expected, torch.from_numpy(faces[5]).float(), dim=0) < 1 - 1e-4
+
+
+def test_prompts_are_kept(experiment, monkeypatch):
+    first, scale = features.prompt_features(experiment)
+    monkeypatch.setattr(features, "load_visual", None)
+    again, scale_again = features.prompt_features(experiment)
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (8, 512) and first.dtype == np.float32
+    assert scale == scale_again and 1 < scale <= 101
+
+
+def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
+    clips = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"]
+    features.extract(experiment, clips)
+    files, damaged = features.verify(experiment)
+    assert (files, damaged) == (4, [])
+    place = features.store_of(experiment, "visual").path("a")
+    original = place.read_bytes()
+    flipped = bytearray(original)
+    flipped[-100] ^= 1
+    place.write_bytes(flipped)
+    assert features.verify(experiment) == (4, [str(place)])
+    features.extract(experiment, clips)
+    assert place.read_bytes() == original
+    place.write_bytes(original[: len(original) // 2])
+    with pytest.warns(UserWarning, match="damaged"):
+        features.extract(experiment, clips)
+    assert place.read_bytes() == original
+
+
+def test_full_disk_is_told_and_leaves_a_valid_store(tmp_path, experiment, monkeypatch):
+    clips = [make_clip(tmp_path, name, n=12) for name in "ab"]
+
+    def no_space(self, content):
+        raise OSError(28, "No space left on device", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", no_space)
+        with pytest.raises(EmolibError, match="No space left on device"):
+            features.extract(experiment, clips)
+    folder = features.store_of(experiment, "visual").folder
+    assert list(folder.glob("*.safetensors")) == list(folder.glob(".*.safetensors")) == []
+    assert features.extract(experiment, clips).report.clips == 4
+
+
+def test_fast_arithmetic_that_loses_too_much_is_refused(tmp_path, experiment, monkeypatch):
+    clip = make_clip(tmp_path, "a", n=12)
+    monkeypatch.setattr(
+        "emolib.encoders.precision_for", lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16
+    )
+    fast = experiment.replace(precision="fast", modalities="visual", fusion="concat")
+    features.extract(fast, [clip])
+    monkeypatch.setattr("emolib.extraction.GATE", 1.0)
+    with pytest.raises(EmolibError, match="precision=strict"):
+        features.extract(fast.replace(resize="bilinear"), [clip])
+    assert features.store_of(fast, "visual").folder != features.store_of(fast.replace(precision="strict"), "visual").folder
+
+
+WORKER = """
+import sys, pathlib; sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from test_features import rebuild
+from emolib import features
+experiment, clips = rebuild({root!r})
+print(features.extract(experiment, clips, progress=False).report.clips)
+"""
+
+
+def rebuild(root: str):
+    """The experiment and clips of the tests with several processes, from what is on disk."""
+    names = sorted(path.name for path in (Path(root) / "cropped_aligned").iterdir())
+    clips = [
+        Clip(n, "train", np.zeros(40, np.int8), np.ones(40, bool), np.arange(40) / 25, 25.0, "video", Path(root) / "cropped_aligned" / n, Path(root) / f"{n}.mp4")
+        for n in names
+    ]  # fmt: skip
+    return preset("demo", data=root, window=10, stride=5, precision="strict"), clips
+
+
+def start(root: Path) -> subprocess.Popen:
+    code = WORKER.format(tests=str(Path(__file__).parent), root=str(root))
+    environment = {**os.environ, "EMOLIB_RUNS": str(root / "runs"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def digest(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.safetensors"))}
+
+
+def test_two_processes_share_and_a_killed_one_loses_nothing(tmp_path, experiment):
+    for name in "abcdefghijkl":
+        make_clip(tmp_path, name, sound=1.6)
+    undisturbed, clips = rebuild(str(tmp_path))
+    features.extract(undisturbed, clips, progress=False)
+    features.store_of(undisturbed, "visual").folder.parent.rename(tmp_path / "undisturbed")
+    both = [start(tmp_path), start(tmp_path)]
+    both[0].kill()  # before, during or after its work: the other one must not care
+    both.append(start(tmp_path))
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both[1:]] == [0, 0]
+    assert sum(int(output) for output in outputs[1:]) <= 24
+    assert digest(tmp_path / "runs") == digest(tmp_path / "undisturbed")
+    assert list((tmp_path / "runs" / "cache" / "features").rglob(".claims/*")) == []
