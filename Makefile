@@ -26,7 +26,7 @@ notebooks: venv ## Execute the committed notebooks anew on the demo, in place
 	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
 
 lab: venv ## Open the notebooks in JupyterLab
-	$(BIN)/python -m jupyterlab --notebook-dir=notebooks
+	$(BIN)/python -m jupyterlab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lock: venv ## Rewrite requirements.lock from what .venv holds
 	$(BIN)/python scripts/lock.py

@@ -57,7 +57,7 @@ def _longest_seen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last: float) -> None:
-    """The crops at their times, as many as stand side by side without overlap."""
+    """The crops, each beginning at its time, as many as stand side by side without overlap."""
     axis.set(ylim=(0, 1), yticks=[])
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
@@ -65,7 +65,7 @@ def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last
     side = 0.105  # of the axis' width: a crop is about square there
     free = 0.0
     for time, picture in thumbnails:
-        left = min(max(time / last - side / 2, 0), 1 - side)
+        left = min(time / last, 1 - side)
         if left >= free:
             inset = axis.inset_axes((left, 0, side, 1))
             inset.imshow(picture)
