@@ -13,7 +13,7 @@ LEVELS = 65536  # values of the 16 random bits an element gets
 
 
 def keep_mask(x: Tensor, rate: float) -> Tensor:
-    """A tensor like ``x`` that is 0 with probability ``rate`` and 1 / (1 - rate) elsewhere, for a CPU tensor.
+    """A tensor like ``x`` that is 0 with probability ``rate`` and 1 elsewhere, for a CPU tensor.
 
     Draws from torch's default generator, so ``torch.manual_seed`` repeats it.
     """
@@ -22,15 +22,28 @@ def keep_mask(x: Tensor, rate: float) -> Tensor:
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
     # Written straight into the compute type: comparisons to bool and products with bool are several times slower.
     mask = torch.empty(x.shape, dtype=x.dtype)
-    torch.ge(bits, dropped - LEVELS // 2, out=mask)
-    return mask.mul_(LEVELS / (LEVELS - dropped))
+    return torch.ge(bits, dropped - LEVELS // 2, out=mask)
+
+
+def keep_scale(rate: float) -> float:
+    """What the elements that :func:`keep_mask` keeps are multiplied by."""
+    return LEVELS / (LEVELS - round(rate * LEVELS))
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """``x`` of any shape with elements dropped at ``rate`` and the rest scaled by 1 / (1 - rate)."""
     if not training or rate == 0:
         return x
-    return x * keep_mask(x, rate) if x.device.type == "cpu" else functional.dropout(x, rate)
+    return x * keep_mask(x, rate).mul_(keep_scale(rate)) if x.device.type == "cpu" else functional.dropout(x, rate)
+
+
+def dropped_product(a: Tensor, b: Tensor, rate: float, training: bool) -> Tensor:
+    """dropout(a) @ b; the scale goes into ``b``, which in attention is many times smaller than the weights ``a``."""
+    if not training or rate == 0:
+        return a @ b
+    if a.device.type != "cpu":
+        return functional.dropout(a, rate) @ b
+    return (a * keep_mask(a, rate)) @ (b * keep_scale(rate))
 
 
 class Dropout(nn.Module):

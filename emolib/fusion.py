@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from emolib.dropout import Dropout
+from emolib.dropout import dropped_product
 
 
 class CrossAttention(nn.Module):
@@ -23,7 +23,7 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(rate)
+        self.rate = rate
         for weight in (self.query.weight, *self.key_value.weight.chunk(2)):
             nn.init.xavier_uniform_(weight)  # as nn.MultiheadAttention
         for bias in (self.query.bias, self.key_value.bias, self.out.bias):
@@ -42,7 +42,7 @@ class CrossAttention(nn.Module):
         if other_length is not None:
             valid = step_mask(other_length.clamp(min=1), other.shape[1])  # one key stays, or softmax would give NaN
             scores = scores.masked_fill(~valid[:, None, None, :], -math.inf)
-        attended = self.dropout(scores.softmax(dim=-1)).to(value.dtype) @ value  # [B, H, T, D]
+        attended = dropped_product(scores.softmax(dim=-1).to(value.dtype), value, self.rate, self.training)  # [B, H, T, D]
         attended = self.out(attended.transpose(1, 2).reshape(batch, steps, width))  # [B, T, C]
         if other_length is not None:
             attended = attended * (other_length > 0)[:, None, None]

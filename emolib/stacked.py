@@ -17,7 +17,7 @@ from torch.nn import functional
 from emolib import metrics
 from emolib.batches import DeviceWindows, arithmetic
 from emolib.config import Experiment
-from emolib.dropout import dropout
+from emolib.dropout import dropout, dropped_product
 from emolib.errors import WrongCall
 from emolib.evaluation import probabilities
 from emolib.files import hash_of
@@ -235,7 +235,7 @@ class _Weights:
         if length is not None:
             valid = step_mask(length.reshape(-1).clamp(min=1), other.shape[2]).view(*length.shape, 1, 1, -1)
             scores = scores.masked_fill(~valid, -math.inf)
-        attended = self.drop(scores.softmax(dim=-1), self.e.attention_dropout) @ value
+        attended = dropped_product(scores.softmax(dim=-1), value, self.e.attention_dropout, self.training)
         attended = self.linear(f"{name}.out", attended.transpose(2, 3).reshape(*x.shape[:3], width))
         if length is not None:
             attended = attended * (length > 0)[:, :, None, None]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from emolib.dropout import dropped_product
 from emolib.fusion import CrossAttention, Fusion, masked_mean
 
 
@@ -58,3 +59,12 @@ def test_streams_that_do_not_ask_pass_as_they_are(kind, visual_changes, audio_ch
     visual, audio = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
     fused_visual, fused_audio = Fusion(kind, 8, 2, 0.0)(visual, audio)
     assert (fused_visual is visual) != visual_changes and (fused_audio is audio) != audio_changes
+
+
+def test_attention_dropout_keeps_the_mean_and_is_off_in_eval(attention):
+    torch.manual_seed(1)
+    a, b = torch.rand(2, 4, 50), torch.randn(2, 50, 3)
+    drawn = torch.stack([dropped_product(a, b, 0.3, True) for _ in range(400)])
+    error = 4 * drawn.std(dim=0) / 20
+    assert ((drawn.mean(dim=0) - a @ b).abs() < error).all() and (drawn.std(dim=0) > 0).all()
+    assert torch.equal(dropped_product(a, b, 0.3, False), a @ b)

@@ -102,3 +102,15 @@ def test_a_worker_ends_when_its_input_does():
     )
     output, _ = process.communicate("/no/such/run\n", timeout=120)
     assert process.returncode == 0 and "/no/such/run/experiment.json: no such file" in output
+
+
+def test_slurm_units_through_submitit(tmp_path, prepared, monkeypatch):
+    """The executor's path without a cluster: submitit runs the jobs in this process."""
+    submitit = pytest.importorskip("submitit")
+    real = submitit.AutoExecutor
+    monkeypatch.setattr(submitit, "AutoExecutor", lambda folder, cluster: real(folder, cluster="debug"))
+    here = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "here", workers=0, progress=False)
+    there = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
+    pd.testing.assert_frame_equal(here.drop(columns="folder"), there.drop(columns="folder"))
+    with pytest.raises(EmolibError, match="1 of 2 runs failed"):
+        sweep.run(tiny(), {"epochs": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
