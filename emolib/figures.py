@@ -306,18 +306,19 @@ def principal_components(features: np.ndarray, count: int = 2) -> np.ndarray:
 def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: bool) -> Figure:
     """A map of feature vectors reduced to ``points`` [n, 2], coloured by class and named at each class's middle."""
     figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 2.8))
+    names: dict[tuple[float, float], list[str]] = {}  # classes that lie on top of each other share one place
+    near = 0.08 * np.ptp(points, axis=0)
     for index, name in enumerate(EXPRESSIONS):
         mine = points[labels == index]
         if len(mine):
-            axis.scatter(*mine.T, s=5, color=CLASS_COLOURS[index], label=name, lw=0, alpha=0.7)
-            axis.text(
-                *np.median(mine, axis=0),
-                name,
-                fontsize=6,
-                ha="center",
-                va="center",
-                bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.6},
-            )
+            axis.scatter(*mine.T, s=5, color=CLASS_COLOURS[index], lw=0, alpha=0.7)
+            middle = np.median(mine, axis=0)
+            place = next((place for place in names if (np.abs(middle - place) < near).all()), tuple(middle))
+            names.setdefault(place, []).append(name)
+    for place, group in names.items():
+        axis.text(
+            *place, "\n".join(group), fontsize=6, ha="center", va="center", bbox={"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.6}
+        )
     axis.set(xlabel="first component", ylabel="second component")
     return figure
 

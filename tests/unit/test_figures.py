@@ -102,6 +102,12 @@ def test_points_are_named_once_each():
     assert sorted(text.get_text() for text in axis.texts) == sorted(EXPRESSIONS * 2)
 
 
+def test_classes_on_top_of_each_other_share_one_name_tag():
+    points = np.repeat([[0.0, 0.0], [0.1, 0.1], [9.0, 9.0]], 4, axis=0)
+    axis = figures.embedding(points, np.repeat([1, 2, 4], 4), title="Map", synthetic=True).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["Anger\nDisgust", "Happiness"]
+
+
 def test_colours_are_told_apart():
     assert len(set(figures.CLASS_COLOURS)) == len(EXPRESSIONS)
 
