@@ -40,13 +40,13 @@ def majority(experiment: Experiment, data: Data) -> Predict:
 
 
 def zero_shot(experiment: Experiment, data: Data) -> Predict:
-    """CLIP without training: softmax of the scaled cosines between the window's mean face and the prompts."""
+    """CLIP without training: softmax of the scaled cosines between the window's last face, a still one, and the prompts."""
     prompts = data.prompts / np.linalg.norm(data.prompts, axis=1, keepdims=True)
 
     def predict(windows: "WindowSet") -> np.ndarray:
-        faces = windows.visual.astype(np.float32)
+        faces = windows.visual[windows.frames[:, -1]].astype(np.float32)
         faces /= np.linalg.norm(faces, axis=1, keepdims=True)
-        return _softmax(data.logit_scale * _mean_of_rows(faces, windows.frames) @ prompts.T)
+        return _softmax(data.logit_scale * faces @ prompts.T)
 
     return predict
 

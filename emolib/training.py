@@ -233,11 +233,11 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
     return model.to(device or default_device()).eval(), experiment
 
 
-def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation")) -> list["Clip"]:
+def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation"), *, progress: bool = True) -> list["Clip"]:
     """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing."""
     from emolib.data import affwild2, synthetic
 
-    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment)
+    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=progress)
     return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits)
 
 
@@ -282,7 +282,7 @@ _LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
 def _prepared(experiment: Experiment, progress: bool) -> Data:
     from emolib.features import prompt_features, window_set
 
-    clips = clips_of(experiment)
+    clips = clips_of(experiment, progress=progress)
     train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
     prompts, logit_scale = prompt_features(experiment)
     return Data(
