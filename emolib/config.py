@@ -35,7 +35,7 @@ class Experiment:
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
     timing: str = setting("true", "frame times from the video, or a fixed 30 fps", "ours; released: fixed_30", "data", ("true", "fixed_30"))
     synth_train_clips: int = setting(110, "generated training clips", "ours", "synth")
-    synth_validation_clips: int = setting(40, "generated validation clips", "ours", "synth")
+    synth_validation_clips: int = setting(56, "generated validation clips", "ours", "synth")
     synth_test_clips: int = setting(4, "generated test clips", "ours", "synth")
     synth_seconds: float = setting(10.0, "length of a generated clip, seconds", "ours", "synth")
     synth_temper: float = setting(0.25, "exponent on the real class ratios, 0 equal to 1 real", "ours", "synth")
