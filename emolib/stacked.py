@@ -120,9 +120,9 @@ class Stack:
         e, lead = self.experiments[0], self.singles[0]
         logits, embedding = self.decide(rows)
         label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]  # [M, B]
-        log_p = (logits + lead.classification.get_buffer("shift")).log_softmax(dim=2)
-        weight = lead.classification.get_buffer("weights")[label]
-        classification = -(weight * log_p.gather(2, label[:, :, None])[:, :, 0]).sum(dim=1) / weight.sum(dim=1)
+        weights, adjusted = lead.classification.get_buffer("weights"), logits + lead.classification.get_buffer("shift")
+        weighted = functional.cross_entropy(adjusted.flatten(0, 1), label.flatten(), weight=weights, reduction="none").view_as(label)
+        classification = weighted.sum(dim=1) / weights[label].sum(dim=1)
         aligned = logits.new_zeros(len(logits))
         if e.contrastive_weight and embedding is not None:
             aligned = self._aligned(embedding, label)
