@@ -1,0 +1,66 @@
+"""One unit of work on a SLURM cluster, many times: an array of jobs that each run the same command on their share.
+
+A unit is idempotent and keyed by fingerprint (DESIGN, executors), so jobs that fail or time out are simply sent again
+and redo only what is missing.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emolib.errors import EmolibError, WrongCall
+
+
+def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int = 16, minutes: int = 24 * 60, cpus: int = 2, gpus: int = 0,
+              options: dict[str, Any] | None = None) -> None:  # fmt: skip
+    """Run each command line as one job of a SLURM array and wait for all.
+
+    ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at once; ``minutes``,
+    ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as ``{"partition": "gpu"}``.
+    Raises WrongCall where there is no SLURM, EmolibError naming every job that failed and its log.
+    """
+    if not commands:
+        return
+    jobs = _submit(commands, folder, parallel, minutes, cpus, gpus, options or {})
+    failed = []
+    for command, job in zip(commands, jobs, strict=True):
+        problem = job.exception()  # waits
+        code = None if problem else job.result()
+        if problem or code:
+            reason = str(problem).strip().splitlines()[-1] if problem else f"exit code {code}"
+            failed.append(f"job {job.job_id} ({' '.join(command[-4:])}): {reason}; log {job.paths.stderr}")
+    if failed:
+        raise EmolibError(f"{len(failed)} of {len(jobs)} cluster jobs failed, the rest is done: " + "; ".join(failed[:5]))
+
+
+def _submit(
+    commands: Sequence[Sequence[str]], folder: Path, parallel: int, minutes: int, cpus: int, gpus: int, options: dict[str, Any]
+) -> list[Any]:
+    try:
+        import submitit
+    except ImportError as error:
+        raise WrongCall("executor=slurm needs submitit; install emolib[cluster]") from error
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    except RuntimeError as error:
+        raise WrongCall(f"executor=slurm: no SLURM on this machine ({error}); run on a login node, or use executor=local") from error
+    executor.update_parameters(
+        name="emolib", timeout_min=minutes, cpus_per_task=cpus, gpus_per_node=gpus or None, slurm_array_parallelism=parallel,
+        slurm_additional_parameters=options,
+    )  # fmt: skip
+    try:
+        return executor.map_array(_call, [list(command) for command in commands])
+    except submitit.core.utils.FailedJobError as error:
+        raise EmolibError(f"SLURM refused the jobs: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _call(command: list[str]) -> int:
+    """What one job does; its output goes to the job's log."""
+    return subprocess.run(command, check=False).returncode
+
+
+def emolib_command(*arguments: str) -> list[str]:
+    """A command line that runs ``emolib`` with this Python."""
+    return [sys.executable, "-m", "emolib", *arguments]
