@@ -132,10 +132,11 @@ class AudioEncoder(_Frozen):
         self.identity = audio_identity(folder, self.normalise, dtype)
         nn.utils.parametrize.remove_parametrizations(self.model.encoder.pos_conv_embed.conv, "weight")
         self.freeze()
-        if dtype != torch.float32:
-            nn.Module.to(self.model, dtype)
-            layers = self.model.feature_extractor.conv_layers
-            layers[0] = _FirstLayer(layers[0], dtype)
+        self.model.feature_projection.to(dtype)
+        self.model.encoder.to(dtype)
+        extractor = torch.float32 if dtype == torch.bfloat16 else dtype
+        convolutions = _Convolutions(self.model.feature_extractor.to(extractor), extractor, dtype)
+        self.model.set_submodule("feature_extractor", convolutions)
 
     @staticmethod
     def steps(n_samples: int) -> int:
@@ -155,16 +156,16 @@ class AudioEncoder(_Frozen):
         return self.model(waves).last_hidden_state.float()
 
 
-class _FirstLayer(nn.Module):
-    """The first convolution and its normalisation over all time in float32, then the fast type: 16-bit samples need more
-    digits than bfloat16 has."""
+class _Convolutions(nn.Module):
+    """The convolutions over samples in arithmetic of their own. bfloat16 has too few digits for them: on real sounds the
+    least cosine of a step was 0.998 with them in bfloat16 and 0.99997 with the transformer alone in it."""
 
-    def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, layers: nn.Module, inside: torch.dtype, outside: torch.dtype) -> None:
         super().__init__()
-        self.layer, self.dtype = layer.float(), dtype
+        self.layers, self.inside, self.outside = layers, inside, outside
 
     def forward(self, waves: Tensor) -> Tensor:
-        return self.layer(waves).to(self.dtype)
+        return self.layers(waves.to(self.inside)).to(self.outside)
 
 
 def _tokenizer(text_config: dict[str, Any], folder: Path) -> Any:
