@@ -191,7 +191,7 @@ def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) 
 
 
 MEMORY = """
-import sys, resource, numpy as np, torch
+import sys
 from pathlib import Path
 from emolib.encoders import VisualEncoder
 from emolib.ingest import slabs
@@ -200,7 +200,8 @@ paths = sorted(Path(sys.argv[1]).iterdir()) * int(sys.argv[2])
 encoder = VisualEncoder(ASSETS / "visual")
 for slab in slabs(enumerate(paths), batch=32, shape=(112, 112), image_size=encoder.image_size, resample="bicubic", workers=2):
     encoder.images(slab.images)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+peak = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
+print(peak.split()[1])  # of this program alone; getrusage would count the parent's as well
 """
 
 

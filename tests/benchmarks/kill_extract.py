@@ -1,0 +1,73 @@
+"""Kill an extraction at random moments, many times, and compare the store with that of an undisturbed one, byte for byte.
+
+    python tests/benchmarks/kill_extract.py [kills, 200]
+
+Each round is a fork that starts after the imports, so the kills fall into the work and not into loading torch; when a
+store is complete, it is compared and removed, and the next one begins.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+
+import open_clip  # noqa: F401 (so that forks need not load it)
+from test_features import digest, make_clip, rebuild
+from transformers import Wav2Vec2Config, Wav2Vec2Model  # noqa: F401 (as above)
+
+import emolib.features as features
+
+
+def extract_in_child(root: Path) -> int:
+    """Process id of a fork that extracts and ends with code 0."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+        features.extract(*rebuild(str(root)), progress=False)
+    except BaseException as error:  # noqa: BLE001 (a fork must not return into the parent's code)
+        print(f"child: {error!r}", file=sys.stderr)
+        os._exit(1)
+    os._exit(0)
+
+
+def main(kills: int) -> None:
+    """Raises AssertionError when anything is lost."""
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        os.environ["EMOLIB_RUNS"] = str(root / "runs")
+        for name in "abcdefghijkl":
+            make_clip(root, name, sound=1.6)
+        store, undisturbed = root / "runs" / "cache" / "features", root / "undisturbed"
+        begin = time.perf_counter()
+        assert os.waitpid(extract_in_child(root), 0)[1] == 0
+        whole = time.perf_counter() - begin
+        store.rename(undisturbed)
+        killed = complete = 0
+        while killed < kills:
+            child = extract_in_child(root)
+            time.sleep(chance.uniform(0, whole))
+            os.kill(child, signal.SIGKILL)
+            status = os.waitpid(child, 0)[1]
+            killed += status != 0
+            if status == 0 or chance.random() < 0.1:  # let it finish now and then, on what the kills left
+                assert os.waitpid(extract_in_child(root), 0)[1] == 0
+                assert digest(store) == digest(undisturbed), "the store differs from an undisturbed one"
+                complete += 1
+                shutil.rmtree(store)
+        print(f"{killed} kills over {whole:.1f} s of work, {complete} stores completed afterwards, all equal to the undisturbed one")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
