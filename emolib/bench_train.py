@@ -287,3 +287,14 @@ def resume_equal() -> bool:
                 process.kill()
             process.join()
         return all(hash_file(whole / file) == hash_file(killed / file) for file in ("model.safetensors", "history.csv"))
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for people: one line a figure, nested names joined by a colon."""
+
+    def lines(prefix: str, value: Any) -> list[str]:
+        if isinstance(value, dict):
+            return [line for key, inner in value.items() for line in lines(f"{prefix}{key}: " if prefix else f"{key}: ", inner)]
+        return [f"{prefix}{value:.3g}" if isinstance(value, float) else f"{prefix}{value}"]
+
+    return "\n".join(lines("", {key: value for key, value in result.items() if key != "provenance"}))

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed, 2 the call was wrong. Errors are one line
 before a verb needs it, so that ``--help`` and a run with nothing to do are quick.
 """
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -16,6 +17,7 @@ import typer
 from emolib.config import Experiment, nearest, parse_settings, preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import runs_root
+from emolib.origin import labelled, origin
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -91,17 +93,25 @@ def window_text(summary: dict[str, Any]) -> str:
         )  # fmt: skip
         score = f"{row['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
         lines.append(f"{row['window']:>8} {row['protocol']:>9} {score:>28} {ceiling:>8} | {validation:>10} {test:>10}")
-    kind = "SYNTHETIC data: compare the shape, not the height, with the paper's real data" if summary["synthetic"] else "validation"
+    shape = ": compare the shape, not the height, with the paper's real data"
+    kind = summary["origin"].upper() + shape if summary["origin"] else "validation"
     over = {f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}, interval over {row['interval_over']}" for row in summary["window_table"]}
     return f"Ours ({'; '.join(sorted(over))}) on {kind}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"
 
 
-@verb("emolib.data.synthetic", "emolib synth\nemolib synth --set synth_train_clips=20 --set synth_odd=true")
-def synth(preset: Preset = "demo", set_: Settings = [], quiet: Quiet = False, as_json: Json = False) -> None:  # noqa: B006
+@verb("emolib.data.synthetic", "emolib synth\nemolib synth --out TREE --odd --set synth_train_clips=20")
+def synth(
+    out: Annotated[Path | None, typer.Option(help="An empty or new folder to write into; without it, the cache.")] = None,
+    odd: Annotated[bool, typer.Option("--odd", help="Plant every oddity of the real tree; planted.json lists them.")] = False,
+    preset: Preset = "demo", set_: Settings = [], quiet: Quiet = False, as_json: Json = False,  # noqa: B006
+) -> None:  # fmt: skip
     """Generate the benchmark with known answers, in the exact Aff-Wild2 tree; what is there is not made again."""
     from emolib.data import synthetic
 
-    root = synthetic.ensure(experiment_of(preset, "", "", set_), progress=not quiet)
+    experiment = experiment_of(preset, "", "", [*set_, *(["synth_odd=true"] if odd else [])])
+    if out:
+        synthetic.write_tree(experiment, out, progress=not quiet)
+    root = out or synthetic.ensure(experiment, progress=not quiet)
     output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
 
 
@@ -136,7 +146,7 @@ def train(
 
 def score_text(result: dict[str, Any]) -> str:
     """Both protocols of one run, a line each, with what kind of data they are from."""
-    lines = [f"validation, {'SYNTHETIC' if result['synthetic'] else 'real'} data"]
+    lines = [f"validation, {result['origin'].upper() or 'real data'}"]
     for protocol in ("frame", "window"):
         score = result[protocol]
         low, high = score["macro_f1_interval"]
@@ -178,7 +188,10 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
         experiment = experiment.replace(data=str(Path(data).resolve()))
     clips = training.clips_of(experiment, ("validation",))
     frames, windows = (window_set(experiment, clips, protocol=protocol, progress=not quiet) for protocol in ("frame", "window"))
-    result = {"synthetic": not experiment.data, "frame": evaluation.frame_score(frames, evaluation.predict_clips(model, frames))}
+    result: dict[str, Any] = {
+        "origin": origin(experiment),
+        "frame": evaluation.frame_score(frames, evaluation.predict_clips(model, frames)),
+    }
     result["window"] = evaluation.window_score(model, windows)
     output(result, as_json, score_text(result))
 
@@ -189,7 +202,8 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder a video.")],
     run: Run = "demo",
     detector: Annotated[Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")] = None,
-    faces: Annotated[str, typer.Option(help="tracked, largest or all.")] = "tracked",
+    faces: Annotated[str, typer.Option(help="tracked, largest, all, or whole: the film is a face crop already.")] = "tracked",
+    annotate: Annotated[bool, typer.Option("--annotate", help="Also write the film with boxes and classes drawn in.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -199,45 +213,47 @@ def predict(
     def say(line: str) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout)
 
-    options: dict[str, Any] = {"detector": detector, "faces": faces, "overwrite": overwrite, "progress": not quiet, "say": say}
+    options: dict[str, Any] = {
+        "detector": detector,
+        "faces": faces,
+        "annotate": annotate,
+        "overwrite": overwrite,
+        "progress": not quiet,
+        "say": say,
+    }
     summaries = prediction.predict(videos, run_folder(run), out, **options)
     output(summaries, as_json, f"results are in {out}")
 
 
-@verb("emolib.submission", "emolib submit --run paper --data DIR --out submission.txt\nemolib submit --run demo --out submission.txt")
+@verb("emolib.submission", "emolib submit --run paper --out submission.txt\nemolib submit --check submission.txt --template T")
 def submit(
-    out: Annotated[Path, typer.Option(help="The submission file to write.")],
+    out: Annotated[Path, typer.Option(help="The submission file to write.")] = Path("submission.txt"),
     run: Run = "demo", data: DataFolder = "",
     template: Annotated[Path | None, typer.Option(help="The official example file; without it, the one in the tree.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Only check this file against --template.")] = None,
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Predict the test clips and write the challenge's file along its template; then check it."""
-    from emolib import evaluation, submission, training
-    from emolib.data import affwild2, synthetic
-    from emolib.features import window_set
+    """Predict the test clips, write the challenge's file along its template and check it; or check a file."""
+    from emolib import submission
 
-    model, experiment = training.load_model(run_folder(run))
-    experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
-    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=not quiet)
-    templates = [template] if template else affwild2.find_layout(root, experiment.crops, need_annotations=False).templates
-    if not templates:
-        raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
-    windows = window_set(experiment, training.clips_of(experiment, ("test",)), protocol="frame", progress=not quiet)
-    rows = evaluation.predict_clips(model, windows)
-    seen = set(windows.clip.tolist())  # a clip without any face has no window and so no prediction
-    classes = {clip.id: rows[i].argmax(axis=1) if i in seen else rows[i][:0, 0].astype(int) for i, clip in enumerate(windows.clips)}
-    result = submission.write_submission(templates[0], classes, out)
-    if problems := submission.check(out, templates[0]):
-        raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
-    kind = " (SYNTHETIC test clips)" if not experiment.data else ""
-    output(
-        result, as_json, f"{out}: {result['rows']} rows of {result['clips']} clips{kind}, {result['filled']} filled: {result['fill_rule']}"
-    )
+    if check:
+        if template is None:
+            raise WrongCall("--check needs --template, the challenge's example file")
+        problems = submission.check(check, template)
+        lines = [f"{p['kind']}: {p['what']} (first in line {p['line']}, {p['count']} in all)" for p in problems]
+        output(problems, as_json, "\n".join(lines) or f"{check}: valid")
+        if problems:
+            raise typer.Exit(1)
+        return
+    result = submission.of_run(run_folder(run), out, data=data, template=template, progress=not quiet)
+    text = labelled(f"{out}: {result['rows']} rows of {result['clips']} clips", result["origin"])
+    output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}")
 
 
-@verb("emolib.data.doctor", "emolib doctor --data DIR\nemolib doctor --data DIR --full --json")
+@verb("emolib.data.doctor", "emolib doctor DIR\nemolib doctor DIR --full --json")
 def doctor(
-    data: DataFolder = "", crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
+    data: Annotated[Path | None, typer.Argument(help="Folder of an Aff-Wild2 tree; without it, the generated benchmark.")] = None,
+    crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
     full: Annotated[bool, typer.Option("--full", help="Decode every image and all sound.")] = False,
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -245,11 +261,21 @@ def doctor(
     from emolib.data import doctor as examination
     from emolib.data import synthetic
 
-    root = Path(data) if data else synthetic.ensure(preset("demo"), progress=not quiet)
+    root = data or synthetic.ensure(preset("demo"), progress=not quiet)
     report = examination.examine(root, full=full, crops=crops, progress=not quiet)
     output(report, as_json, examination.format_report(report))
     if not report["exit_ok"]:
         raise typer.Exit(1)
+
+
+@verb("emolib.bench_extract", "emolib bench extract\nemolib bench train --json")
+def bench(what: Annotated[str, typer.Argument(help="extract or train.")], as_json: Json = False) -> None:
+    """Measure speed as ratios, side by side in one run; writes runs/bench/<what>.json. Needs a checkout."""
+    if what not in ("extract", "train"):
+        raise WrongCall(f"bench {what!r}: choose extract or train{nearest(what, ['extract', 'train'])}")
+    module = importlib.import_module(f"emolib.bench_{what}")
+    result = module.run(runs_root() / "bench")
+    output(result, as_json, module.table(result))
 
 
 @verb("emolib.tables", "emolib info\nemolib info --json")

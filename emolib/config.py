@@ -28,6 +28,7 @@ class Experiment:
     Raises WrongCall for an unknown choice, a value out of range or a contradiction.
     """
 
+    # fmt: off
     preset: str = setting("paper", "the preset this came from", "ours", "")
 
     # data
@@ -101,6 +102,8 @@ class Experiment:
     smoothing_half_width: int = setting(0, "frames", "ours", "train")
     seeds: str = setting("42,43,44", "seeds of an ablation, comma-separated", "ours; paper: 42 only", "")
     windows: str = setting("10,15,30,60", "window lengths of the ablation, comma-separated", "paper table 1", "")
+
+    # fmt: on
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -186,6 +189,7 @@ def _integers(name: str, text: str) -> list[int]:
         raise WrongCall(f"{name}={text!r}: expected integers with commas between them") from error
 
 
+# fmt: off
 PRESETS: dict[str, dict[str, Any]] = {
     # The camera-ready paper; silent points as released, except audio by true time.
     "paper": {},
@@ -205,6 +209,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "amp": "bf16", "frame_stride": 5,
     },
 }
+# fmt: on
 
 
 def preset(name: str, **changes: Any) -> Experiment:

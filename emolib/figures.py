@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from emolib import paper
 from emolib.files import atomic_path
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.origin import labelled
 
 COLUMN = 3.4  # inches, a column of a two-column paper
 CLASS_COLOURS = ("#7F7F7F", "#D55E00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#E69F00", "#56B4E9")  # Neutral .. Other
@@ -33,11 +34,11 @@ STYLE: Any = {
 
 
 @mpl.rc_context(STYLE)
-def blank(title: str, *, synthetic: bool, rows: int = 1, columns: int = 1, size: tuple[float, float] = (COLUMN, 2.4), **grid: Any) -> Any:
-    """A figure in our style and its axes; the title says "synthetic" where the data are generated."""
+def blank(title: str, *, origin: str, rows: int = 1, columns: int = 1, size: tuple[float, float] = (COLUMN, 2.4), **grid: Any) -> Any:
+    """A figure in our style and its axes; the title says ``origin`` where it is not the real thing (``origin.origin``)."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, **grid)
-    figure.suptitle(title + (" (synthetic)" if synthetic else ""), fontsize=8, fontweight="bold")
+    figure.suptitle(labelled(title, origin), fontsize=8, fontweight="bold")
     return figure, axes
 
 
@@ -73,9 +74,9 @@ def show(figure: Figure, alt: str) -> None:
 
 
 @mpl.rc_context(STYLE)
-def class_distribution(counts: Mapping[str, Sequence[int]], *, synthetic: bool) -> Figure:
+def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> Figure:
     """Shares of the classes by split, beside the paper's training ratios. ``counts``: split -> [8]."""
-    figure, axis = blank("Class distribution", synthetic=synthetic)
+    figure, axis = blank("Class distribution", origin=origin)
     bars = {split: 100 * np.asarray(values) / max(sum(values), 1) for split, values in counts.items()}
     bars["paper, train"] = 100 * np.array(list(paper.TRAIN_RATIO.values()))
     width = 0.8 / len(bars)
@@ -90,11 +91,9 @@ def class_distribution(counts: Mapping[str, Sequence[int]], *, synthetic: bool) 
 
 
 @mpl.rc_context(STYLE)
-def histogram(
-    values: Mapping[str, np.ndarray], *, title: str, xlabel: str, ylabel: str = "clips", synthetic: bool, bins: int = 20
-) -> Figure:
+def histogram(values: Mapping[str, np.ndarray], *, title: str, xlabel: str, ylabel: str = "clips", origin: str, bins: int = 20) -> Figure:
     """How one quantity is spread over the clips, one step line a split (clip lengths, frame rates, missing faces)."""
-    figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 2.0))
+    figure, axis = blank(title, origin=origin, size=(COLUMN, 2.0))
     everything = np.concatenate([np.asarray(v, dtype=float) for v in values.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
@@ -107,12 +106,10 @@ def histogram(
 
 
 @mpl.rc_context(STYLE)
-def faces(images: Mapping[str, Sequence[np.ndarray]], *, title: str, synthetic: bool) -> Figure:
+def faces(images: Mapping[str, Sequence[np.ndarray]], *, title: str, origin: str) -> Figure:
     """Rows of face crops [H, W, 3], one row a name, all rows of equal length."""
     columns = len(next(iter(images.values())))
-    figure, axes = blank(
-        title, synthetic=synthetic, rows=len(images), columns=columns, size=(COLUMN, 0.45 * len(images) + 0.3), squeeze=False
-    )
+    figure, axes = blank(title, origin=origin, rows=len(images), columns=columns, size=(COLUMN, 0.45 * len(images) + 0.3), squeeze=False)
     for row, (name, crops) in zip(axes, images.items(), strict=True):
         for axis, crop in zip(row, crops, strict=True):
             axis.imshow(crop)
@@ -126,9 +123,9 @@ def faces(images: Mapping[str, Sequence[np.ndarray]], *, title: str, synthetic: 
 
 
 @mpl.rc_context(STYLE)
-def training_curves(history: Mapping[str, Sequence[float]], *, best_epoch: int, synthetic: bool) -> Figure:
+def training_curves(history: Mapping[str, Sequence[float]], *, best_epoch: int, origin: str) -> Figure:
     """Losses by epoch and the validation macro-F1 that chooses the checkpoint. ``history``: columns of history.csv."""
-    figure, (left, right) = blank("Training", synthetic=synthetic, columns=2, size=(2 * COLUMN, 2.2))
+    figure, (left, right) = blank("Training", origin=origin, columns=2, size=(2 * COLUMN, 2.2))
     epoch = history["epoch"]
     for column, label, style in (
         ("train_loss", "total", "-"), ("classification_loss", "classification", "--"), ("contrastive_loss", "contrastive", ":")
@@ -145,9 +142,9 @@ def training_curves(history: Mapping[str, Sequence[float]], *, best_epoch: int, 
 
 
 @mpl.rc_context(STYLE)
-def confusion(matrix: Sequence[Sequence[int]], *, title: str, synthetic: bool) -> Figure:
+def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Figure:
     """Row-normalised confusion [8, 8] (row: annotated, column: predicted) with counts."""
-    figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 3.2))
+    figure, axis = blank(title, origin=origin, size=(COLUMN, 3.2))
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -172,12 +169,10 @@ def confusion(matrix: Sequence[Sequence[int]], *, title: str, synthetic: bool) -
 
 @mpl.rc_context(STYLE)
 def timeline(
-    times: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, predictions: np.ndarray, *, title: str, synthetic: bool
+    times: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, predictions: np.ndarray, *, title: str, origin: str
 ) -> Figure:
     """One clip: probabilities [n, 8] over ``times`` [n] seconds, above bands of annotated and predicted classes (-1: none)."""
-    figure, (above, below) = blank(
-        title, synthetic=synthetic, rows=2, size=(2 * COLUMN, 2.6), sharex=True, gridspec_kw={"height_ratios": [4, 1]}
-    )
+    figure, (above, below) = blank(title, origin=origin, rows=2, size=(2 * COLUMN, 2.6), sharex=True, gridspec_kw={"height_ratios": [4, 1]})
     shown = np.nan_to_num(probabilities)
     above.stackplot(times, shown.T, colors=CLASS_COLOURS, labels=EXPRESSIONS, lw=0)
     above.set(ylabel="probability", ylim=(0, 1), xlim=(times[0], times[-1]))
@@ -206,12 +201,12 @@ def _name_runs(axis: Axes, times: np.ndarray, band: np.ndarray, height: float) -
 
 
 @mpl.rc_context(STYLE)
-def window_curve(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
+def window_curve(rows: Sequence[Mapping[str, Any]], *, origin: str) -> Figure:
     """Macro-F1 against window length: seeds, mean, interval and ceiling of ours; the paper's on its own data as dashes.
 
     ``rows``: of ``tables.window_rows``.
     """
-    figure, axis = blank("Macro-F1 by window length", synthetic=synthetic, size=(COLUMN, 2.6))
+    figure, axis = blank("Macro-F1 by window length", origin=origin, size=(COLUMN, 2.6))
     windows = sorted({row["window"] for row in rows})
     place = {window: i for i, window in enumerate(windows)}
     for protocol, colour, marker, shift in (("frame", OURS, "o", -0.08), ("window", OTHER, "s", 0.08)):
@@ -235,9 +230,9 @@ def window_curve(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figur
 
 
 @mpl.rc_context(STYLE)
-def class_f1(per_class: Sequence[Mapping[str, Any]], *, ceiling: Sequence[float] | None, protocol: str, synthetic: bool) -> Figure:
+def class_f1(per_class: Sequence[Mapping[str, Any]], *, ceiling: Sequence[float] | None, protocol: str, origin: str) -> Figure:
     """F1 of each class with its 95 % interval over clips, its ceiling, and the poster's values."""
-    figure, axis = blank(f"F1 by class, {protocol}s", synthetic=synthetic, size=(COLUMN, 2.6))
+    figure, axis = blank(f"F1 by class, {protocol}s", origin=origin, size=(COLUMN, 2.6))
     x, f1 = np.arange(NUM_CLASSES), np.array([entry["f1"] for entry in per_class])
     spread = np.clip(np.abs(np.array([entry["f1_interval"] for entry in per_class]).T - f1), 0, None)
     axis.bar(x, f1, 0.6, color=OURS, label="ours, 95 % interval over clips")
@@ -253,9 +248,9 @@ def class_f1(per_class: Sequence[Mapping[str, Any]], *, ceiling: Sequence[float]
 
 
 @mpl.rc_context(STYLE)
-def f1_against_ratio(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float], *, synthetic: bool) -> Figure:
+def f1_against_ratio(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float], *, origin: str) -> Figure:
     """F1 of each class against its share of the training data (log axis): ours as dots, the poster's as diamonds."""
-    figure, axis = blank("F1 against training ratio", synthetic=synthetic, size=(COLUMN, 2.8))
+    figure, axis = blank("F1 against training ratio", origin=origin, size=(COLUMN, 2.8))
     f1 = np.array([entry["f1"] for entry in per_class])
     spread = np.clip(np.abs(np.array([entry["f1_interval"] for entry in per_class]).T - f1), 0, None)
     axis.errorbar(100 * np.asarray(ratio), f1, spread, fmt="o", color=OURS, elinewidth=0.7, capsize=2, label="ours")
@@ -303,9 +298,9 @@ def principal_components(features: np.ndarray, count: int = 2) -> np.ndarray:
 
 
 @mpl.rc_context(STYLE)
-def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: bool) -> Figure:
+def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, origin: str) -> Figure:
     """A map of feature vectors reduced to ``points`` [n, 2], coloured by class and named at each class's middle."""
-    figure, axis = blank(title, synthetic=synthetic, size=(COLUMN, 2.8))
+    figure, axis = blank(title, origin=origin, size=(COLUMN, 2.8))
     names: dict[tuple[float, float], list[str]] = {}  # classes that lie on top of each other share one place
     near = 0.08 * np.ptp(points, axis=0)
     for index, name in enumerate(EXPRESSIONS):
@@ -324,14 +319,12 @@ def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, synthetic: 
 
 
 @mpl.rc_context(STYLE)
-def audio_features(waveform: np.ndarray, rate: int, features: np.ndarray, *, title: str, synthetic: bool) -> Figure:
+def audio_features(waveform: np.ndarray, rate: int, features: np.ndarray, *, title: str, origin: str) -> Figure:
     """The sound of one clip above its features [steps, channels] over time, each channel standardised.
 
     Channels that move together stand together: sorted by their weight in the first principal component.
     """
-    figure, (above, below) = blank(
-        title, synthetic=synthetic, rows=2, size=(2 * COLUMN, 2.6), sharex=True, gridspec_kw={"height_ratios": [1, 2]}
-    )
+    figure, (above, below) = blank(title, origin=origin, rows=2, size=(2 * COLUMN, 2.6), sharex=True, gridspec_kw={"height_ratios": [1, 2]})
     seconds = len(waveform) / rate
     every = max(1, len(waveform) // 4000)
     above.plot(np.arange(0, len(waveform), every) / rate, waveform[::every], color=OURS, lw=0.4)

@@ -24,8 +24,13 @@ TEST_ROWS = 1_022_655
 
 # Peers on EXPR, validation macro-F1 per frame (FACTS section 2).
 PEERS = {
-    "EmotiEffNet-B0 + MLP": 0.384, "... + box smoothing, 50 frames": 0.424, "... + 0.3 wav2vec2": 0.434, "... tuned (ABAW8)": 0.449,
-    "ABAW5 winner": 0.412, "DINOv2-L + wav2vec2-L gate (ABAW10)": 0.537, "always Other": 0.0688,
+    "EmotiEffNet-B0 + MLP": 0.384,
+    "... + box smoothing, 50 frames": 0.424,
+    "... + 0.3 wav2vec2": 0.434,
+    "... tuned (ABAW8)": 0.449,
+    "ABAW5 winner": 0.412,
+    "DINOv2-L + wav2vec2-L gate (ABAW10)": 0.537,
+    "always Other": 0.0688,
 }
 SMOOTHING = {0: 0.3844, 5: 0.4004, 15: 0.4123, 25: 0.4183, 50: 0.4237, 100: 0.4198, 200: 0.4197, 500: 0.4032}
 HEAD_PARAMETERS = 12_863_240

@@ -25,6 +25,7 @@ from typing import Any
 from emolib.config import Experiment, format_settings, nearest, preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import atomic_path, hash_file, hash_of, project_root, read_json, runs_root, write_json
+from emolib.origin import origin
 
 DEFAULT_NUMBERS = ("01", "02", "03", "04", "05")
 TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a few minutes
@@ -189,7 +190,7 @@ def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
     """What the finished notebooks have recorded, in one record; a part whose notebook has not run is absent."""
     summary: dict[str, Any] = {
         "preset": experiment.preset, "name": folder.name, "experiment": experiment.fingerprint("train"),
-        "synthetic": not experiment.data, "notebooks": {}, "versions": versions(),
+        "origin": origin(experiment), "notebooks": {}, "versions": versions(),
     }  # fmt: skip
     for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         if not finished(folder, path, _key(path, experiment)):

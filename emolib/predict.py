@@ -30,6 +30,7 @@ from emolib.files import atomic_path, hash_file, write_json, write_text
 from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
+from emolib.origin import origin
 from emolib.timeline import PROBABILITIES
 from emolib.training import load_model
 from emolib.windows import frame_predictions, frame_windows, smooth
@@ -38,7 +39,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4
 CHUNK = 128  # windows whose features are in memory at once
 SOUNDS = 16  # waveforms encoded at once
 FACE_COLUMNS = ("x", "y", "w", "h")
-MEANINGLESS = "weights are synthetic: the emotions are meaningless on real people, only the path is real"
+MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Predictor:
     audio: AudioEncoder | None  # None: the run does not hear
     detector: Path | None
     faces: str  # one of footage.WHICH_FACES
-    synthetic: bool  # the run learned from generated faces and voices
+    origin: str  # of the run's data and weights; empty: real
     name: str
 
     @classmethod
@@ -70,7 +71,7 @@ class Predictor:
             audio=load_audio(experiment, where) if model.hears else None,
             detector=detector_file(detector) if needs_faces or (detector and faces != "whole") else None,
             faces=faces,
-            synthetic=not experiment.data or "synthetic" in (experiment.visual_encoder, experiment.audio_encoder),
+            origin=origin(experiment),
             name=Path(run).resolve().name,
         )
 
@@ -196,8 +197,8 @@ def table(predictor: Predictor, footage: Footage, probabilities: np.ndarray) -> 
 
 
 def weights_kind(predictor: Predictor) -> str:
-    """``synthetic`` where faces, voices or encoders were generated, else ``pre-trained``."""
-    return "synthetic" if predictor.synthetic else "pre-trained"
+    """What the run learned from: ``synthetic``, ``random weights``, both, or ``pre-trained``."""
+    return predictor.origin or "pre-trained"
 
 
 def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dic
         "run": predictor.name, "experiment": e.fingerprint("train"), "modalities": e.modalities, "window": e.window,
         "frame_rule": e.frame_rule, "frame_stride": e.frame_stride, "smoothing": e.smoothing,
         "smoothing_half_width": e.smoothing_half_width, "detector": hash_file(predictor.detector) if predictor.detector else None,
-        "weights": weights_kind(predictor), "warning": MEANINGLESS if predictor.synthetic else None, "emolib": __version__,
+        "weights": weights_kind(predictor), "warning": MEANINGLESS.format(predictor.origin) if predictor.origin else None, "emolib": __version__,
     }  # fmt: skip
 
 
@@ -305,8 +306,8 @@ def predict(
     found = collect(videos)
     folders = folders_for(found, Path(out), overwrite=overwrite)
     predictor = Predictor.load(run, detector, faces)
-    if predictor.synthetic:
-        say(f"{predictor.name}: {MEANINGLESS}")
+    if predictor.origin:
+        say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
     summaries, failures = [], []
     for video in found:
         try:
@@ -314,7 +315,7 @@ def predict(
             rows = table(predictor, footage, predictor.probabilities(footage, progress=progress))
             summary = summarise(predictor, footage, rows)
             if timeline:
-                figures.save(timelines.timeline(rows, footage, synthetic=predictor.synthetic), "timeline", folders[video])
+                figures.save(timelines.timeline(rows, footage, origin=predictor.origin), "timeline", folders[video])
             if annotate:
                 timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage)
             write(folders[video], rows, summary)

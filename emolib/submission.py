@@ -13,16 +13,42 @@ from typing import Any
 
 import numpy as np
 
+from emolib import evaluation, training
+from emolib.data.affwild2 import find_layout
 from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import write_text
 from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
+from emolib.origin import origin
 
 FILL_RULE = (
     "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is Neutral"
 )
 NEUTRAL = 0
 _CLASSES = {str(label) for label in range(NUM_CLASSES)}
+
+
+def of_run(run: Path, out: Path, *, data: str = "", template: Path | None = None, progress: bool = True) -> dict[str, Any]:
+    """Predict the test clips with the run in folder ``run``, write ``out`` along the template and check it.
+
+    ``data``: another tree than the run's; ``template``: by default the tree's own. Returns what :func:`write_submission`
+    does, with ``origin``. Raises EmolibError when there is no template or the written file does not pass :func:`check`.
+    """
+    model, experiment = training.load_model(run)
+    experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
+    root = training.root_of(experiment, progress=progress)
+    templates = [template] if template else find_layout(root, experiment.crops, need_annotations=False).templates
+    if not templates:
+        raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
+    classes: dict[str, np.ndarray] = {}
+    for part in training.FrameSets(experiment, training.clips_of(experiment, ("test",), progress=progress)):
+        rows = evaluation.predict_clips(model, part)
+        seen = set(part.clip.tolist())  # a clip without any face has no window and so no prediction
+        classes |= {clip.id: rows[i].argmax(axis=1) if i in seen else np.zeros(0, int) for i, clip in enumerate(part.clips)}
+    result = {**write_submission(templates[0], classes, out), "origin": origin(experiment)}
+    if problems := check(out, templates[0]):
+        raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
+    return result
 
 
 def write_submission(template: Path, predictions: dict[str, np.ndarray], path: Path) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def window_rows(runs: pd.DataFrame, ceilings: Mapping[tuple[int, str], float]) -
     return rows
 
 
-def window_table(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> pd.DataFrame:
+def window_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
     """The window ablation in the shape of the paper's tables 1 and 2, one row a window, from :func:`window_rows`."""
-    ours = "Ours, synthetic" if synthetic else "Ours"
+    ours = f"Ours, {origin}" if origin else "Ours"
     table = []
     for window in sorted({row["window"] for row in rows}):
         line: dict[str, Any] = {"Method": f"Ours ({window} frames)"}
@@ -64,12 +64,12 @@ def _published(window: int | None) -> dict[str, str]:
     }
 
 
-def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling: Sequence[float] | None, synthetic: bool) -> pd.DataFrame:
+def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling: Sequence[float] | None, origin: str) -> pd.DataFrame:
     """Per-class F1 against the training ratio in the shape of the poster's table.
 
     ``score``: of ``metrics.score``; ``ratio`` [8]: shares of the training windows or frames; ``ceiling`` [8] or None.
     """
-    ours = "synthetic" if synthetic else "ours"
+    ours = origin or "ours"
     rows = []
     for i, entry in enumerate(score["per_class"]):
         row = {

@@ -19,15 +19,15 @@ PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 
 
 @mpl.rc_context(STYLE)
-def timeline(rows: pd.DataFrame, footage: Footage, *, synthetic: bool) -> Figure:
+def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
     """Faces, probabilities and loudness over time, of the person seen longest; gaps where nothing was predicted.
 
     ``rows``: a table of ``predict.table``.
     """
     rows, person = _longest_seen(rows)
-    title = f"{footage.video.name}{person}" + (": synthetic weights, no meaning on real people" if synthetic else "")
+    title = f"{footage.video.name}{person}" + (f": {origin} weights, no meaning on real people" if origin else "")
     figure, (pictures, shares, sound) = blank(
-        title, synthetic=False, rows=3, size=(2 * COLUMN, 3.2), sharex=True, gridspec_kw={"height_ratios": [1.1, 3, 0.8]}
+        title, origin="", rows=3, size=(2 * COLUMN, 3.2), sharex=True, gridspec_kw={"height_ratios": [1.1, 3, 0.8]}
     )
     last = float(footage.times[-1]) + 1 / footage.fps
     _strip(pictures, footage.thumbnails, last)

@@ -31,13 +31,14 @@ from emolib.evaluation import predict_windows
 from emolib.files import atomic_path, hash_of, read_json, write_json, write_text
 from emolib.losses import Classification, Contrastive, class_weights
 from emolib.model import EmotionModel
+from emolib.origin import origin
 from emolib.provenance import provenance
 
 if TYPE_CHECKING:
     from emolib.data.affwild2 import Clip
     from emolib.features import WindowSet
 
-__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "run", "train_and_evaluate"]
+__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "train_and_evaluate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,11 +234,18 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
     return model.to(device or default_device()).eval(), experiment
 
 
+def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
+    """The experiment's data: ``experiment.data``, or the generated benchmark, which is made when missing."""
+    from emolib.data import synthetic
+
+    return Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=progress)
+
+
 def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation"), *, progress: bool = True) -> list["Clip"]:
     """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing."""
-    from emolib.data import affwild2, synthetic
+    from emolib.data import affwild2
 
-    root = Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=progress)
+    root = root_of(experiment, progress=progress)
     return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits)
 
 
@@ -335,12 +343,10 @@ def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, 
         predicted = evaluation.predict_clips(fitted.model, part)
         evaluation.write_predictions(folder / "predictions", part, predicted)
         clips, rows = clips + part.clips, rows + predicted
-    synthetic_encoders = experiment.visual_encoder == experiment.audio_encoder == "synthetic"
     result = {
         "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.score_of_clips(clips, rows),
         "best_epoch": fitted.best_epoch, "selection": experiment.selection, "parameters": fitted.model.parameter_count(),
-        "experiment": experiment.fingerprint("train"), "synthetic": not experiment.data,
-        "encoders": "synthetic" if synthetic_encoders else "pre-trained",
+        "experiment": experiment.fingerprint("train"), "origin": origin(experiment),
     }  # fmt: skip
     device = str(fitted.model.get_buffer("class_prior").device)
     write_json(folder / "provenance.json", provenance(device, seed=experiment.seed, wall_seconds=round(seconds, 2)))

@@ -29,7 +29,7 @@ GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled,
 def _opened(video: Path) -> Iterator[Any]:
     """The container of ``video``; whatever goes wrong inside the block is told as an EmolibError naming the file."""
     try:
-        with av.open(str(video)) as container:
+        with av.open(str(video), metadata_errors="replace") as container:  # titles in any encoding, or in none
             yield container
     except FileNotFoundError as error:
         raise EmolibError(f"{video}: no such file") from error

@@ -29,7 +29,7 @@ def call(monkeypatch, tmp_path, capsys):
 
 
 SUMMARY = {
-    "name": "demo", "synthetic": True, "window_table": [
+    "name": "demo", "origin": "synthetic", "window_table": [
         {"window": 60, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,
          "ceiling": 0.96, "paper_validation": 0.3599, "paper_test": 0.32},
         {"window": 90, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,

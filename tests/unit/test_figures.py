@@ -31,19 +31,19 @@ NOISE = np.random.default_rng(1).normal(size=(49, 32))
 PROBABILITIES = np.full((30, 8), 1 / 8)
 LABELS = np.repeat([-1, 0, 3], 10)
 EVERY = {
-    "class_distribution": lambda: figures.class_distribution({"train": [5] * 8, "validation": [3] * 8}, synthetic=True),
-    "histogram": lambda: figures.histogram({"train": np.ones(5), "validation": np.ones(3)}, title="Rates", xlabel="x", synthetic=True),
-    "faces": lambda: figures.faces({"Anger": [np.zeros((8, 8, 3), np.uint8)] * 2}, title="Faces", synthetic=True),
+    "class_distribution": lambda: figures.class_distribution({"train": [5] * 8, "validation": [3] * 8}, origin="synthetic"),
+    "histogram": lambda: figures.histogram({"train": np.ones(5), "validation": np.ones(3)}, title="Rates", xlabel="x", origin="synthetic"),
+    "faces": lambda: figures.faces({"Anger": [np.zeros((8, 8, 3), np.uint8)] * 2}, title="Faces", origin="synthetic"),
     "training_curves": lambda: figures.training_curves(
-        {"epoch": [1, 2], "train_loss": [2, 1], "validation_macro_f1": [0.1, 0.2]}, best_epoch=2, synthetic=True
+        {"epoch": [1, 2], "train_loss": [2, 1], "validation_macro_f1": [0.1, 0.2]}, best_epoch=2, origin="synthetic"
     ),
-    "confusion": lambda: figures.confusion(np.eye(8, dtype=int) * 12345, title="Confusion", synthetic=True),
-    "timeline": lambda: figures.timeline(np.arange(30) / 30, PROBABILITIES, LABELS, LABELS, title="Clip", synthetic=True),
-    "window_curve": lambda: figures.window_curve(rows(), synthetic=True),
-    "class_f1": lambda: figures.class_f1(score()["per_class"], ceiling=[0.9] * 8, protocol="frame", synthetic=True),
-    "f1_against_ratio": lambda: figures.f1_against_ratio(score()["per_class"], RATIO, synthetic=True),
-    "embedding": lambda: figures.embedding(NOISE[:, :2], np.arange(49) % 8, title="Map", synthetic=True),
-    "audio_features": lambda: figures.audio_features(SINE, 16000, NOISE, title="Sound", synthetic=True),
+    "confusion": lambda: figures.confusion(np.eye(8, dtype=int) * 12345, title="Confusion", origin="synthetic"),
+    "timeline": lambda: figures.timeline(np.arange(30) / 30, PROBABILITIES, LABELS, LABELS, title="Clip", origin="synthetic"),
+    "window_curve": lambda: figures.window_curve(rows(), origin="synthetic"),
+    "class_f1": lambda: figures.class_f1(score()["per_class"], ceiling=[0.9] * 8, protocol="frame", origin="synthetic"),
+    "f1_against_ratio": lambda: figures.f1_against_ratio(score()["per_class"], RATIO, origin="synthetic"),
+    "embedding": lambda: figures.embedding(NOISE[:, :2], np.arange(49) % 8, title="Map", origin="synthetic"),
+    "audio_features": lambda: figures.audio_features(SINE, 16000, NOISE, title="Sound", origin="synthetic"),
 }
 
 
@@ -64,11 +64,11 @@ def test_titles_say_synthetic(name):
 
 
 def test_real_data_is_not_called_synthetic():
-    assert "synthetic" not in figures.class_distribution({"train": [5] * 8}, synthetic=False).get_suptitle()
+    assert "synthetic" not in figures.class_distribution({"train": [5] * 8}, origin="").get_suptitle()
 
 
 def test_other_numbers_give_other_bytes():
-    one, two = (figures._png(figures.class_distribution({"train": [5] * 7 + [last]}, synthetic=True)) for last in (5, 6))
+    one, two = (figures._png(figures.class_distribution({"train": [5] * 7 + [last]}, origin="synthetic")) for last in (5, 6))
     assert one != two
 
 
@@ -89,12 +89,12 @@ def test_shown_figures_carry_alt_text_and_title(monkeypatch):
 
 
 def test_window_curve_draws_what_it_is_given():
-    axis = figures.window_curve(rows(), synthetic=True).axes[0]
+    axis = figures.window_curve(rows(), origin="synthetic").axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axis.lines}
     np.testing.assert_allclose(lines["ceiling, frames"], [0.95, 0.95])
     np.testing.assert_allclose(lines["paper, real validation"], [0.3265, 0.3599])
     without = [{**row, "ceiling": None} for row in rows()]
-    assert not any("ceiling" in str(line.get_label()) for line in figures.window_curve(without, synthetic=False).axes[0].lines)
+    assert not any("ceiling" in str(line.get_label()) for line in figures.window_curve(without, origin="").axes[0].lines)
 
 
 def test_points_are_named_once_each():
@@ -104,7 +104,7 @@ def test_points_are_named_once_each():
 
 def test_classes_on_top_of_each_other_share_one_name_tag():
     points = np.repeat([[0.0, 0.0], [0.1, 0.1], [9.0, 9.0]], 4, axis=0)
-    axis = figures.embedding(points, np.repeat([1, 2, 4], 4), title="Map", synthetic=True).axes[0]
+    axis = figures.embedding(points, np.repeat([1, 2, 4], 4), title="Map", origin="synthetic").axes[0]
     assert [text.get_text() for text in axis.texts] == ["Anger\nDisgust", "Happiness"]
 
 

@@ -70,7 +70,7 @@ def test_runs_in_order_off_tcp_and_only_once(project, monkeypatch):
     summary = pipeline.run(preset("demo", epochs=3, seeds="1,2"), "mine", progress=False)
     assert summary["notebooks"]["01_first"]["metrics"] == {"ports": 0}
     assert summary["seen_by_01"] == "epochs=3,seeds=1,2"
-    assert summary["synthetic"] is True and summary["preset"] == "demo" and summary["versions"]["python"]
+    assert summary["origin"] == "synthetic" and summary["preset"] == "demo" and summary["versions"]["python"]
     assert summary["notebooks"]["02_second"]["seconds"] > 0
     assert not (project / "figures").exists(), "the figures of a preset come from its own run only"
     files = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
@@ -223,7 +223,7 @@ def test_a_folder_of_another_experiment_is_refused(project, monkeypatch):
     monkeypatch.setattr(kernel, "execute", no_kernel)
     write_notebook(project, "01_first")
     preset("demo", epochs=3).save(project / "runs/demo/experiment.json")
-    with pytest.raises(WrongCall, match=r"another experiment \(epochs=3 there, 12 here\); choose another --name"):
+    with pytest.raises(WrongCall, match=r"another experiment \(epochs=3 there, 9 here\); choose another --name"):
         pipeline.run(preset("demo"), progress=False)
 
 

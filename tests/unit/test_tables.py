@@ -43,23 +43,23 @@ def test_one_seed_takes_the_interval_over_clips():
 
 
 def test_window_table_keeps_ours_and_published_apart():
-    table = tables.window_table(tables.window_rows(runs(), {(60, "frame"): 0.9, (10, "frame"): 0.8}), synthetic=True)
+    table = tables.window_table(tables.window_rows(runs(), {(60, "frame"): 0.9, (10, "frame"): 0.8}), origin="synthetic")
     assert list(table["Method"]) == ["Baseline (VGGFace)", "Ours (10 frames)", "Ours (60 frames)"]
     assert list(table["Paper, validation"]) == ["0.2500", "0.3265", "0.3599"]
     assert list(table["Paper, test"]) == ["0.25", "0.28", "0.32"]
     assert list(table["Paper v1, validation"]) == ["0.2500", "–", "0.3334"]
     assert table["Ours, synthetic, frames"][0] == "–" and table["Ours, synthetic, frames"][2].startswith("0.602 [")
-    assert not any("synthetic" in name for name in tables.window_table(tables.window_rows(runs(), {}), synthetic=False))
+    assert not any("synthetic" in name for name in tables.window_table(tables.window_rows(runs(), {}), origin=""))
 
 
 def test_per_class_table_has_the_posters_values_and_a_mean():
     result = score()
-    table = tables.per_class_table(result, [1 / 8] * 8, ceiling=None, synthetic=True)
+    table = tables.per_class_table(result, [1 / 8] * 8, ceiling=None, origin="synthetic")
     assert list(table["Class"]) == [*EXPRESSIONS, "Mean"]
     assert table["F1, paper"][7] == "0.6382" and table["F1, paper"][8] == "0.3670", "FACTS: the poster's F1 averages to T=30's 0.3670"
     assert table["Train ratio %, paper"][3] == "1.65"
     assert table["F1, synthetic"][8].startswith(f"{result['macro_f1']:.3f} [")
-    assert "Ceiling" not in table and "Ceiling" in tables.per_class_table(result, [1 / 8] * 8, ceiling=[0.5] * 8, synthetic=True)
+    assert "Ceiling" not in table and "Ceiling" in tables.per_class_table(result, [1 / 8] * 8, ceiling=[0.5] * 8, origin="synthetic")
 
 
 def test_counts_table():
@@ -84,7 +84,7 @@ def test_files_hold_the_same_cells(tmp_path):
 
 
 def test_markdown_is_a_table_that_pandas_reads_back():
-    table = tables.window_table(tables.window_rows(runs(), {}), synthetic=True)
+    table = tables.window_table(tables.window_rows(runs(), {}), origin="synthetic")
     text = tables.markdown(table, "caption").split("\n\n")[1]
     cells = pd.read_csv(io.StringIO(text), sep=r"\s*\|\s*", engine="python", skiprows=[1], dtype=str).iloc[:, 1:-1]
     assert list(cells) == list(table) and cells.to_numpy().tolist() == table.to_numpy().tolist()
