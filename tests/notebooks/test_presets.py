@@ -1,0 +1,60 @@
+"""The `paper` and `released_code` presets end to end: full-size encoders, a tree given by path, every notebook.
+
+The trained weights are not at hand, so the encoders hold random numbers and the scores mean nothing; the loading, the
+shapes and the path through all notebooks are the real ones. Fewer epochs, seeds and windows than the presets have.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emolib.files import project_root
+
+sys.path.insert(0, str(project_root() / "tests"))
+from random_weights import save_random_weights
+
+pytestmark = pytest.mark.timeout(1800)
+SMALL = ["--set", "epochs=2", "--set", "seeds=42", "--set", "frame_stride=30", "--set", "class_weights=none"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with ``tree``, ``weights`` and, later, ``runs``."""
+    root = tmp_path_factory.mktemp("presets")
+    save_random_weights(root / "weights")
+    clips = ["synth_train_clips=9", "synth_validation_clips=3", "synth_test_clips=1", "synth_seconds=6.0"]
+    emolib(root, "synth", "--out", str(root / "tree"), "--quiet", *(part for clip in clips for part in ("--set", clip)))
+    return root
+
+
+def emolib(root: Path, *arguments: str) -> str:
+    env = {**os.environ, "EMOLIB_RUNS": str(root / "runs"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-m", "emolib", *arguments], cwd=project_root(), env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize(("preset", "window"), [("paper", 60), ("released_code", 30)])
+def test_preset_runs_through_all_notebooks(place, preset, window):
+    data = ["--data", str(place / "tree"), "--weights", str(place / "weights")]
+    windows = ["--set", f"window={window}", "--set", f"windows={window}"]
+    out = emolib(place, "run", "--preset", preset, "--name", f"{preset}_small", *data, *SMALL, *windows, "--quiet")
+    run = place / "runs" / f"{preset}_small"
+    summary = json.loads((run / "summary.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(summary["notebooks"]) == {path.stem for path in (project_root() / "notebooks").glob("0[1-5]_*.ipynb")}
+    assert metrics["parameters"] == 12_863_240
+    assert metrics["origin"] == summary["origin"] == "synthetic, random weights"
+    assert "RANDOM WEIGHTS" in out and str(window) in out
+    assert "random weights" in (run / "figures" / "window_table.md").read_text()
+    assert "random weights" in (run / "figures" / "class_f1.svg").read_text()
+    provenance = json.loads((run / "experiment.json").read_text())["experiment"]
+    assert provenance["timing"] == ("fixed_30" if preset == "released_code" else "true")
+    submission = run / "submission.txt"
+    emolib(place, "submit", "--run", str(run), "--out", str(submission), "--quiet")
+    (template,) = (place / "tree" / "names_of_videos_in_each_test_set").glob("*example.txt")
+    assert emolib(place, "submit", "--check", str(submission), "--template", str(template)).strip().endswith("valid")
