@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from emolib.config import Experiment
 from emolib.errors import EmolibError
 from emolib.files import read_json
-from emolib.resize import resize
+from emolib.resize import normalise, resize
 from emolib.weights import find_folder, hash_of_weights, load_strictly, read_clip, read_state, wav2vec2_state
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # open_clip.constants
@@ -76,8 +76,8 @@ class VisualEncoder(_Frozen):
         self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
         self.dtype, self.resample = dtype, resample
         self.logit_scale = float(self.clip.logit_scale.detach().exp())
-        self.register_buffer("mean", 255 * torch.tensor(preprocess.get("mean") or CLIP_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(preprocess.get("std") or CLIP_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", 255 * torch.tensor(preprocess.get("mean") or CLIP_MEAN))
+        self.register_buffer("std", 255 * torch.tensor(preprocess.get("std") or CLIP_STD))
         self.tokenizer = _tokenizer(config["text_cfg"], folder)
         self.identity = visual_identity(folder, resample, dtype)
         self.freeze()
@@ -97,7 +97,7 @@ class VisualEncoder(_Frozen):
         images = batch.to(self.device, non_blocking=True)
         exact = self.dtype == torch.float32
         pixels = resize(images, (self.image_size, self.image_size), self.resample, exact=exact)
-        return pixels.to(torch.float32).sub_(self.mean).div_(self.std).to(self.dtype, memory_format=torch.channels_last)
+        return normalise(pixels, self.mean, self.std, self.dtype)
 
     @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
     from PIL import Image
 
     scaled = Image.open(clip.image(5)).resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64))
-    expected = load_visual(experiment).images(torch.from_numpy(np.asarray(scaled))[None])[0]
+    expected = load_visual(experiment).images(torch.from_numpy(np.array(scaled))[None])[0]
     assert torch.cosine_similarity(expected, torch.from_numpy(faces[4]).float(), dim=0) > 1 - 1e-5
     assert torch.cosine_similarity(expected, torch.from_numpy(faces[5]).float(), dim=0) < 1 - 1e-4
 
