@@ -24,6 +24,7 @@ lint: venv ## Check format, lint and types only
 
 notebooks: venv ## Execute the committed notebooks anew on the demo, in place
 	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
+	$(BIN)/python scripts/readme.py
 
 lab: venv ## Open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

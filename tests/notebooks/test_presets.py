@@ -18,7 +18,7 @@ sys.path.insert(0, str(project_root() / "tests"))
 from random_weights import save_random_weights
 
 pytestmark = pytest.mark.timeout(1800)
-SMALL = ["--set", "epochs=2", "--set", "seeds=42", "--set", "frame_stride=30", "--set", "class_weights=none"]
+SMALL = ["--set", "epochs=2", "--set", "seeds=42", "--set", "frame_stride=30", "--set", "batch_size=8", "--set", "class_weights=none"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def place(tmp_path_factory) -> Path:
     """A folder with ``tree``, ``weights`` and, later, ``runs``."""
     root = tmp_path_factory.mktemp("presets")
     save_random_weights(root / "weights")
-    clips = ["synth_train_clips=9", "synth_validation_clips=3", "synth_test_clips=1", "synth_seconds=6.0"]
+    clips = ["synth_train_clips=8", "synth_validation_clips=3", "synth_test_clips=1", "synth_seconds=3.0"]
     emolib(root, "synth", "--out", str(root / "tree"), "--quiet", *(part for clip in clips for part in ("--set", clip)))
     return root
 
@@ -38,7 +38,7 @@ def emolib(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("preset", "window"), [("paper", 60), ("released_code", 30)])
+@pytest.mark.parametrize(("preset", "window"), [("paper", 15), ("released_code", 30)])
 def test_preset_runs_through_all_notebooks(place, preset, window):
     data = ["--data", str(place / "tree"), "--weights", str(place / "weights")]
     windows = ["--set", f"window={window}", "--set", f"windows={window}"]
