@@ -115,20 +115,35 @@ def synth(
     output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
 
 
-@verb("emolib.features", "emolib extract\nemolib extract --preset paper --data DIR --weights DIR")
+@verb("emolib.features", "emolib extract --verify\nemolib extract --preset paper --data DIR --weights DIR --executor slurm --jobs 8")
 def extract(
     preset: Preset = "demo", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
     splits: Annotated[str, typer.Option(help="Which splits, with commas between them.")] = "train,validation",
+    verify: Annotated[bool, typer.Option("--verify", help="Re-hash what is stored; a damaged file is named and made again.")] = False,
+    executor: Annotated[str, typer.Option(help="local, or slurm: the clips are shared by an array of jobs.")] = "local",
+    jobs: Annotated[int, typer.Option(help="slurm: number of jobs.")] = 4,
+    gpus: Annotated[int, typer.Option(help="slurm: GPUs a job.")] = 0,
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compute the features of faces, sound and prompts that the feature store lacks."""
-    from emolib import features, training
+    from emolib import cluster, features, training
 
+    if executor not in ("local", "slurm"):
+        raise WrongCall(f"--executor {executor}: choose local or slurm")
     experiment = experiment_of(preset, data, weights, set_)
-    clips = training.clips_of(experiment, tuple(splits.split(",")))
-    features.extract(experiment, clips, progress=not quiet)
+    result: dict[str, Any] = {}
+    if verify:
+        result["verified"], result["damaged"] = features.verify(experiment)
+    clips = training.clips_of(experiment, tuple(splits.split(",")), progress=not quiet)
+    if executor == "slurm":  # each job is this very call: jobs claim clips, so that no clip is done twice
+        words = ["--preset", preset, "--splits", splits, "--quiet"]
+        words += [f"--data={data}"] * bool(data) + [f"--weights={weights}"] * bool(weights) + [f"--set={text}" for text in set_]
+        cluster.run_array([cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", gpus=gpus)
+    done = features.extract(experiment, clips, progress=not quiet)
     features.prompt_features(experiment)
-    output({"clips": len(clips)}, as_json, f"features of {len(clips)} clips are in the store")
+    result |= {"clips": len(clips), "computed": done.report.clips, "seconds": round(done.report.seconds, 1)}
+    text = "".join(f"damaged, made again: {path}\n" for path in result.get("damaged", []))
+    output(result, as_json, text + f"features of {len(clips)} clips are in the store, {done.report.clips} files computed now")
 
 
 @verb("emolib.training", "emolib train --name mine --set window=30\nemolib train --preset paper --data DIR --name paper_30")
@@ -266,6 +281,16 @@ def doctor(
     output(report, as_json, examination.format_report(report))
     if not report["exit_ok"]:
         raise typer.Exit(1)
+
+
+@verb("emolib.report", "emolib report --run demo\nemolib report --run runs/paper --out paper.html")
+def report(
+    run: Run = "demo", out: Annotated[Path | None, typer.Option(help="The HTML file; without it, report.html in the run.")] = None
+) -> None:
+    """One self-contained HTML page of a run: headline table, figures, provenance and the executed notebooks."""
+    from emolib import report as page
+
+    print(page.write(run_folder(run), out))
 
 
 @verb("emolib.bench_extract", "emolib bench extract\nemolib bench train --json")
