@@ -1,0 +1,185 @@
+"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the menu, on the finished demo.
+
+The server's settings, workspaces and kernels' files live in temporary folders, the notebooks in a temporary copy.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from emolib.files import project_root
+
+pytestmark = pytest.mark.timeout(2400)  # the first test may have to make the demo
+NOTEBOOKS = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+LIMIT = 400  # seconds for one notebook on a busy machine; 20 to 60 on a quiet one
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, not only those in view
+    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},  # no questions to outside
+}
+IDLE = """
+const panel = document.querySelector('.jp-NotebookPanel');
+return Boolean(panel && panel.querySelector('.jp-CodeCell') && panel.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]'))
+"""
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+FAULTY = """from IPython.display import HTML, display
+display(HTML('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">'))
+1 / 0"""
+STATE = """
+const one = (selector, root) => [...(root || document).querySelectorAll(selector)];
+const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
+const outputs = one('.jp-OutputArea-output', panel);
+return {
+  cells: one('.jp-CodeCell', panel).map(cell => cell.querySelector('.jp-InputPrompt').textContent.trim()),
+  errors: outputs.filter(o => /error|stderr/.test(o.dataset.mimeType)).map(o => o.textContent.slice(0, 500)),
+  images: one('.jp-OutputArea-output img', panel).map(i => [i.alt, i.title, i.complete && i.naturalWidth > 0]),
+  widgets: one('.jupyter-widgets', panel).length,
+  broken: outputs.map(o => o.textContent).filter(t => /^\\s*(Loading widget|Error displaying widget|Error creating widget|\\w+\\(children=|FileUpload\\(|\\w+Slider\\()/.test(t)),
+  tables: one('.jp-OutputArea-output table', panel).length,
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(demo, tmp_path_factory):
+    """The address of a JupyterLab server on a copy of the notebooks, its kernels on the finished demo run."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        pytest.skip("no JupyterLab here (the `notebooks` extra)")
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    for path in NOTEBOOKS:
+        shutil.copy(path, folder / "notebooks")
+    (folder / "notebooks" / "faulty.ipynb").write_text(nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL)))
+    for name, values in SETTINGS.items():
+        settings = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(values))
+    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config",
+              "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}  # fmt: skip
+    env = {**os.environ, "EMOLIB_RUNS": str(demo.parent), **{name: str(folder / place) for name, place in places.items()}}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+               f"--ServerApp.root_dir={folder / 'notebooks'}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]  # fmt: skip
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait(lambda: _api(f"http://127.0.0.1:{port}/api/status"), 120, lambda: (folder / "log").read_text()[-2000:])
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # the server's own group: it ends its kernels
+        server.wait(60)
+
+
+def _api(address: str, method: str = "GET"):
+    """The server's answer, or None while there is none."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=20) as answer:
+            return json.loads(answer.read() or "{}") or {}
+    except OSError:
+        return None
+
+
+def _wait(ready, seconds: float, what):
+    """Wait until ``ready()`` is not None or false; fails with ``what()``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (found := ready()) not in (None, False, []):
+            return found
+        time.sleep(0.5)
+    pytest.fail(f"not ready after {seconds} s: {what()}")
+
+
+@pytest.fixture
+def opened(lab, browser):
+    """Open a notebook with an idle kernel; its kernel is ended with the test."""
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.set_window_size(1280, 1000)
+
+    def ready() -> bool:
+        kernels = _api(f"{lab}/api/kernels") or []
+        connected = [kernel for kernel in kernels if kernel["connections"] and kernel["execution_state"] == "idle"]
+        return bool(connected) and browser.execute_script(IDLE)
+
+    def open_notebook(name: str) -> None:
+        browser.get(f"{lab}/lab/tree/{name}?reset")
+        _wait(ready, LIMIT, lambda: browser.execute_script("return document.body.innerText.slice(0, 2000)"))
+
+    yield open_notebook
+    browser.get("about:blank")
+    for session in _api(f"{lab}/api/sessions") or []:
+        _api(f"{lab}/api/sessions/{session['id']}", "DELETE")
+
+
+def run_all(browser) -> dict:
+    """Run > Run All Cells from the menu bar, wait for the last cell, and return what is then on the page."""
+    from selenium.webdriver.common.by import By
+
+    browser.execute_script("document.querySelectorAll('.jp-InputPrompt').forEach(prompt => { prompt.textContent = '' })")
+    (menu,) = [item for item in browser.find_elements(By.CSS_SELECTOR, "#jp-MainMenu .lm-MenuBar-item") if item.text == "Run"]
+    menu.click()
+    entry = "return document.querySelector('.lm-Menu-item[data-command=\"runmenu:run-all\"]')"
+    _wait(lambda: browser.execute_script(entry), 30, lambda: "no menu").click()
+
+    def done():
+        state = browser.execute_script(STATE)
+        return state if state["errors"] or all(prompt.strip("[]:").isdigit() for prompt in state["cells"]) else None
+
+    return _wait(done, LIMIT, lambda: browser.execute_script(STATE))
+
+
+def keep(browser, path: Path) -> None:
+    """Store a picture of the whole notebook: the window as high as the notebook is long."""
+    outer = "document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer')"
+    browser.set_window_size(1280, min(12000, browser.execute_script(f"return {outer}.scrollHeight") + 250))
+    browser.execute_script(f"{outer}.scrollTop = 0")
+    time.sleep(1)
+    browser.save_screenshot(str(path))
+
+
+def moved(browser) -> bool:
+    """Whether the slider over the film, pushed by the keyboard, shows another moment's picture."""
+    picture = "return document.querySelector('.jp-NotebookPanel .jupyter-widgets img').src"
+    before = browser.execute_script(picture)
+    browser.find_element("css selector", ".jp-NotebookPanel .noUi-handle").send_keys("\ue014" * 5)  # arrow right
+    return bool(_wait(lambda: browser.execute_script(picture) != before, 30, lambda: "the picture stays the same"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_run_all(browser, opened, screenshots, path):
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    opened(path.name)
+    state = run_all(browser)
+    keep(browser, screenshots / f"lab_{path.stem}.png")
+    assert state["errors"] == [] and state["broken"] == []
+    assert len(state["cells"]) == len(cells)
+    shown = sum("figures.show(" in "".join(cell["source"]) for cell in cells)
+    assert len(state["images"]) >= shown > 0
+    assert [image for image in state["images"] if not all(image)] == [], "a figure without alternative text, title or picture"
+    assert state["tables"] > 0
+    assert ("explore.slider(" in path.read_text(encoding="utf-8")) == (state["widgets"] > 0)
+    if state["widgets"]:
+        assert moved(browser)
+
+
+def test_faults_are_noticed(browser, opened):
+    """The counterpart: a failing cell, and a figure without an alternative text, are seen by what the test above looks at."""
+    opened("faulty.ipynb")
+    state = run_all(browser)
+    assert len(state["errors"]) == 1 and "ZeroDivisionError" in state["errors"][0]
+    assert [image[:2] for image in state["images"]] == [["", ""]]
