@@ -1,5 +1,6 @@
 """JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the menu, on the finished demo.
 
+JupyterLab gives an image without an alternative text the text "Image"; that counts as none.
 The server's settings, workspaces and kernels' files live in temporary folders, the notebooks in a temporary copy.
 """
 
@@ -43,7 +44,7 @@ const outputs = one('.jp-OutputArea-output', panel);
 return {
   cells: one('.jp-CodeCell', panel).map(cell => cell.querySelector('.jp-InputPrompt').textContent.trim()),
   errors: outputs.filter(o => /error|stderr/.test(o.dataset.mimeType)).map(o => o.textContent.slice(0, 500)),
-  images: one('.jp-OutputArea-output img', panel).map(i => [i.alt, i.title, i.complete && i.naturalWidth > 0]),
+  images: one('.jp-OutputArea-output img', panel).map(i => [i.alt === 'Image' ? '' : i.alt, i.title, i.complete && i.naturalWidth > 0]),
   widgets: one('.jupyter-widgets', panel).length,
   broken: outputs.map(o => o.textContent).filter(t => /^\\s*(Loading widget|Error displaying widget|Error creating widget|\\w+\\(children=|FileUpload\\(|\\w+Slider\\()/.test(t)),
   tables: one('.jp-OutputArea-output table', panel).length,
@@ -161,7 +162,9 @@ def moved(browser) -> bool:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_run_all(browser, opened, screenshots, path):
+def test_run_all(browser, opened, demo, screenshots, path):
+    if path.name.startswith("06") and not (demo / "records" / f"{path.stem}.json").exists():
+        pytest.skip("the component ablation trains for long and is no part of the demo: emolib run --only 06, then again")
     cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     opened(path.name)
     state = run_all(browser)
