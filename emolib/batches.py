@@ -37,7 +37,8 @@ class DeviceWindows:
         self.device = model.get_buffer("class_prior").device
         self.visual = self.audio = None
         home = self._home()
-        columns = slice(-1, None) if model.experiment.visual_frames == "last" else slice(None)
+        middle = windows.frames.shape[1] // 2
+        columns = slice(middle, middle + 1) if model.experiment.visual_frames == "centre" else slice(None)
         self.frames = torch.from_numpy(np.ascontiguousarray(windows.frames[:, columns].T)).to(home)  # [T, N]
         self.label = torch.from_numpy(windows.label).to(self.device)
         if model.sees:

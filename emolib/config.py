@@ -62,7 +62,7 @@ class Experiment:
 
     # model
     modalities: str = setting("audio_visual", "streams used", "paper", "train", ("audio_visual", "visual", "audio"))
-    visual_frames: str = setting("all", "all frames of the window, or its last one only (a still face)", "paper", "train", ("all", "last"))
+    visual_frames: str = setting("all", "all frames of the window, or its middle one only (a still face)", "paper", "train", ("all", "centre"))
     fusion: str = setting("bidirectional", "cross-attention", "paper 3.3", "train", ("bidirectional", "visual_queries", "audio_queries", "concat"))
     standardise: bool = setting(False, "standardise features by the training set's statistics", "ours", "train")
     width: int = setting(512, "model width, channels", "paper 3.2", "train")

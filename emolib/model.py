@@ -64,7 +64,9 @@ class EmotionModel(nn.Module):
         """:meth:`forward` for features that are standardised already."""
         if self.sees:
             assert visual is not None, "this model needs the visual stream"
-            visual = self.tcn(visual[:, -1:] if self.experiment.visual_frames == "last" else visual)  # [B, T, width]
+            if self.experiment.visual_frames == "centre":
+                visual = visual[:, visual.shape[1] // 2 :][:, :1]
+            visual = self.tcn(visual)  # [B, T, width]
         if self.hears:
             assert audio is not None, "this model needs the audio stream"
             audio = self.adapter(audio)  # [B, S, width]

@@ -31,12 +31,10 @@ def small(**changes: Any) -> Experiment:
     return preset("demo", **{**SMALL, **changes})
 
 
-def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = False, last_centred: bool = False) -> Any:
+def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = False) -> Any:
     """A WindowSet of ``clips_of_each`` clips of each class, one window a clip, cut from anywhere in a course of 150 frames.
 
     (Cut from a fixed place, the level of the pitch would tell the motion pair.) ``backwards`` plays the faces in reverse.
-    The last frame alone still lies late in the course, where Anger has raised its head; ``last_centred`` cuts windows so
-    that the middle of the course is where last frames lie, evenly to both sides, and a still face knows nothing of the pair.
     """
     rng = np.random.default_rng(seed)
     maps = np.random.default_rng(99)
@@ -48,7 +46,7 @@ def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = F
         name = EXPRESSIONS[label]
         direction = DIRECTION.get(name) or int(rng.choice([-1, 1]))
         quality = QUALITY[name] if name in QUALITY else int(rng.integers(2))
-        start = int(rng.integers(COURSE - 2 * window + 2 if last_centred else COURSE - window + 1))
+        start = int(rng.integers(COURSE - window + 1))
         latents = np.column_stack([draw_expression(int(GROUP_OF[label]), rng, window), pitch_of(COURSE, direction, rng)[start:][:window]])
         latents = (latents[::-1] if backwards else latents).astype(np.float32)
         visual.append((latents @ face_map + NOISE * rng.standard_normal((window, 512), np.float32)).astype(np.float16))
