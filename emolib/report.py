@@ -113,7 +113,7 @@ def table(caption: str, head: Sequence[str], rows: Cells) -> str:
     )
     text = html.escape(caption, quote=True)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{text}"><table><caption>{text}</caption>'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{text}"><table><caption><span>{text}</span></caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
