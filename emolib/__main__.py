@@ -2,4 +2,5 @@
 
 from emolib.cli import main
 
-main()
+if __name__ == "__main__":  # a process that the generator spawns imports this module under another name
+    main()

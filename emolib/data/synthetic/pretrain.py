@@ -6,6 +6,7 @@ by generated voices; people and speakers are drawn from seeds that the benchmark
 """
 
 import gzip
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def voice_batch(seed: int, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
 
 def _batches(make: Any, first: int, steps: int, description: str) -> Iterator[Any]:
     """``make(first) ... make(first + steps - 1)``, made in another process, in order."""
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         pending = [pool.submit(make, first + i) for i in range(min(steps, 8))]
         for i in tqdm(range(steps), desc=description, mininterval=5):
             yield pending.pop(0).result()

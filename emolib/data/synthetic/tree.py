@@ -6,6 +6,7 @@ last, ``SYNTHETIC.json``, which marks the tree as complete.
 """
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -61,7 +62,9 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
     clips = plan_clips(experiment)
     videos = [list(group) for _, group in groupby(clips, key=lambda clip: clip.video)]
     bar = tqdm(total=len(clips), desc="generate", unit="clip", disable=not progress, mininterval=1)
-    with bar, ProcessPoolExecutor(os.cpu_count(), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # Spawned, not forked: the caller may have threads (torch, PyAV, Jupyter), whose locks a fork would inherit for ever.
+    context = multiprocessing.get_context("spawn")
+    with bar, ProcessPoolExecutor(os.cpu_count(), context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         for done in pool.map(_write_video_and_crops, [root] * len(videos), videos, [experiment.synth_difficulty] * len(videos)):
             bar.update(done)
     for clip in clips:
