@@ -188,6 +188,7 @@ def test_kernels_end_with_the_pipeline(project, stop):
         env={**os.environ, "TMPDIR": sockets},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell starts background jobs with it ignored
     )
     pid = _wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text())
     process.send_signal(stop)

@@ -1,0 +1,15 @@
+"""What every test leaves as it found it."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def same_number_of_threads():
+    """A benchmark's or a worker's thread count must not change the bits of the tests after it."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if torch and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
