@@ -300,8 +300,8 @@ def predict(
     """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
 
     ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``timeline``: draw
-    timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the summaries. A video that fails does not stop the others: after the last one an
-    EmolibError names those that failed. WrongCall and a missing run, weights or detector stop before any work.
+    timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the
+    summaries. A video that fails does not stop the others: after the last one an EmolibError names those that failed. WrongCall and a missing run, weights or detector stop before any work.
     """
     found = collect(videos)
     folders = folders_for(found, Path(out), overwrite=overwrite)
