@@ -35,21 +35,27 @@ Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
 
 def run(
     experiment: Experiment, grid: Mapping[str, Sequence[Any]], folder: Path,
-    *, executor: str = "local", progress: bool = True, workers: int | None = None, slurm: Mapping[str, Any] | None = None,
+    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None,
+    slurm: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train every combination of ``grid`` (setting: values); see :func:`run_variants` for the rest."""
     for name, values in grid.items():
         if not values:
             raise WrongCall(f"grid: {name} has no values")
     variants = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return run_variants(experiment, variants, folder, executor=executor, progress=progress, workers=workers, slurm=slurm)
+    return run_variants(
+        experiment, variants, folder, record=record, executor=executor, progress=progress, workers=workers, slurm=slurm
+    )  # fmt: skip
 
 
 def run_variants(
     experiment: Experiment, variants: Sequence[Mapping[str, Any]], folder: Path,
-    *, executor: str = "local", progress: bool = True, workers: int | None = None, slurm: Mapping[str, Any] | None = None,
+    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None,
+    slurm: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Train ``experiment`` with the changes of each variant; one row a variant, also in ``folder``/results.parquet and .csv.
+    """Train ``experiment`` with the changes of each variant; one row a variant, also in ``folder``/<record>.parquet and .csv.
+
+    Sweeps that share ``folder``, and so their runs, each write a ``record`` of their own.
 
     Columns: the changed settings, ``seed``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``, ``best_epoch``,
     ``parameters``, ``fingerprint``, ``folder``, ``error``. Runs live in ``folder``/<fingerprint>; a finished one there, or
@@ -80,10 +86,10 @@ def run_variants(
         elif pending:
             _here(pending, by_home, workers, report, progress)
     table = pd.DataFrame([_row(v, e, h, errors.get(h, "")) for v, e, h in zip(variants, experiments, homes, strict=True)])
-    _write(table, folder)
+    _write(table, folder / record)
     if errors:
         named = "; ".join(f"{_name(v)}: {errors[h]}" for v, h in zip(variants, homes, strict=True) if h in errors)
-        raise EmolibError(f"{len(errors)} of {len(table)} runs failed ({named}); the others are in {folder / 'results.csv'}")
+        raise EmolibError(f"{len(errors)} of {len(table)} runs failed ({named}); the others are in {folder / record}.csv")
     return table
 
 
@@ -223,10 +229,10 @@ def _row(variant: Mapping[str, Any], experiment: Experiment, path: Path, error: 
     return row | {"fingerprint": experiment.fingerprint("train"), "folder": str(path), "error": error}
 
 
-def _write(table: pd.DataFrame, folder: Path) -> None:
-    with atomic_path(folder / "results.parquet") as temporary:
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path.with_suffix(".parquet")) as temporary:
         table.to_parquet(temporary, index=False)
-    with atomic_path(folder / "results.csv") as temporary:
+    with atomic_path(path.with_suffix(".csv")) as temporary:
         table.to_csv(temporary, index=False)
 
 
