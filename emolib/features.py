@@ -13,6 +13,7 @@ import numpy as np
 
 from emolib.config import Experiment
 from emolib.data.affwild2 import Clip
+from emolib.data.media import SAMPLE_RATE
 from emolib.determinism import device
 from emolib.encoders import HOP, AudioEncoder, VisualEncoder, identify, load_audio, load_visual
 from emolib.errors import EmolibError, WrongCall
@@ -26,7 +27,7 @@ from emolib.windows import WindowIndex, frame_windows, index_windows
 __all__ = ["FeatureStore", "Features", "WindowSet", "extract", "prompt_features", "store_of", "verify", "window_set"]
 
 PROMPTS = "_prompts"  # the store's entry for the eight prompts; no clip has this name
-STORED = 4  # windows of the frame protocol are stored when there are at most so many for one of the training stride
+FRAME_SOUND = 4e9  # bytes up to which the frame protocol's sound is stored; Aff-Wild2's at stride 1 takes 43 GB at T = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +130,24 @@ def verify(experiment: Experiment) -> tuple[int, list[str]]:
     return sum(count for count, _ in results), [path for _, damaged in results for path in damaged]
 
 
-def window_set(experiment: Experiment, clips: list[Clip], *, protocol: str, progress: bool = True) -> WindowSet:
+def frame_sound_bytes(experiment: Experiment, clips: list[Clip]) -> float:
+    """What the frame protocol's sound of ``clips`` would take in the store."""
+    seconds = [experiment.window / clip.fps for clip in clips]
+    windows = [len(clip.labels) / experiment.frame_stride for clip in clips]
+    steps = [n * AudioEncoder.steps(round(each * SAMPLE_RATE)) for n, each in zip(windows, seconds, strict=True)]
+    return 2.0 * AudioEncoder.width * sum(steps)
+
+
+def window_set(experiment: Experiment, clips: list[Clip], *, protocol: str, progress: bool = True, store: bool = True) -> WindowSet:
     """The windows of ``clips`` with their features, extracted where missing.
 
     ``window``: the released rule at ``experiment.stride``, labelled. ``frame``: windows for predicting every frame, at
-    ``experiment.frame_stride``; where that is much finer than the training stride their sound is encoded on the fly
-    and not stored (43 GB for the validation set at stride 1), so call it for a few clips at a time.
-    Raises EmolibError naming damaged images and sound.
+    ``experiment.frame_stride``; call it for a few clips at a time. Without ``store`` the windows' sound is encoded now
+    and not kept (see :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
     """
     index = [_index(experiment, clip, protocol) for clip in clips]
     track = experiment.audio_context == "track"
-    stored = protocol == "window" or track or experiment.frame_stride * STORED >= experiment.stride
+    stored = store or track
     features = extract(experiment, clips, progress=progress, protocols=(protocol,) if stored else ())
     visual, frames = _gather_faces(features, clips, index, experiment.window)
     if features.audio is None:

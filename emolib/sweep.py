@@ -145,8 +145,10 @@ def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: 
         _in_this_process(pending, report)
         return
     for each in {experiment.fingerprint("audio"): experiment for experiment in experiments.values()}.values():
-        for _ in training.prepare(each, progress=progress).frames:  # extract here, once, so that no two workers do it
-            pass
+        frames = training.prepare(each, progress=progress).frames  # extract here, once, so that no two workers do it
+        if isinstance(frames, training.FrameSets) and frames.stored:
+            for _ in frames:
+                pass
     _in_workers(pending, workers, max(1, cores // workers), report)
 
 

@@ -265,22 +265,32 @@ def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
 
 @dataclass(frozen=True, eq=False)
 class FrameSets:
-    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory."""
+    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory.
+
+    The sound of all is stored, so that seeds share it, or encoded anew each time where it would take too much of a disk.
+    """
 
     experiment: Experiment
     clips: list["Clip"]
 
+    @property
+    def stored(self) -> bool:
+        """Whether going through all once leaves everything in the feature store."""
+        from emolib.features import FRAME_SOUND, frame_sound_bytes
+
+        return frame_sound_bytes(self.experiment, self.clips) <= FRAME_SOUND
+
     def __iter__(self) -> Iterator["WindowSet"]:
         from emolib.features import window_set
 
-        group: list[Clip] = []
+        store, group = self.stored, list[Clip]()
         for clip in self.clips:
             if group and sum(len(member.labels) for member in [*group, clip]) > FRAMES_AT_ONCE * self.experiment.frame_stride:
-                yield window_set(self.experiment, group, protocol="frame", progress=False)
+                yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
                 group = []
             group.append(clip)
         if group:
-            yield window_set(self.experiment, group, protocol="frame", progress=False)
+            yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
 
 
 FRAMES_AT_ONCE = 8192  # windows; 1.2 GB of Wav2Vec2 features at T = 60

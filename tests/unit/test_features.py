@@ -1,5 +1,6 @@
 """Features are complete, right, in their place, and computed once, whatever happens in between."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from emolib.data import media
 from emolib.data.affwild2 import Clip
 from emolib.encoders import load_audio, load_visual
 from emolib.errors import EmolibError
+from emolib.training import FrameSets
 
 SIDE = 48
 
@@ -116,8 +118,22 @@ def test_protocols_share_spans_and_variable_rate_and_short_sound_are_handled(tmp
     assert sum(encoded) > before  # new spans are added, the old ones stay
     same = np.isin(finer.end, frames.end)
     assert finer.audio_length[same].tolist() == [n for n, e in zip(frames.audio_length, frames.end, strict=True) if e in finer.end[same]]
-    on_the_fly = features.window_set(experiment.replace(frame_stride=1), clips[:1], protocol="frame")
+    every = experiment.replace(frame_stride=1)
+    on_the_fly, again, kept = (features.window_set(every, clips[:1], protocol="frame", store=store) for store in (False, False, True))
     assert len(on_the_fly) == 31
+    np.testing.assert_array_equal(on_the_fly.audio, again.audio)
+    np.testing.assert_array_equal(on_the_fly.audio, kept.audio)  # the same bits whether the store keeps them or not
+    assert features.store_of(every, "audio").read(clips[0].id)["lengths"].sum() == len(kept.audio)
+
+
+def test_sound_of_the_frame_protocol_is_stored_unless_it_takes_too_much(tmp_path, experiment):
+    clip = make_clip(tmp_path, "a", n=80, sound=3.2)
+    validation = [clip] * 3500  # 280,000 frames, as many as Aff-Wild2's validation set
+    for window, frame_stride, stored in ((60, 1, False), (10, 5, True), (60, 5, False), (60, 15, True)):
+        e = experiment.replace(window=window, frame_stride=frame_stride)
+        assert FrameSets(e, validation).stored is stored
+    at_thirty = dataclasses.replace(clip, fps=30.0)
+    assert features.frame_sound_bytes(experiment.replace(window=60, frame_stride=1), [at_thirty] * 3500) == pytest.approx(43e9, rel=0.03)
 
 
 def test_whole_track_is_shared_by_windows(tmp_path, experiment):
