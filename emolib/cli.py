@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emolib.config import Experiment, nearest, parse_settings, preset
+from emolib.config import PRESETS, Experiment, nearest, parse_settings, preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import runs_root
 from emolib.origin import labelled, origin
@@ -25,14 +25,38 @@ app = typer.Typer(
     "Start with `emolib run`: the whole pipeline on generated data, a few minutes on two cores.",
 )  # fmt: skip
 
-Preset = Annotated[str, typer.Option("--preset", help="demo, paper or released_code.")]
+
+def run_names() -> list[str]:
+    """For the shell's completion: the runs that there are."""
+    return sorted(path.parent.name for path in runs_root().glob("*/experiment.json"))
+
+
+def clean_names() -> list[str]:
+    """For the shell's completion: what ``emolib clean`` can be told to free."""
+    from emolib import holdings
+
+    return ["cache", "all", *(h.name for h in holdings.holdings() if not h.kept)]
+
+
+def completing(names: Callable[[], Any]) -> Callable[[str], list[str]]:
+    """For typer: those of ``names()`` that go on from what is typed."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+Preset = Annotated[str, typer.Option("--preset", help=", ".join(PRESETS) + ".", autocompletion=completing(lambda: PRESETS))]
 Name = Annotated[str, typer.Option("--name", help="Name of the run's folder; by default the preset's.")]
 DataFolder = Annotated[str, typer.Option("--data", help="Folder of an Aff-Wild2 tree; without it, the generated benchmark.")]
 Weights = Annotated[str, typer.Option("--weights", help="Folder with the encoders' weights; without it, the hub's cache.")]
 Settings = Annotated[list[str], typer.Option("--set", help="key=value, a setting to change; may be repeated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
-Run = Annotated[str, typer.Option("--run", help="A run: its folder, or its name under runs/.")]
+Run = Annotated[str, typer.Option("--run", help="A run: its folder, or its name under runs/.", autocompletion=completing(run_names))]
+Executor = Annotated[
+    str,
+    typer.Option(help="local, or slurm: an array of jobs shares the work.", autocompletion=completing(lambda: ("local", "slurm"))),
+]
+BENCHES = ("extract", "train")
+FACES = ("tracked", "largest", "all", "whole")  # of footage.WHICH_FACES, which is slow to import
 
 
 def verb(module: str, examples: str) -> Callable[[Any], Any]:
@@ -55,8 +79,7 @@ def run_folder(run: str) -> Path:
     for folder in (Path(run), runs_root() / run):
         if (folder / "experiment.json").exists():
             return folder
-    known = sorted(path.parent.name for path in runs_root().glob("*/experiment.json"))
-    raise WrongCall(f"no run {run!r} here or under {runs_root()}{nearest(run, known)}; `emolib run` makes the demo's")
+    raise WrongCall(f"no run {run!r} here or under {runs_root()}{nearest(run, run_names())}; `emolib run` makes the demo's")
 
 
 def output(result: Any, as_json: bool, text: str) -> None:
@@ -120,7 +143,7 @@ def extract(
     preset: Preset = "demo", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
     splits: Annotated[str, typer.Option(help="Which splits, with commas between them.")] = "train,validation",
     verify: Annotated[bool, typer.Option("--verify", help="Re-hash what is stored; a damaged file is named and made again.")] = False,
-    executor: Annotated[str, typer.Option(help="local, or slurm: the clips are shared by an array of jobs.")] = "local",
+    executor: Executor = "local",
     jobs: Annotated[int, typer.Option(help="slurm: number of jobs.")] = 4,
     gpus: Annotated[int, typer.Option(help="slurm: GPUs a job.")] = 0,
     quiet: Quiet = False, as_json: Json = False,
@@ -176,7 +199,7 @@ def score_text(result: dict[str, Any]) -> str:
 def sweep(
     grid: Annotated[list[str], typer.Option(help="key=value,value: a setting and its values; may be repeated.")],
     preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
-    executor: Annotated[str, typer.Option(help="local or slurm.")] = "local",
+    executor: Executor = "local",
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train every combination of a grid; runs that are complete are not repeated."""
@@ -217,7 +240,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder a video.")],
     run: Run = "demo",
     detector: Annotated[Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")] = None,
-    faces: Annotated[str, typer.Option(help="tracked, largest, all, or whole: the film is a face crop already.")] = "tracked",
+    faces: Annotated[
+        str,
+        typer.Option(help="tracked, largest, all, or whole: the film is a face crop already.", autocompletion=completing(lambda: FACES)),
+    ] = "tracked",
     annotate: Annotated[bool, typer.Option("--annotate", help="Also write the film with boxes and classes drawn in.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
     quiet: Quiet = False, as_json: Json = False,
@@ -294,27 +320,72 @@ def report(
 
 
 @verb("emolib.bench_extract", "emolib bench extract\nemolib bench train --json")
-def bench(what: Annotated[str, typer.Argument(help="extract or train.")], as_json: Json = False) -> None:
+def bench(
+    what: Annotated[str, typer.Argument(help="extract or train.", autocompletion=completing(lambda: BENCHES))], as_json: Json = False
+) -> None:
     """Measure speed as ratios, side by side in one run; writes runs/bench/<what>.json. Needs a checkout."""
-    if what not in ("extract", "train"):
-        raise WrongCall(f"bench {what!r}: choose extract or train{nearest(what, ['extract', 'train'])}")
+    if what not in BENCHES:
+        raise WrongCall(f"bench {what!r}: choose {' or '.join(BENCHES)}{nearest(what, BENCHES)}")
     module = importlib.import_module(f"emolib.bench_{what}")
     result = module.run(runs_root() / "bench")
     output(result, as_json, module.table(result))
 
 
-@verb("emolib.tables", "emolib info\nemolib info --json")
+@verb("emolib.holdings", "emolib info\nemolib info --json")
 def info(as_json: Json = False) -> None:
     """Versions, device, and where runs and caches are and how large."""
-    from emolib import pipeline
+    from emolib import holdings, pipeline
     from emolib.determinism import device
     from emolib.files import cache_root
 
-    sizes = {str(path): sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in (runs_root(), cache_root())}
+    found = holdings.holdings()
+    caches = sum(h.bytes for h in found if h.name.startswith("cache/"))
+    sizes = {str(runs_root()): sum(h.bytes for h in found) - caches, str(cache_root()): caches}
     result: dict[str, Any] = {"versions": pipeline.versions(), "device": device(), "bytes": sizes}
     lines = [f"{name} {version}" for name, version in result["versions"].items()]
-    lines += [f"device {result['device']}", *(f"{path}: {size / 1e6:.0f} MB" for path, size in sizes.items())]
-    output(result, as_json, "\n".join(lines))
+    runs, cache = (f"{path}: {holdings.megabytes(size)}" for path, size in sizes.items())
+    output(
+        result,
+        as_json,
+        "\n".join([*lines, f"device {result['device']}", f"runs in {runs}", f"caches in {cache} (`emolib clean` frees them)"]),
+    )
+
+
+@verb("emolib.holdings", "emolib clean\nemolib clean cache\nemolib clean demo cache/features --yes")
+def clean(
+    what: Annotated[
+        list[str],
+        typer.Argument(help="cache (all caches), all, or names from the list; without it, you are asked.", autocompletion=completing(clean_names)),
+    ] = [],  # noqa: B006
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """List runs and caches with their sizes, and free what you name, after asking; your data and weights stay."""
+    from emolib import holdings
+
+    if yes and not what:
+        raise WrongCall("--yes answers for what is named: emolib clean cache --yes, or all, or names from the list of `emolib clean`")
+    found = holdings.holdings()
+    if not as_json:
+        print(holdings.table(found))
+    if not what and not as_json and found:
+        what = ask("Free which? (cache, all, or names; nothing: leave everything)").replace(",", " ").split()
+    wanted = holdings.chosen(what, found)
+    size = holdings.megabytes(sum(h.bytes for h in wanted))
+    names = ", ".join(h.name for h in wanted)
+    if wanted and not yes and (as_json or ask(f"Free {size} ({names})? [y/N]").lower() not in ("y", "yes")):
+        wanted = []
+    freed = holdings.free(wanted)
+    rows = [{"name": h.name, "bytes": h.bytes, "kept": h.kept, "freed": h in wanted} for h in found]
+    output({"holdings": rows, "freed_bytes": freed}, as_json, f"freed {size}: {names}" if wanted else "nothing freed")
+
+
+def ask(question: str) -> str:
+    """The answer of whoever sits there; empty where nobody does."""
+    try:
+        return input(f"{question} ").strip()
+    except EOFError:
+        print()
+        return ""
 
 
 def main() -> None:

@@ -2,13 +2,17 @@
 
 import importlib.util
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import typer
 
 from emolib import cli
-from emolib.config import preset
+from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
 
 
@@ -58,7 +62,7 @@ def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "--preset", "dmo"), "unknown preset 'dmo': choose one of paper, released_code, demo; did you mean 'demo'?"),
+        (("run", "--preset", "dmo"), f"unknown preset 'dmo': choose one of {', '.join(PRESETS)}; did you mean 'demo'?"),
         (("run", "--set", "epohs=3"), "unknown setting 'epohs'; did you mean 'epochs'?"),
         (("run", "--set", "epochs=three"), "epochs='three': expected int"),
         (("run", "--set", "fusion=concatt"), "did you mean 'concat'"),
@@ -94,10 +98,53 @@ def verbs():
 
 
 @pytest.mark.parametrize("verb", verbs())
-def test_every_verb_has_help_with_examples(call, verb):
+def test_every_verb_has_help_with_examples_that_parse(call, verb):
     code, out, _ = call(verb, "--help")
     assert code == 0 and "Examples:" in out and f"emolib {verb}" in out
     assert ("--json" in out) or verb == "report"
+    command = typer.main.get_command(cli.app).commands[verb]
+    examples = [shlex.split(line) for line in re.findall(r"`([^`]+)`", command.epilog)]
+    assert examples
+    for program, named, *arguments in examples:
+        assert (program, named) == ("emolib", verb)
+        with command.make_context(verb, list(arguments)) as context:
+            assert context.params
+
+
+def complete(words: str, runs) -> set[str]:
+    """What bash is offered after ``words``, by the code that --install-completion installs."""
+    env = {**os.environ, "EMOLIB_RUNS": str(runs), "_EMOLIB_COMPLETE": "complete_bash", "COMP_WORDS": words,
+           "COMP_CWORD": str(words.count(" "))}  # fmt: skip
+    code = "import sys; sys.argv = ['emolib']; from emolib.cli import main; main()"
+    return set(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("emolib ", set(verbs())),
+        ("emolib re", {"report"}),
+        ("emolib run --preset ", set(PRESETS)),
+        ("emolib run --preset de", {"demo"}),
+        ("emolib evaluate --run ", {"mine", "other"}),
+        ("emolib predict --faces ", set(cli.FACES)),
+        ("emolib extract --executor s", {"slurm"}),
+        ("emolib bench ", set(cli.BENCHES)),
+        ("emolib clean ca", {"cache", "cache/features"}),
+    ],
+)
+def test_the_shell_completes_verbs_and_values(tmp_path, words, offered):
+    for name in ("mine", "other"):
+        preset("demo").save(tmp_path / name / "experiment.json")
+    (tmp_path / "cache" / "features").mkdir(parents=True)
+    assert complete(words, tmp_path) == offered
+
+
+def test_completion_knows_the_face_choices_and_can_be_installed(call):
+    from emolib.footage import WHICH_FACES
+
+    assert tuple(WHICH_FACES) == cli.FACES
+    assert "--install-completion" in call("--help")[1]
 
 
 def test_only_verbs_that_exist_are_offered():
@@ -117,6 +164,18 @@ def test_info_tells_versions_device_and_sizes(call):
     code, out, _ = call("info", "--json")
     result = json.loads(out)
     assert code == 0 and result["device"] and result["versions"]["torch"] and set(result["bytes"].values()) == {0}
+    assert [path.split("/")[-1] for path in result["bytes"]] == ["runs", "cache"]
+
+
+def test_info_counts_runs_and_caches_apart(call, tmp_path):
+    preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json")
+    cached = tmp_path / "runs" / "cache" / "features" / "0123456789abcdef" / "clip.safetensors"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(bytes(5_000_000))
+    sizes = list(json.loads(call("info", "--json")[1])["bytes"].values())
+    assert sizes == [(tmp_path / "runs" / "demo" / "experiment.json").stat().st_size, 5_000_000]
+    out = call("info")[1]
+    assert f"caches in {tmp_path / 'runs' / 'cache'}: 5.0 MB" in out and "device" in out
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
