@@ -18,6 +18,13 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.files import read_json, write_text
 
 NEEDED = ("experiment.json", "metrics.json", "provenance.json", "summary.json", "figures/window_table.csv")
+FIELDS = {  # of NEEDED, what the page shows
+    "metrics.json": ("origin", "experiment", "parameters", "selection", "best_epoch"),
+    "provenance.json": (
+        "emolib", "git_commit", "git_dirty", "python", "platform", "packages", "device", "cores", "threads", "seed", "wall_seconds",
+    ),
+    "summary.json": ("notebooks",),
+}  # fmt: skip
 TABLES = {"scores": "The main run", "per_class": "The main run by class"}  # of figures/, below the headline table
 PATHS = re.compile(r"(?<![\w.~/])/(?:root|home|tmp|work|Users|mnt|media|data|scratch|opt|usr|var|srv)(?:/[^\s/\"'<>:,;)\]]+)+")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -81,9 +88,17 @@ def _check(run: Path) -> None:
     experiment = Experiment.load(run / "experiment.json")
     missing = [name for name in NEEDED if not (run / name).is_file()]
     missing += [] if notebooks(run) else ["notebooks/"]
+    remedy = f"`emolib run --preset {experiment.preset} --name {run.resolve().name}`"
     if missing:
-        remedy = f"`emolib run --preset {experiment.preset} --name {run.resolve().name}`"
         raise EmolibError(f"{run}: the run is not finished ({', '.join(missing)} missing); {remedy} goes on where it stopped")
+    for name, fields in FIELDS.items():
+        content = read_json(run / name)
+        lacking = [field for field in fields if field not in content] if isinstance(content, dict) else fields
+        if lacking:
+            first = "" if name == "summary.json" else f"delete metrics.json and notebooks/ in {run}; then "
+            raise EmolibError(
+                f"{run / name}: written by another version of emolib, lacks {', '.join(lacking)}; {first}{remedy} writes it anew"
+            )
 
 
 def notebooks(run: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from nbformat import v4
 from emolib import report
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import write_json, write_text
+from emolib.files import read_json, write_json, write_text
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 FIGURE = f'<img src="{PIXEL}" alt="A curve &amp; its <ceiling>" title="Curve (synthetic)">'
@@ -121,6 +121,19 @@ def test_an_unfinished_run_is_refused_with_a_remedy(run):
     (run / "metrics.json").unlink()
     message = r"not finished \(metrics\.json, figures/window_table\.csv missing\); `emolib run --preset demo --name mine` goes on"
     with pytest.raises(EmolibError, match=message):
+        report.write(run)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in report.FIELDS.items() for field in fields])
+def test_a_run_of_an_older_emolib_is_refused_with_a_remedy(run, name, field):
+    content = read_json(run / name)
+    del content[field]
+    write_json(run / name, content)
+    with pytest.raises(EmolibError, match=rf"{name}: written by another version of emolib, lacks {field}; .*`emolib run --preset demo"):
+        report.write(run)
+    write_json(run / name, [])
+    with pytest.raises(EmolibError, match="another version"):
         report.write(run)
     assert not (run / "report.html").exists()
 
