@@ -1,11 +1,10 @@
-"""From numbers to words: the components that are taken away one at a time, what each claim says, and the rule that judges it.
+"""From numbers to words: runs of variants compared in pairs with the full model, and the rule that judges each claim.
 
 The paper claims that temporal modelling, fusion in both directions and guidance by text each help (abstract, section 3).
 The rule is stated here, before any number is known, so that a sentence in a notebook cannot go stale.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,90 +12,21 @@ import numpy as np
 import pandas as pd
 
 from emolib import metrics
-from emolib.config import Experiment, nearest
-from emolib.errors import EmolibError, WrongCall
-from emolib.tables import number, with_interval
+from emolib.config import Experiment
+from emolib.errors import EmolibError
+from emolib.labels import EXPRESSIONS
+from emolib.tables import number, signed, with_interval
+from emolib.variants import FULL, Variant
 
-FULL = "full"
 RULE = (
     "A claim is *supported* when the 95 % interval of the paired difference (full model minus the variant; clips and seeds resampled) "
     "lies above zero, *not supported* when it lies below zero or when it holds zero and is narrower than "
-    "0.02 to both sides, and otherwise *undecided*; with fewer than 3 seeds it is always undecided."
+    "0.02 to both sides, and otherwise *undecided*; with fewer than 3 seeds it is always undecided. "
+    "The intervals are not widened for the number of claims: of twenty that are false, one may come out as supported."
 )
 BASELINE_INPUTS = {"zero_shot": "still", "logistic": "still+voice", "frame_mlp": "still"}  # what they can know (synthetic.inputs_of)
 NEGLIGIBLE = 0.02  # macro-F1; a difference that is surely smaller than this is none
 MIN_SEEDS = 3
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the ablation: what is changed against the full model, and the claim that is tested by it."""
-
-    name: str
-    title: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    claim: str = ""
-
-
-COMPONENTS = (
-    Variant(FULL, "Full model"),
-    Variant("no_tcn", "Without TCN", {"tcn_blocks": 0}, "Temporal modelling by the TCN helps."),
-    Variant("concat", "Concatenation, no cross-attention", {"fusion": "concat"}, "Fusion by cross-attention helps over concatenation."),
-    Variant("visual_queries", "Faces attend to the voice only", {"fusion": "visual_queries"}, "The voice attending to faces helps."),
-    Variant("audio_queries", "The voice attends to faces only", {"fusion": "audio_queries"}, "Faces attending to the voice helps."),
-    Variant("no_contrastive", "Without contrastive term", {"contrastive_weight": 0.0}, "Guidance by text helps."),
-    Variant(
-        "class_targets",
-        "Contrastive, class targets",
-        {"contrastive_targets": "classes"},
-        "Pairs as contrastive targets are better than classes.",
-    ),
-    Variant("unweighted", "Unweighted loss", {"class_weights": "none"}, "Class weights help."),
-    Variant("visual", "Visual only", {"modalities": "visual", "fusion": "concat"}, "The voice helps."),
-    Variant("audio", "Audio only", {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0}, "Faces help."),
-)
-
-CHOICES = (  # of the paper's silence (FACTS section 1), each switched alone
-    Variant(FULL, "As in the preset"),
-    Variant("label_majority", "Window label: majority", {"label_rule": "majority"}, "The last frame's label is the better window label."),
-    Variant("label_centre", "Window label: centre frame", {"label_rule": "centre"}, "The last frame's label is better than the centre's."),
-    Variant("stride_30", "Stride 30 frames", {"stride": 30}, "A stride of 15 frames is better than 30."),
-    Variant("audio_track", "Sound of the whole track", {"audio_context": "track"}, "Encoding each window's sound alone is better."),
-    Variant("fixed_30", "Fixed 30 fps", {"timing": "fixed_30"}, "True frame times help."),
-    Variant("bilinear", "Bilinear resize", {"resize": "bilinear"}, "CLIP's bicubic filter helps."),
-    Variant("raw_waveform", "Raw waveform", {"waveform_norm": "none"}, "Normalising the waveform helps."),
-    Variant("frozen_scale", "Frozen logit scale", {"contrastive_scale": "frozen"}, "A learnable logit scale helps."),
-    Variant("one_batch", "One batch an optimiser step", {"accumulation": 1}, "Two batches an optimiser step are better than one."),
-    Variant("two_batches", "Two batches an optimiser step", {"accumulation": 2}, "One batch an optimiser step is better than two."),
-    Variant("last_epoch", "Last epoch", {"selection": "last"}, "Choosing the best epoch on validation raises its score."),
-)
-VARIANTS = {"components": COMPONENTS, "choices": CHOICES}
-
-
-def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "") -> list[Variant]:
-    """The full model, then the variants called ``names``, commas between them; all that change something when empty.
-
-    Raises WrongCall for an unknown name and for a variant that ``experiment`` is already.
-    """
-    known = {variant.name: variant for variant in variants}
-    same = [v.name for v in variants if v.name != FULL and all(getattr(experiment, key) == value for key, value in v.changes.items())]
-    wanted = [name.strip() for name in names.split(",")] if names.strip() else [name for name in known if name not in same]
-    for name in wanted:
-        if name not in known:
-            raise WrongCall(f"unknown variant {name!r}{nearest(name, known)}")
-        if name in same:
-            raise WrongCall(f"{name}: the experiment has {describe(known[name])} already; leave this variant out")
-    return [known[FULL], *(known[name] for name in known if name in wanted and name != FULL)]
-
-
-def describe(variant: Variant) -> str:
-    """``name=value`` of every change, commas between them."""
-    return ", ".join(f"{name}={value}" for name, value in variant.changes.items())
-
-
-def plan(variants: Sequence[Variant], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """The changes of every run, for ``sweep.run_variants``: each variant with each seed."""
-    return [{**variant.changes, "seed": seed} for variant in variants for seed in seeds]
 
 
 def predictions(folder: Path) -> pd.DataFrame:
@@ -111,7 +41,7 @@ def predictions(folder: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def compare(ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame]) -> dict[str, Any]:
+def compare(ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], classes: Sequence[int] | None = None) -> dict[str, Any]:
     """``metrics.difference`` in the frame protocol between runs of two variants, each a list with one frame a seed.
 
     Raises EmolibError when they are not about the same frames.
@@ -121,7 +51,7 @@ def compare(ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame]) -> dic
         if not (other["clip"].equals(first["clip"]) and other["frame"].equals(first["frame"]) and other["label"].equals(first["label"])):
             raise EmolibError("the runs predict different frames; compare runs on the same data")
     a, b = (np.stack([run["prediction"].to_numpy() for run in runs]) for runs in (ours, theirs))
-    return metrics.difference(first["label"].to_numpy(), a, b, first["clip"].to_numpy())
+    return metrics.difference(first["label"].to_numpy(), a, b, first["clip"].to_numpy(), classes=classes)
 
 
 def verdict(interval: Sequence[float] | None, seeds: int) -> str:
@@ -134,13 +64,21 @@ def verdict(interval: Sequence[float] | None, seeds: int) -> str:
     return "not supported" if high < 0 or max(-low, high) < NEGLIGIBLE else "undecided"
 
 
-def rows(variants: Sequence[Variant], runs: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict[str, Any]]:
+def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant: as many for each as there are seeds."""
+    count = len(runs) // len(variants)
+    return {variant.name: runs.iloc[i * count : (i + 1) * count] for i, variant in enumerate(variants)}
+
+
+def rows(
+    variants: Sequence[Variant], runs: pd.DataFrame, ceilings: Mapping[str, float], classes: Sequence[int] | None = None
+) -> list[dict[str, Any]]:
     """One row a variant: mean macro-F1 over seeds with interval, ceiling, difference to the full model and verdict.
 
-    ``runs``: of ``sweep.run_variants`` for :func:`plan`, in its order; the frame protocol. ``ceilings``: by name.
+    ``runs``: of ``sweep.run_variants`` for ``variants.plan``, in its order; the frame protocol. ``ceilings``: by name.
+    ``classes``: rows get the mean F1 of these alone as well, with its difference (``part``, ``part_difference``).
     """
-    count = len(runs) // len(variants)
-    groups = {variant.name: runs.iloc[i * count : (i + 1) * count] for i, variant in enumerate(variants)}
+    groups = groups_of(variants, runs)
     frames = {name: [predictions(Path(folder)) for folder in group["folder"]] for name, group in groups.items()}
     result = []
     for variant in variants:
@@ -156,8 +94,26 @@ def rows(variants: Sequence[Variant], runs: pd.DataFrame, ceilings: Mapping[str,
             paired = compare(frames[FULL], frames[variant.name])
             row |= {"difference": paired["difference"], "difference_interval": paired["interval"]}
             row["verdict"] = verdict(paired["interval"], over["n"])
+        if classes is not None:
+            part = compare(frames[FULL], frames[variant.name], classes)
+            row |= {"part": part["b"], "part_difference": part["difference"], "part_interval": part["interval"]}
         result.append(row)
     return result
+
+
+def class_windows(runs: pd.DataFrame) -> tuple[dict[str, dict[int, float]], dict[str, dict[str, Any]]]:
+    """Of a sweep over ``window`` and ``seed``: F1 by class name and window, means over seeds, frame protocol; and for
+    each class ``metrics.difference`` of the longest window minus the shortest."""
+    frames = {int(str(window)): [predictions(Path(f)) for f in group["folder"]] for window, group in runs.groupby("window")}
+    by_window = {w: np.mean([metrics.class_f1(run["label"], run["prediction"]) for run in found], axis=0) for w, found in frames.items()}
+    longest, shortest = frames[max(frames)], frames[min(frames)]
+    scores = {name: {window: float(f1[c]) for window, f1 in by_window.items()} for c, name in enumerate(EXPRESSIONS)}
+    return scores, {name: compare(longest, shortest, [c]) for c, name in enumerate(EXPRESSIONS)}
+
+
+def rarest(ratio: Sequence[float], count: int = 3) -> list[int]:
+    """The ``count`` classes with the smallest share of the training data, the rarest first."""
+    return [int(c) for c in np.argsort(ratio, kind="stable")[:count]]
 
 
 def baseline_rows(table: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -179,17 +135,51 @@ def table(found: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
         line = {"Variant": row["title"], f"Macro-F1, frames{origin and f', {origin}'}": with_interval(row["macro_f1"], row["interval"])}
         if any(other["ceiling"] is not None for other in found):
             line["Ceiling"] = number(row["ceiling"])
-        paired = "difference" in row
-        line["Full minus this"] = with_interval(row["difference"], row["difference_interval"]) if paired else "–"
+        line["Full minus this"] = _difference(row)
         line["Interval over"] = f"{row['seeds']} seeds" if row["seeds"] > 1 else "clips"
         lines.append(line)
     return pd.DataFrame(lines)
 
 
+def choices_table(found: Sequence[Mapping[str, Any]], variants: Sequence[Variant], experiment: Experiment, *, origin: str) -> pd.DataFrame:
+    """The silent choices: what the paper, the released code and ``experiment`` have, what is switched to, and its effect."""
+    by_name, lines = {variant.name: variant for variant in variants}, []
+    for row in found:
+        variant = by_name[row["name"]]
+        ours = ", ".join(f"{key}={getattr(experiment, key)}" for key in variant.changes)
+        lines.append({
+            "Choice": variant.choice or "none", "Paper": variant.paper or "–", "Released code": variant.released or "–", "Ours": ours or "–",
+            "Switched to": variant.title, f"Macro-F1, frames{origin and f', {origin}'}": with_interval(row["macro_f1"], row["interval"]),
+            "Ours minus switched": _difference(row), "Outcome for ours": row.get("verdict", "–"),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def imbalance_table(found: Sequence[Mapping[str, Any]], classes: Sequence[int], *, origin: str) -> pd.DataFrame:
+    """Treatments of the class imbalance: macro-F1, and the mean F1 of the rarest ``classes``, each with its difference."""
+    names = ", ".join(EXPRESSIONS[c] for c in classes)
+    return pd.DataFrame([
+        {
+            "Treatment": row["title"], f"Macro-F1, frames{origin and f', {origin}'}": with_interval(row["macro_f1"], row["interval"]),
+            "Weights minus this": _difference(row), f"F1 of {names}": number(row["part"]),
+            "Weights minus this, these classes": _difference(row, "part_"),
+        }
+        for row in found
+    ])  # fmt: skip
+
+
+def _difference(row: Mapping[str, Any], prefix: str = "") -> str:
+    """The difference of a row with its interval and sign; a dash for the full model and for baselines."""
+    if "difference" not in row:
+        return "–"
+    interval = row["part_interval"] if prefix else row["difference_interval"]
+    return signed(row[f"{prefix}difference"], interval)
+
+
 def sentences(found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Every claim with its outcome, the difference it rests on and its interval."""
     return pd.DataFrame([
-        {"Claim": row["claim"], "Outcome": row["verdict"], "Full minus variant": with_interval(row["difference"], row["difference_interval"])}
+        {"Claim": row["claim"], "Outcome": row["verdict"], "Full minus variant": _difference(row)}
         for row in found
         if row["claim"]
     ])  # fmt: skip

@@ -5,6 +5,7 @@ Single clips carry most of a rare class, so uncertainty resamples whole clips: e
 once, and a resample weights the matrices by how often its clip was drawn.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     return float(_f1(confusion(labels, predictions)).mean())
 
 
+def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """F1 of each class ``[8]``, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
+    return _f1(confusion(labels, predictions))
+
+
 def score(
     labels: np.ndarray,
     predictions: np.ndarray,
@@ -41,7 +47,7 @@ def score(
     """Everything there is to say about predictions ``[n]`` of labels ``[n]``, with 95 % intervals over clips ``[n]``.
 
     Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``, ``per_class`` (name,
-    precision, recall, f1, f1_interval, support), ``confusion`` (8 lists of 8), ``n`` and ``clips``; with
+    precision, recall, f1, each with its ``_interval``, support), ``confusion`` (8 lists of 8), ``n`` and ``clips``; with
     ``influence`` also :func:`influence`'s rows. JSON-ready. Raises WrongCall for an unknown protocol or too few
     resamples, EmolibError when nothing is annotated.
     """
@@ -52,7 +58,11 @@ def score(
     drawn = _resampled(matrices, resamples, seed)  # [R, 8, 8]
     without = total - matrices if len(matrices) > 1 else matrices  # [C, 8, 8]; leaving out the only clip leaves nothing
     f1, drawn_f1, without_f1 = _f1(total), _f1(drawn), _f1(without)
-    precision, recall = _ratio(np.diag(total), total.sum(axis=0)), _ratio(np.diag(total), total.sum(axis=1))
+    around = {  # estimate [8], its resamples [R, 8] and its leave-one-clip-out values [C, 8]
+        "precision": tuple(_shares(matrices, axis=-2) for matrices in (total, drawn, without)),
+        "recall": tuple(_shares(matrices, axis=-1) for matrices in (total, drawn, without)),
+        "f1": (f1, drawn_f1, without_f1),
+    }
     result: dict[str, Any] = {
         "protocol": protocol,
         "macro_f1": float(f1.mean()),
@@ -62,10 +72,8 @@ def score(
         "per_class": [
             {
                 "name": name,
-                "precision": float(precision[c]),
-                "recall": float(recall[c]),
-                "f1": float(f1[c]),
-                "f1_interval": _interval(float(f1[c]), drawn_f1[:, c], without_f1[:, c]),
+                **{kind: float(values[c]) for kind, (values, _, _) in around.items()},
+                **{f"{kind}_interval": _interval(float(v[c]), d[:, c], w[:, c]) for kind, (v, d, w) in around.items()},
                 "support": int(total[c].sum()),
             }
             for c, name in enumerate(EXPRESSIONS)
@@ -107,6 +115,7 @@ def difference(
     predictions_b: np.ndarray,
     clips: np.ndarray,
     *,
+    classes: Sequence[int] | None = None,
     resamples: int = MIN_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -114,11 +123,11 @@ def difference(
 
     predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side is the mean over its
     seeds, and the interval holds for training anew as well: each side's Student-t uncertainty of that mean is added.
-    With one seed it holds for these very models only. Returns ``difference``, ``interval`` (95 %), ``a`` and ``b``
-    (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
+    With one seed it holds for these very models only. ``classes``: the mean is over the F1 of these alone. Returns
+    ``difference``, ``interval`` (95 %), ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
     """
     generator = np.random.default_rng(seed)
-    weights = None
+    weights, kept = None, list(range(NUM_CLASSES) if classes is None else classes)
     estimate, drawn, without, seeds = [], [], [], []
     for predictions in (predictions_a, predictions_b):
         rows = np.atleast_2d(np.asarray(predictions))
@@ -126,11 +135,11 @@ def difference(
         total = matrices.sum(axis=1, keepdims=True)
         if weights is None:
             weights = _weights(matrices.shape[1], resamples, generator)
-        by_seed = _f1(total[:, 0]).mean(axis=1)  # [seeds]
-        clip_noise = np.mean([_f1(_weighted(weights, stack)).mean(axis=1) for stack in matrices], axis=0)  # [R]
+        by_seed = _f1(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
+        clip_noise = np.mean([_f1(_weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices], axis=0)  # [R]
         drawn.append(clip_noise + _seed_noise(by_seed, resamples, generator))
         estimate.append(float(by_seed.mean()))
-        without.append(_f1(total - matrices if matrices.shape[1] > 1 else matrices).mean(axis=(0, 2)))
+        without.append(_f1(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(axis=(0, 2)))
         seeds.append(len(rows))
     return {
         "difference": estimate[0] - estimate[1],
@@ -163,6 +172,11 @@ def _per_clip(labels: Any, predictions: Any, clips: Any) -> tuple[np.ndarray, np
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, 0 where whole is 0."""
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+
+
+def _shares(matrices: np.ndarray, axis: int) -> np.ndarray:
+    """Hits of each class over the sum along ``axis``, ``[..., 8, 8]`` -> ``[..., 8]``: -2 precision, -1 recall."""
+    return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis))
 
 
 def _f1(matrices: np.ndarray) -> np.ndarray:

@@ -64,6 +64,77 @@ def _published(window: int | None) -> dict[str, str]:
     }
 
 
+PUBLISHED: dict[str, tuple[Mapping[int | None, float], int]] = {  # version: (macro-F1 by window, decimals as printed)
+    "Camera-ready, validation (table 1)": (paper.VALIDATION_MACRO_F1, 4),
+    "Camera-ready, test (table 2)": (paper.TEST_MACRO_F1, 2),
+    "arXiv v1, validation (table 1)": (paper.V1_VALIDATION_MACRO_F1, 4),
+    "Poster, validation": ({None: 0.25}, 2),
+    "Poster, test": ({None: 0.25}, 2),
+}
+
+
+def published_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
+    """What each published version says of each window, below ours, from :func:`window_rows`: do they agree on the best one?
+
+    The poster prints one number without its window. ``Best - worst`` is the largest difference between two windows.
+    """
+    windows = sorted({row["window"] for row in rows} | {w for w in paper.VALIDATION_MACRO_F1 if w})
+    versions: dict[str, tuple[Mapping[int | None, float], int]] = {
+        f"Ours{origin and f', {origin}'}, {protocol}s": ({r["window"]: r["macro_f1"] for r in rows if r["protocol"] == protocol}, 3)
+        for protocol in metrics.PROTOCOLS
+    }
+    lines = []
+    for name, (values, digits) in {**versions, **PUBLISHED}.items():
+        of_windows = {window: value for window, value in values.items() if window}
+        stated = paper.POSTER_MACRO_F1.get(name.split(", ")[-1]) if name.startswith("Poster") else None
+        spread = max(of_windows.values()) - min(of_windows.values()) if of_windows else None
+        lines.append({
+            "Version": name, "Baseline": number(values.get(None), digits),
+            **{f"{window} frames": number(of_windows.get(window), digits) for window in windows},
+            "Window not stated": number(stated, 2), "Best window": str(max(of_windows, key=lambda w: of_windows[w])) if of_windows else "–",
+            "Best - worst": number(spread, digits),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def class_window_table(scores: Mapping[str, Mapping[int, float]], effects: Mapping[str, Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
+    """F1 by class and window, means over seeds; ``effects``: class -> ``metrics.difference`` of the longest minus the shortest."""
+    lines = []
+    for name, by_window in scores.items():
+        effect = effects[name]
+        line = {"Class": name} | {f"{window} frames{origin and f', {origin}'}": number(value) for window, value in by_window.items()}
+        lines.append(line | {f"{max(by_window)} minus {min(by_window)} frames": signed(effect["difference"], effect["interval"])})
+    return pd.DataFrame(lines)
+
+
+def submission_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
+    """The shape of the paper's table 2, from ``testset.rows``: submissions written and checked, scored where the truth is known.
+
+    "0.53 of 0.62": macro-F1 over eight classes, and the most that is possible with the classes that the clips show.
+    """
+    ours = f"Ours, {origin}" if origin else "Ours"
+    lines = [{"Method": "Baseline (VGGFace)", "Paper, test": number(paper.TEST_MACRO_F1[None], 2)}]
+    for row in rows:
+        known = row["macro_f1"] is not None
+        lines.append({
+            "Method": f"Ours ({row['window']} frames)", "Submission, rows": f"{row['rows']:,}", "Rows filled by rule": f"{row['filled']:,}",
+            f"{ours}, test": f"{row['macro_f1']:.2f} of {row['classes'] / 8:.2f}" if known else "hidden", f"{ours}, accuracy": number(row["accuracy"], 2), "Paper, test": number(paper.TEST_MACRO_F1.get(row["window"]), 2),
+        })  # fmt: skip
+    return pd.DataFrame(lines)[list(lines[-1])].fillna("–")
+
+
+def influence_table(score: Mapping[str, Any], count: int = 5) -> pd.DataFrame:
+    """The ``count`` clips whose absence changes macro-F1 most, from ``metrics.score`` with ``influence``."""
+    lines = []
+    for row in score["influence"][:count]:
+        worst = int(np.argmax(np.abs(row["f1_change"])))
+        lines.append({
+            "Clip left out": row["clip"], "Macro-F1 without it": number(row["macro_f1"]), "Change": f"{row['change']:+.3f}",
+            "Class it moves most": EXPRESSIONS[worst], "Change of that F1": f"{row['f1_change'][worst]:+.3f}",
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
 def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling: Sequence[float] | None, origin: str) -> pd.DataFrame:
     """Per-class F1 against the training ratio in the shape of the poster's table.
 
@@ -74,8 +145,7 @@ def per_class_table(score: Mapping[str, Any], ratio: Sequence[float], *, ceiling
     for i, entry in enumerate(score["per_class"]):
         row = {
             "Class": entry["name"], f"Train ratio %, {ours}": number(100 * ratio[i], 2),
-            f"Precision, {ours}": number(entry["precision"]), f"Recall, {ours}": number(entry["recall"]),
-            f"F1, {ours}": with_interval(entry["f1"], entry["f1_interval"]),
+            **{f"{kind}, {ours}": with_interval(entry[kind.lower()], entry[f"{kind.lower()}_interval"]) for kind in ("Precision", "Recall", "F1")},
         }  # fmt: skip
         if ceiling is not None:
             row["Ceiling"] = number(ceiling[i])
@@ -125,6 +195,11 @@ def number(value: Any, digits: int = 3) -> str:
 def with_interval(value: float, interval: Sequence[float]) -> str:
     """``0.912 [0.890, 0.931]``."""
     return f"{number(value)} [{number(interval[0])}, {number(interval[1])}]"
+
+
+def signed(value: float, interval: Sequence[float]) -> str:
+    """A difference: ``+0.012 [-0.003, +0.027]``."""
+    return f"{value:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
 
 
 # files

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from emolib import ablation_figures, claims, config
-from emolib.claims import CHOICES, COMPONENTS, VARIANTS, choose, plan, verdict
+from emolib.claims import verdict
 from emolib.errors import EmolibError, WrongCall
+from emolib.variants import CHOICES, COMPONENTS, FULL, IMBALANCE, VARIANTS, as_paper, choose, harder, plan
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_every_variant_is_a_valid_other_experiment_with_a_claim(variants):
         chosen = choose(base, variants)
         prints = {base.replace(**variant.changes).fingerprint("train") for variant in chosen}
         assert len(prints) == len(chosen) >= len(variants) - 1 and base.fingerprint("train") in prints
-    assert variants[0].name == claims.FULL and all(bool(v.claim) == bool(v.changes) for v in variants)
+    assert variants[0].name == FULL and (variants is VARIANTS["recipe"] or all(bool(v.claim) == bool(v.changes) for v in variants))
     assert len({v.name for v in variants}) == len(variants)
 
 
@@ -115,3 +116,49 @@ def test_runs_on_different_frames_are_refused(found, tmp_path):
         claims.compare([ours], [ours[:-1]])
     with pytest.raises(EmolibError, match="empty; finish"):
         claims.predictions(tmp_path / "nothing")
+
+
+def test_classes_by_window_and_the_rarest(tmp_path):
+    runs = pd.DataFrame([{"window": w, **run_folder(tmp_path, f"w{w}_{s}", a, s)} for w, a in ((10, 0.6), (60, 0.9)) for s in range(3)])
+    scores, effects = claims.class_windows(runs)
+    assert list(scores["Fear"]) == [10, 60] and scores["Fear"][60] == pytest.approx(0.9, abs=0.06)
+    low, high = effects["Fear"]["interval"]
+    assert effects["Fear"]["difference"] == pytest.approx(scores["Fear"][60] - scores["Fear"][10])
+    assert 0 < low < effects["Fear"]["difference"] < high
+    assert claims.rarest([0.3, 0.1, 0.05, 0.2, 0.05]) == [2, 4, 1]
+
+
+def test_the_imbalance_table_shows_rare_classes_beside_the_mean(tmp_path):
+    variants = choose(config.preset("demo"), IMBALANCE, "balanced")
+    accuracies = {"full": 0.9, "balanced": 0.6}
+    runs = pd.DataFrame([run_folder(tmp_path, f"{v.name}{seed}", accuracies[v.name], seed) for v in variants for seed in range(3)])
+    full, balanced = claims.rows(variants, runs, {}, [3, 2])
+    assert full["part"] == pytest.approx(0.9, abs=0.06) and full["part_difference"] == 0
+    assert balanced["part_difference"] == pytest.approx(0.3, abs=0.1) and balanced["part"] != balanced["macro_f1"]
+    table = claims.imbalance_table([full, balanced], [3, 2], origin="synthetic")
+    assert "F1 of Fear, Disgust" in table and table["Weights minus this"][0] == "–" and table["Weights minus this"][1].startswith("+0.")
+
+
+def test_choices_table_holds_paper_released_code_and_ours(tmp_path):
+    demo = config.preset("demo")
+    variants = choose(demo, CHOICES, "bilinear,frozen_scale")
+    runs = pd.DataFrame([run_folder(tmp_path, f"{v.name}{seed}", 0.9, seed) for v in variants for seed in range(3)])
+    table = claims.choices_table(claims.rows(variants, runs, {}), variants, demo, origin="synthetic")
+    assert table["Ours"].tolist() == ["–", "resize=bicubic", "contrastive_scale=learnable"]
+    assert table["Paper"].tolist() == ["–", "silent", "learnable (v1)"] and table["Released code"].tolist() == ["–", "bilinear", "frozen"]
+    assert all(v.choice and v.paper and v.released for v in CHOICES if v.name != FULL), "FACTS section 1 has both columns"
+
+
+def test_strong_is_the_paper_with_stated_changes():
+    strong = config.preset("strong")
+    assert as_paper(strong).fingerprint("train") == config.preset("paper").fingerprint("train") != strong.fingerprint("train")
+    assert config.preset("demo").replace(**config.STRONG).fingerprint("train") == harder_off(strong)
+    assert strong.timing == "true" and len(strong.seed_list()) == 5
+    demo = harder(config.preset("demo"))
+    assert demo.synth_label_noise > 0 and demo.synth_difficulty > 0 and demo.synth_temper > config.preset("demo").synth_temper
+    assert harder(strong.replace(data="/tree")) == strong.replace(data="/tree")
+
+
+def harder_off(strong):
+    """The preset ``strong`` with the demo's size."""
+    return strong.replace(**config.PRESETS["demo"]).fingerprint("train")

@@ -1,6 +1,6 @@
 """The generated benchmark: an Aff-Wild2 tree of drawn faces and voices whose best possible scores are known (DESIGN)."""
 
 from emolib.data.mark import is_synthetic
-from emolib.data.synthetic.tree import ceiling, ceilings, ensure, inputs_of, write_tree
+from emolib.data.synthetic.tree import ceiling, ceilings, ensure, inputs_of, labels_of, write_tree
 
-__all__ = ["ceiling", "ceilings", "ensure", "inputs_of", "is_synthetic", "write_tree"]
+__all__ = ["ceiling", "ceilings", "ensure", "inputs_of", "is_synthetic", "labels_of", "write_tree"]

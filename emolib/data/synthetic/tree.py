@@ -166,6 +166,15 @@ def ceilings(root: Path) -> list[dict]:
     return read_json(Path(root) / "ceilings.json")["rows"] if is_synthetic(root) else []
 
 
+def labels_of(root: Path, clip_id: str) -> np.ndarray:
+    """The true class of every frame of a generated clip, int8 ``[n]``, those of the test set included."""
+    truth = read_json(Path(root) / "latents" / f"{clip_id}.json")
+    labels = np.zeros(len(truth["pitch"]), np.int8)
+    for first, last, name, *_ in truth["segments"]:
+        labels[first - 1 : last] = EXPRESSIONS.index(name)
+    return labels
+
+
 def inputs_of(experiment: Experiment) -> str:
     """Which of INPUTS a model with these switches sees.
 
