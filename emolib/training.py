@@ -283,7 +283,8 @@ class FrameSets:
     def __iter__(self) -> Iterator["WindowSet"]:
         from emolib.features import window_set
 
-        store, group = self.stored, list[Clip]()
+        store = self.stored
+        group: list[Clip] = []
         for clip in self.clips:
             if group and sum(len(member.labels) for member in [*group, clip]) > FRAMES_AT_ONCE * self.experiment.frame_stride:
                 yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
