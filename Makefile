@@ -22,7 +22,7 @@ lint: venv ## Check format, lint and types only
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
-notebooks: venv ## Execute the committed notebooks anew on the demo, in place
+notebooks: venv ## Execute the committed notebooks anew on the demo, in place (the ablations 06, 08, 09 take longest)
 	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
 	$(BIN)/python scripts/readme.py
 

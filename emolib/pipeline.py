@@ -28,6 +28,7 @@ from emolib.files import atomic_path, hash_file, hash_of, project_root, read_jso
 from emolib.origin import origin
 
 DEFAULT_NUMBERS = ("01", "02", "03", "04", "05")
+LONG_NUMBERS = ("06", "08", "09")  # ablations that train for as long as all the others together: run by --only or `make notebooks`
 TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a few minutes
 PACKAGES = ("emolib", "torch", "open_clip_torch", "transformers", "numpy", "pandas", "matplotlib", "av", "papermill")
 NOISE = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")  # paths that must not reach a committed notebook
@@ -63,6 +64,7 @@ def run(
     parameters = [_parameters(path, experiment, name) for path in paths]  # all are checked before the first kernel starts
     with _locked(folder), _terminable():
         _claim(folder, experiment)
+        worked = False
         for path, values in zip(paths, parameters, strict=True):
             key = _key(path, experiment)
             if finished(folder, path, key):
@@ -70,8 +72,13 @@ def run(
             if progress:
                 print(f"emolib: {path.name}", file=sys.stderr, flush=True)
             _execute(path, folder, values, key, time_limit=time_limit, progress=progress)
+            worked = True
         summary = summarise(folder, experiment)
         write_json(folder / "summary.json", summary)
+        if worked and (folder / "metrics.json").is_file():
+            from emolib import checklist
+
+            checklist.write(folder)
         if name == experiment.preset:  # the figures of a preset come from its own run, not from a variant of it
             gather(folder / "figures", project_root() / "figures" / name)
     return summary
@@ -233,10 +240,9 @@ def gather(source: Path, target: Path) -> list[Path]:
 
 
 def refresh_notebooks(name: str = "demo", *, only: str | None = None, progress: bool = True) -> list[Path]:
-    """Run the notebooks (by default all but 06) on ``demo`` and write them, executed and stripped of noise, back."""
-    if only is None:  # 06 trains for as long as all the others together: ask for it
-        there = {path.name[:2] for path in (project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")}
-        only = ",".join(sorted(there & {*DEFAULT_NUMBERS, "07"}))
+    """Run the notebooks (by default all) on ``demo`` and write them, executed and stripped of noise, back."""
+    if only is None:
+        only = ",".join(sorted(path.name[:2] for path in (project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")))
     run(preset("demo"), name, only=only, progress=progress)
     changed = []
     for path in notebooks(only):

@@ -123,10 +123,10 @@ def submission_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.Da
     return pd.DataFrame(lines)[list(lines[-1])].fillna("–")
 
 
-def influence_table(score: Mapping[str, Any], count: int = 5) -> pd.DataFrame:
-    """The ``count`` clips whose absence changes macro-F1 most, from ``metrics.score`` with ``influence``."""
+def influence_table(rows: Sequence[Mapping[str, Any]], count: int = 5) -> pd.DataFrame:
+    """The ``count`` clips whose absence changes macro-F1 most, from ``metrics.influence``."""
     lines = []
-    for row in score["influence"][:count]:
+    for row in rows[:count]:
         worst = int(np.argmax(np.abs(row["f1_change"])))
         lines.append({
             "Clip left out": row["clip"], "Macro-F1 without it": number(row["macro_f1"]), "Change": f"{row['change']:+.3f}",

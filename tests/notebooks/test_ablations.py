@@ -1,0 +1,64 @@
+"""The long notebooks at a small size: every cell runs, each sweep has a record of its own, the tables say what was switched.
+
+At full size they are run by ``make notebooks`` and committed with their outputs.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from emolib import kernel
+from emolib.config import preset
+from emolib.files import project_root
+
+pytestmark = pytest.mark.timeout(900)
+SMALL = "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=1,synth_seconds=5.0,window=10,windows=10,epochs=2,frame_stride=15,seeds=42"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("ablations")
+
+
+def execute(place: Path, number: str, **parameters: str) -> dict:
+    """Run one notebook on a small benchmark; its record."""
+    (path,) = (project_root() / "notebooks").glob(f"{number}_*.ipynb")
+    env = {**os.environ, "EMOLIB_RUNS": str(place)}
+    kernel.execute(path, place / path.name, {"settings": SMALL, **parameters}, time_limit=800, env=env, progress=False)
+    return json.loads((place / "demo" / "records" / f"{path.stem}.json").read_text())
+
+
+def test_window_components_and_choices_share_runs_and_keep_their_records(place):
+    window = execute(place, "04")
+    assert window["metrics"]["submissions_checked"] == 1 and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
+    execute(place, "06", chosen="no_tcn")
+    choices = execute(place, "08", chosen="last_epoch,label_centre")
+    execute(place, "05")
+    sweep = place / "demo" / "sweep"
+    switched = {name: pd.read_csv(sweep / f"{name}.csv") for name in ("results", "components", "choices", "imbalance")}
+    assert [len(table) for table in switched.values()] == [1, 2, 3, 4]
+    assert "window" in switched["results"] and len({table.fingerprint[0] for table in switched.values()}) == 1, (
+        "the full model's run is shared"
+    )
+    assert set(choices["metrics"]) >= {"effect_last_epoch", "verdict_label_centre"}
+    assert choices["metrics"]["verdict_label_centre"] == "undecided", "one seed never decides"
+    text = (place / "demo" / "figures" / "choices_table.md").read_text()
+    assert "label_rule=last" in text and "best on validation" in text and "synthetic" in text
+    bars = (place / "demo" / "figures" / "components_bars.svg").read_text()
+    assert "synthetic" in bars
+
+
+def test_stronger_recipe_is_measured_on_the_harder_benchmark(place):
+    record = execute(place, "09")
+    rows = {row["name"]: row for row in record["summary"]["recipe_table"]}
+    assert list(rows) == ["full", "class_targets", "logit_adjustment", "smoothing", "ensemble", "strong_single", "strong"]
+    runs = pd.read_csv(place / "demo" / "recipe" / "recipe.csv")
+    experiment = json.loads((Path(runs.folder[3]) / "experiment.json").read_text())["experiment"]
+    strong = preset("strong")
+    assert experiment["synth_label_noise"] > 0 and experiment["synth_validation_clips"] == 20
+    assert (experiment["smoothing_half_width"], experiment["logit_adjustment"]) == (strong.smoothing_half_width, strong.logit_adjustment)
+    assert rows["strong"]["macro_f1"] == pytest.approx(rows["strong_single"]["macro_f1"]), "the mean of one seed is that seed"
+    assert "harder" in (place / "demo" / "figures" / "recipe_table.md").read_text()
