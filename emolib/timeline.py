@@ -75,12 +75,12 @@ def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last
 
 def annotated(rows: pd.DataFrame, footage: Footage) -> Iterator[np.ndarray]:
     """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it."""
-    by_frame = dict(iter(rows.groupby("frame")))
+    first, last = (np.searchsorted(rows["frame"], np.arange(1, len(footage.times) + 1), side) for side in ("left", "right"))
     for number, _, image in media.read_frames(footage.video):
         if image.shape[1::-1] != footage.size:
             image = cv2.resize(image, footage.size, interpolation=cv2.INTER_AREA)
         image = np.ascontiguousarray(image)
-        for _, row in by_frame[number].iterrows():
+        for _, row in rows[first[number - 1] : last[number - 1]].iterrows():  # a table a frame would not fit for long films
             _draw(image, row)
         yield image
 
