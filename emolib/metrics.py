@@ -233,11 +233,11 @@ def _influence(names: np.ndarray, matrices: np.ndarray) -> list[dict[str, Any]]:
     whole, without = _f1(total), _f1(total - matrices)  # [8], [C, 8]
     rows = [
         {
-            "clip": name.item(),
+            "clip": name,
             "macro_f1": float(f1.mean()),
             "change": float(f1.mean() - whole.mean()),
             "f1_change": [float(change) for change in f1 - whole],
         }
-        for name, f1 in zip(names, without, strict=True)
+        for name, f1 in zip(names.tolist(), without, strict=True)
     ]
     return sorted(rows, key=lambda row: (-abs(row["change"]), row["clip"]))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from emolib import figures, metrics, paper, tables
+from emolib import ablation_figures, figures, metrics, paper, tables
 from emolib.labels import EXPRESSIONS
 
 
@@ -123,3 +123,30 @@ def test_principal_components_find_the_direction_and_keep_its_sign():
 
 def test_tables_number_is_what_figures_show():
     assert tables.number(float("nan")) == "–"
+
+
+EFFECT = {"title": "Without TCN", "difference": 0.1, "difference_interval": [0.02, 0.2], "label": "no TCN"}
+ABLATIONS = {
+    "effects": lambda: ablation_figures.effects(
+        [{"title": "Full"}, EFFECT, {**EFFECT, "difference_interval": [-0.1, 0.2]}], title="Effects", xlabel="x", origin="synthetic"
+    ),
+    "classes_by_window": lambda: ablation_figures.classes_by_window({name: {10: 0.5, 60: 0.9} for name in EXPRESSIONS}, origin="synthetic"),
+    "influence": lambda: ablation_figures.influence([{"clip": "a_left", "change": 0.1}, {"clip": "b", "change": -0.2}], origin="synthetic"),
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_figures_of_ablations(name, tmp_path):
+    figure = ABLATIONS[name]()
+    assert "synthetic" in figure.get_suptitle() and figure.get_size_inches()[0] == figures.COLUMN
+    for folder in ("a", "b"):
+        figures.save(ABLATIONS[name](), name, tmp_path / folder)
+    for suffix in ("png", "svg"):
+        assert (tmp_path / "a" / f"{name}.{suffix}").read_bytes() == (tmp_path / "b" / f"{name}.{suffix}").read_bytes()
+
+
+def test_effects_leave_out_the_full_model_and_mark_what_excludes_zero():
+    axis = ABLATIONS["effects"]().axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["no TCN", "no TCN"]
+    points = [line for line in axis.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]

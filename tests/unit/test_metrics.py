@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from emolib.errors import EmolibError, WrongCall
-from emolib.metrics import confusion, difference, influence, macro_f1, over_seeds, score
+from emolib.metrics import class_f1, confusion, difference, influence, macro_f1, over_seeds, score
 
 CLASSES = list(range(8))
 
@@ -211,3 +211,28 @@ def test_wrong_calls_are_refused(change, message):
     call = {"labels": np.zeros(4, int), "predictions": np.zeros(4, int), "clips": np.zeros(4, int), "protocol": "frame", **change}
     with pytest.raises(WrongCall, match=message):
         score(**call)
+
+
+def test_precision_and_recall_have_intervals_that_hold_them():
+    rng = np.random.default_rng(0)
+    labels, clips = rng.integers(0, 8, 800), rng.integers(0, 20, 800)
+    predictions = np.where(rng.random(800) < 0.7, labels, 0)
+    for entry in score(labels, predictions, clips, protocol="frame")["per_class"]:
+        for kind in ("precision", "recall", "f1"):
+            low, high = entry[f"{kind}_interval"]
+            assert low <= entry[kind] <= high and (low < high or entry[kind] == 1)
+    rare = score(labels, predictions, clips, protocol="frame")["per_class"][0]
+    assert rare["precision"] < 0.5 < rare["recall"] == 1 and rare["precision_interval"][1] < 0.5
+
+
+def test_class_f1_and_the_difference_of_some_classes():
+    rng = np.random.default_rng(0)
+    labels, clips = rng.integers(0, 8, 800), rng.integers(0, 20, 800)
+    better = np.where((labels == 3) | (rng.random(800) < 0.7), labels, (labels + 1) % 8)
+    worse = np.where((labels != 3) & (better == labels), labels, (labels + 1) % 8)
+    np.testing.assert_allclose(class_f1(labels, better), f1_score(labels, better, average=None))
+    one = difference(labels, better, worse, clips, classes=[3])
+    assert one["difference"] == pytest.approx(class_f1(labels, better)[3] - class_f1(labels, worse)[3])
+    assert one["interval"][0] > 0.5 and one["difference"] > 3 * difference(labels, better, worse, clips)["difference"]
+    every = difference(labels, better, worse, clips, classes=range(8))
+    assert every == difference(labels, better, worse, clips)

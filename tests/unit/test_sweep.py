@@ -48,6 +48,14 @@ def test_table_and_nothing_is_repeated(tmp_path, prepared):
     assert pd.read_csv(tmp_path / "sweep" / "results.csv").fingerprint.tolist() == again.fingerprint.tolist()
 
 
+def test_sweeps_share_runs_and_keep_their_own_records(tmp_path, prepared):
+    first = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, progress=False)
+    second = sweep.run_variants(tiny(), [{"seed": 2}, {"width": 32, "seed": 1}], tmp_path, record="other", workers=0, progress=False)
+    assert len(prepared) == 3, "seed 2 is shared"
+    assert pd.read_csv(tmp_path / "results.csv").fingerprint.tolist() == first.fingerprint.tolist()
+    assert pd.read_csv(tmp_path / "other.csv").fingerprint.tolist() == second.fingerprint.tolist() != first.fingerprint.tolist()
+
+
 def test_the_run_around_the_sweep_counts(tmp_path, prepared):
     training.run(tiny(seed=2), tmp_path, progress=False)
     table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "sweep", workers=0, progress=False)

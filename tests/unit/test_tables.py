@@ -104,3 +104,50 @@ def test_ceiling_row():
 
 def test_missing_is_not_zero():
     assert tables.number(None) == "–" and tables.number(0.0) == "0.000"
+
+
+def test_published_versions_stand_beside_ours_and_disagree():
+    table = tables.published_table(tables.window_rows(runs(), {}), origin="synthetic").set_index("Version")
+    assert list(table.columns) == [
+        "Baseline",
+        "10 frames",
+        "15 frames",
+        "30 frames",
+        "60 frames",
+        "Window not stated",
+        "Best window",
+        "Best - worst",
+    ]
+    assert table.loc["Ours, synthetic, frames", ["10 frames", "15 frames", "60 frames"]].tolist() == ["0.102", "–", "0.602"]
+    camera = "Camera-ready, validation (table 1)"
+    assert table.loc[[camera, "Camera-ready, test (table 2)"], "Best window"].tolist() == ["30", "60"], "FACTS section 2"
+    assert table.loc[camera, "30 frames"] == "0.3670" and table.loc["arXiv v1, validation (table 1)", "30 frames"] == "0.3224"
+    assert table.loc["Poster, test", "Window not stated"] == "0.32" and table.loc["Poster, test", "Best window"] == "–"
+    assert table.loc[camera, "Best - worst"] == "0.0405"
+
+
+def test_class_window_table():
+    effects = {"Fear": {"difference": 0.25, "interval": [0.1, 0.4]}}
+    table = tables.class_window_table({"Fear": {10: 0.5, 60: 0.75}}, effects, origin="synthetic")
+    assert table.iloc[0].tolist() == ["Fear", "0.500", "0.750", "+0.250 [+0.100, +0.400]"]
+    assert list(table.columns)[1:] == ["10 frames, synthetic", "60 frames, synthetic", "60 minus 10 frames"]
+
+
+def test_submission_table_scores_only_what_is_known():
+    row = {"window": 60, "rows": 1234, "filled": 5, "clips": 4, "macro_f1": 0.5, "accuracy": 0.8, "classes": 5}
+    table = tables.submission_table([row], origin="synthetic")
+    assert (
+        table.iloc[1].tolist() == ["Ours (60 frames)", "1,234", "5", "0.50 of 0.62", "0.80", "0.32"] and table["Paper, test"][0] == "0.25"
+    )
+    hidden = tables.submission_table([{**row, "macro_f1": None, "accuracy": None}], origin="")
+    assert hidden["Ours, test"][1] == "hidden" and hidden["Ours, accuracy"][1] == "–"
+    assert list(tables.submission_table([], origin="")["Method"]) == ["Baseline (VGGFace)"], "a tree without a template"
+
+
+def test_influence_table_names_clip_and_class():
+    frames = [10, 10, 20]
+    clips = np.repeat(np.array(["a", "b", "c"], object), frames)
+    rows = metrics.influence(np.repeat([0, 0, 1], frames), np.repeat([0, 1, 1], frames), clips)  # only c shows Anger
+    table = tables.influence_table(rows, count=1)
+    assert table["Clip left out"].tolist() == [rows[0]["clip"]] == ["c"] and table["Class it moves most"][0] == "Anger"
+    assert table["Change"][0] == f"{rows[0]['change']:+.3f}" and table["Change of that F1"][0] == "-0.800"
