@@ -10,22 +10,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simplejpeg
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from emolib.determinism import device
 from emolib.encoders import AudioEncoder, VisualEncoder, precision_for
 from emolib.errors import WrongCall
+from emolib.extraction import gflop_of, workers
 from emolib.files import project_root, write_json
-from emolib.ingest import slabs
+from emolib.ingest import Slab, slabs
 
 REPEATS = 5
-GFLOP = {"ViT-B-32": 8.8, "wav2vec2-base": 14.0}  # per frame and per second of sound (FACTS section 5)
+INGESTED = 8  # times the images are read when only reading is measured, which is quick
 
 
 def peers() -> Any:
@@ -65,34 +67,54 @@ def random_weights(folder: Path) -> tuple[Path, Path]:
 
 
 def faces(folder: Path, count: int) -> list[Path]:
-    """JPEG crops of 112 px and about 3 KB: smooth, with a little noise."""
+    """JPEG crops of 112 px and about 3 KB as face croppers write them (4:2:0): smooth, with a little noise."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for i in range(count):
         coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 7, 7)))
         smooth = torch.nn.functional.interpolate(coarse, size=(112, 112), mode="bicubic")[0].permute(1, 2, 0).numpy()
         image = np.clip(smooth + rng.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
-        (folder / f"{i:05d}.jpg").write_bytes(simplejpeg.encode_jpeg(image, quality=85))
+        (folder / f"{i:05d}.jpg").write_bytes(simplejpeg.encode_jpeg(image, quality=88, colorsubsampling="420"))
     return sorted(folder.iterdir())
 
 
-def _ours(paths: list[Path], encoder: VisualEncoder, batch: int, target: Path | None) -> np.ndarray | None:
-    """Ingest alone (``target`` None: to model-ready tensors), or to a saved file of features."""
-    shape, threads = (112, 112), torch.get_num_threads()
-    parts = []
-    for slab in slabs(
-        enumerate(paths), batch=batch, shape=shape, image_size=encoder.image_size, resample=encoder.resample, workers=threads,
-        pin=encoder.device.type == "cuda",
-    ):  # fmt: skip
-        prepared = encoder.prepare(slab.images)
-        if target is not None:
-            rows = sum(key is not None for key in slab.keys)
-            parts.append(encoder.encode(prepared)[:rows].to(torch.float16).cpu().numpy())
-    if target is None:
-        return None
-    features = np.concatenate(parts)
-    np.save(target, features)
-    return features
+def _slabs(paths: list[Path], encoder: VisualEncoder, batch: int) -> Iterator[Slab[int]]:
+    pin = encoder.device.type == "cuda"
+    return slabs(enumerate(paths), batch=batch, size=encoder.image_size, fit=encoder.fit, workers=workers(), pin=pin)
+
+
+def _ingest(paths: list[Path], encoder: VisualEncoder, batch: int) -> None:
+    for slab in _slabs(paths, encoder, batch):
+        encoder.prepare(slab.images)
+
+
+def _features(paths: list[Path], encoder: VisualEncoder, batch: int) -> np.ndarray:
+    """Float32 ``[n, 512]``."""
+    parts = [encoder.encode(encoder.prepare(slab.images)).cpu().numpy() for slab in _slabs(paths, encoder, batch)]
+    return np.concatenate(parts)[: len(paths)]
+
+
+def fidelity(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """(least cosine of a row with its own expected row, share of rows whose nearest expected row is their own), of ``[n, d]``.
+
+    Random weights see all faces much alike, so that a cosine alone would not notice frames in each other's place; distances
+    are taken from the mean.
+    """
+    a, b = torch.from_numpy(found).double(), torch.from_numpy(expected).double()
+    nearest = torch.cdist(a - b.mean(dim=0), b - b.mean(dim=0)).argmin(dim=1)
+    return float(torch.cosine_similarity(a, b, dim=-1).min()), float((nearest == torch.arange(len(a))).double().mean())
+
+
+def _profile(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
+    """Share of the time by torch operation, the ``most`` costly ones, inclusive of nothing below them."""
+    cuda = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
+    call()
+    with profile(activities=activities) as profiler:
+        call()
+    spent = {event.key: float(event.self_device_time_total if cuda else event.self_cpu_time_total) for event in profiler.key_averages()}
+    total = sum(spent.values())
+    return {name: round(spent[name] / total, 4) for name in sorted(spent, key=lambda name: -spent[name])[:most]}
 
 
 def run(folder: Path, *, frames: int = 64, batch: int = 32, seconds: float = 2.0, segments: int = 8) -> dict[str, Any]:
@@ -109,63 +131,64 @@ def run(folder: Path, *, frames: int = 64, batch: int = 32, seconds: float = 2.0
         result |= _visual(peer, clip, paths, batch, place, root)
         result |= _audio(peer, wav2vec2, seconds, segments, place)
         result |= _memory(root)
+    result["met"] = met(result)
+    result["fidelity_holds"] = all(result["met"][name] for name in GATES)
     write_json(folder / "extract.json", result)
     return result
 
 
 def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, root: Path) -> dict[str, Any]:
+    from transformers import CLIPModel
+
     dtype = precision_for(place, "fast")
     fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
-    reference = VisualEncoder(clip)  # the peer's model: float32 on the host, as its loop has it
-    transform = peer.usual_transform(224, (reference.mean / 255).flatten().tolist(), (reference.std / 255).flatten().tolist())
-    model = reference.clip.encode_image
-    resident = fast.prepare(
-        next(slabs(enumerate(paths), batch=batch, shape=(112, 112), image_size=224, resample="bicubic", workers=1)).images
-    )
-    n, size = len(paths), 2048
+    usual = CLIPModel.from_pretrained(clip).eval()  # the peer's model: float32 on the host, as its loop has it
+    transform = peer.usual_transform(224, (strict.mean / 255).tolist(), (strict.std / 255).tolist())
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        return usual.get_image_features(pixel_values=images).pooler_output
+
+    n, often, saved = len(paths), paths * INGESTED, root / "features.npy"
+    resident = [fast.prepare(slab.images) for slab in _slabs(paths, fast, batch)]
+    size = 8192 if place == "cuda" else 2048
     a = torch.randn(size, size, device=place, dtype=dtype)
     times = interleaved({
-        "peer ingest": lambda: peer.usual_loop(paths, transform, None, batch),
-        "ingest": lambda: _ours(paths, fast, batch, None),
-        "peer extract, batch 1": lambda: peer.usual_loop(paths, transform, model, 1),
-        "peer extract, batch 8": lambda: peer.usual_loop(paths, transform, model, 8),
-        "peer extract": lambda: peer.usual_loop(paths, transform, model, batch),
-        "extract": lambda: _ours(paths, fast, batch, root / "features.npy"),
-        "encoder": lambda: [fast.encode(resident) for _ in range(n // batch)],
+        "peer ingest": lambda: peer.usual_loop(often, transform, None, batch),
+        "ingest": lambda: _ingest(often, fast, batch),
+        "peer extract, batch 1": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 1)),
+        "peer extract, batch 8": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 8)),
+        f"peer extract, batch {batch}": lambda: np.save(saved, peer.usual_loop(paths, transform, model, batch)),
+        "extract": lambda: np.save(saved, _features(paths, fast, batch).astype(np.float16)),
+        "encoder": lambda: [fast.encode(prepared).cpu() for prepared in resident],
         "matrix product": lambda: a @ a,
     })  # fmt: skip
-    best = min(times["peer extract"], times["peer extract, batch 8"], times["peer extract, batch 1"])
-    rate = GFLOP["ViT-B-32"] * (n // batch * batch) / times["encoder"]
+    bytes_stored = np.load(saved).nbytes
+    best = min(seconds for name, seconds in times.items() if name.startswith("peer extract"))
+    gflop = gflop_of(lambda: fast.encode(resident[0])) / batch
+    rate = gflop * batch * len(resident) / times["encoder"]
     peak = 2 * size**3 / times["matrix product"] / 1e9
-    expected = torch.from_numpy(peer.usual_loop(paths, transform, model, 1))
-    found = {name: torch.from_numpy(_encoded(paths, encoder, batch)) for name, encoder in (("fast", fast), ("strict", strict))}
-    cosine = {name: float(torch.cosine_similarity(value.double(), expected.double(), dim=-1).min()) for name, value in found.items()}
+    expected = peer.usual_loop(paths, transform, model, 1)
+    (cosine_fast, own_fast), (cosine_strict, own_strict) = (fidelity(_features(paths, e, batch), expected) for e in (fast, strict))
     return {
         "seconds": times,
         "precision": str(dtype).removeprefix("torch."),
         "ingest_ratio": times["peer ingest"] / times["ingest"],
+        "ingest_frames_per_second": n * INGESTED / times["ingest"],
+        "bytes_per_jpeg": sum(path.stat().st_size for path in paths) / n,
         "extract_ratio": best / times["extract"],
         "extract_ratio_batch_1": times["peer extract, batch 1"] / times["extract"],
         "extract_frames_per_second": n / times["extract"],
-        "pipeline_efficiency": (n / times["extract"]) / (n // batch * batch / times["encoder"]),
+        "pipeline_efficiency": (n / times["extract"]) / (batch * len(resident) / times["encoder"]),
         "fraction_of_peak": rate / peak,
+        "gflop_per_frame": gflop,
         "gflops_encoder": rate,
         "gflops_matrix_product": peak,
-        "minimum_cosine_fast": cosine["fast"],
-        "minimum_cosine_strict": cosine["strict"],
-        "fidelity_holds": cosine["fast"] >= 0.999 and cosine["strict"] >= 1 - 1e-5,
-        "bytes_per_frame": np.load(root / "features.npy").nbytes / n,
+        "minimum_cosine_fast": cosine_fast,
+        "minimum_cosine_strict": cosine_strict,
+        "frames_in_place": min(own_fast, own_strict),
+        "bytes_per_frame": bytes_stored / n,
+        "profile_visual": _profile(lambda: fast.encode(resident[0])),
     }
-
-
-def _encoded(paths: list[Path], encoder: VisualEncoder, batch: int) -> np.ndarray:
-    parts = [
-        encoder.images(slab.images)[: sum(key is not None for key in slab.keys)].cpu().numpy()
-        for slab in slabs(
-            enumerate(paths), batch=batch, shape=(112, 112), image_size=encoder.image_size, resample=encoder.resample, workers=1
-        )
-    ]
-    return np.concatenate(parts)
 
 
 def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) -> dict[str, Any]:
@@ -183,10 +206,15 @@ def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) 
     })  # fmt: skip
     expected = torch.from_numpy(np.stack(peer.usual_audio(waves, processor, model)))
     cosine = float(torch.cosine_similarity(fast.waveforms(batch).cpu().double(), expected.double(), dim=-1).min())
+    gflop = gflop_of(lambda: fast.waveforms(batch))
     return {
         "audio_ratio": times["peer audio"] / times["audio"],
         "audio_seconds_per_second": seconds * segments / times["audio"],
+        "gflop_per_second_of_sound": gflop / (seconds * segments),
+        "gflops_audio": gflop / times["audio"],
+        "gflops_peer_audio": gflop / times["peer audio"],
         "minimum_cosine_audio": cosine,
+        "profile_audio": _profile(lambda: fast.waveforms(batch)),
     }
 
 
@@ -194,11 +222,11 @@ MEMORY = """
 import sys
 from pathlib import Path
 from emolib.encoders import VisualEncoder
-from emolib.ingest import slabs
+from emolib.ingest import Slab, slabs
 from emolib.weights import ASSETS
 paths = sorted(Path(sys.argv[1]).iterdir()) * int(sys.argv[2])
 encoder = VisualEncoder(ASSETS / "visual")
-for slab in slabs(enumerate(paths), batch=32, shape=(112, 112), image_size=encoder.image_size, resample="bicubic", workers=2):
+for slab in slabs(enumerate(paths), batch=32, size=encoder.image_size, fit=encoder.fit, workers=2):
     encoder.images(slab.images)
 peak = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
 print(peak.split()[1])  # of this program alone; getrusage would count the parent's as well
@@ -216,13 +244,35 @@ def _memory(root: Path) -> dict[str, float]:
 
 TARGETS = {
     "ingest_ratio": 15.0, "extract_ratio": 3.0, "pipeline_efficiency": 0.9, "fraction_of_peak": 0.5, "audio_ratio": 3.0,
-    "minimum_cosine_fast": 0.999, "minimum_cosine_strict": 1 - 1e-5, "minimum_cosine_audio": 0.999,
+    "minimum_cosine_fast": 0.999, "minimum_cosine_strict": 1 - 1e-5, "minimum_cosine_audio": 0.999, "frames_in_place": 1.0, "memory_ratio_at_10x": 1.1,
 }  # fmt: skip
+GATES = (
+    "minimum_cosine_fast",
+    "minimum_cosine_strict",
+    "minimum_cosine_audio",
+    "frames_in_place",
+    "memory_ratio_at_10x",
+)  # without them no ratio counts
+
+
+def targets(result: dict[str, Any]) -> dict[str, float]:
+    """By figure; a GPU is to reach more of its peak."""
+    return TARGETS | ({"fraction_of_peak": 0.55} if result["device"] == "cuda" else {})
+
+
+def met(result: dict[str, Any]) -> dict[str, bool]:
+    """Whether each figure reaches its target: at least, for memory at most. NaN does not."""
+    wanted = targets(result)
+    return {name: bool(result[name] <= wanted[name] if name.startswith("memory") else result[name] >= wanted[name]) for name in wanted}
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures beside their targets, one a line."""
+    """The figures beside their targets, one a line, and where the encoders' time goes."""
     lines = [f"{'':28}{'measured':>12}{'target':>12}"]
-    lines += [f"{name:28}{result[name]:12.5g}{'>= ' + format(target, 'g'):>12}" for name, target in TARGETS.items()]
-    lines.append(f"{'memory_ratio_at_10x':28}{result['memory_ratio_at_10x']:12.5g}{'<= 1.1':>12}")
+    for name, is_met in met(result).items():
+        target = ("<= " if name.startswith("memory") else ">= ") + format(targets(result)[name], "g")
+        lines.append(f"{name:28}{result[name]:12.5g}{target:>12}  {'met' if is_met else 'NOT MET'}")
+    lines.append(f"fidelity {'holds' if result['fidelity_holds'] else 'DOES NOT HOLD: the ratios do not count'}")
+    for name in ("profile_visual", "profile_audio"):
+        lines.append(f"{name}: " + ", ".join(f"{operation} {share:.0%}" for operation, share in result[name].items()))
     return "\n".join(lines)

@@ -166,7 +166,9 @@ def extract(
     features.prompt_features(experiment)
     result |= {"clips": len(clips), "computed": done.report.clips, "seconds": round(done.report.seconds, 1)}
     text = "".join(f"damaged, made again: {path}\n" for path in result.get("damaged", []))
-    output(result, as_json, text + f"features of {len(clips)} clips are in the store, {done.report.clips} files computed now")
+    result["rates"] = done.report.lines()
+    text += f"features of {len(clips)} clips are in the store, {done.report.clips} files computed now"
+    output(result, as_json, "\n".join([text, *result["rates"]]))
 
 
 @verb("emolib.training", "emolib train --name mine --set window=30\nemolib train --preset paper --data DIR --name paper_30")

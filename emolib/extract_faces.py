@@ -11,11 +11,11 @@ from tqdm.auto import tqdm
 
 from emolib.data.affwild2 import Clip
 from emolib.encoders import VisualEncoder
-from emolib.extraction import Report, check_cosine, in_turns, workers
-from emolib.ingest import Slab, shape_of, slabs
+from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, workers
+from emolib.ingest import Slab, slabs
 from emolib.store import Claim, FeatureStore, Tensors
 
-IMAGES = {"cpu": 64, "cuda": 512}  # images a batch; more does not raise the rate
+IMAGES = {"cpu": 64, "cuda": 256}  # images a batch; more does not raise the rate
 
 
 class _Faces:
@@ -43,6 +43,10 @@ def extract_faces(
     encoder = load(False)
     batch = IMAGES[encoder.device.type]
     total = sum(int(clip.face_present.sum()) for clip in missing)
+    stream = Stream("faces", "frames", encoder.dtype, encoder.device)
+    report.streams.append(stream)
+    blank = torch.zeros(1, encoder.image_size, encoder.image_size, 3, dtype=torch.uint8)
+    gflop = gflop_of(lambda: encoder.images(blank))
     begin, checked = time.perf_counter(), encoder.dtype == torch.float32
     with tqdm(total=total, desc="faces", unit="frame", disable=not progress, leave=False, smoothing=0.05) as bar:
 
@@ -55,11 +59,12 @@ def extract_faces(
                 _settle(slab, encoded.to(torch.float16).numpy(), store, report)
                 count = sum(key is not None for key in slab.keys) + len(slab.damaged)
                 bar.update(count)
-                bar.set_postfix(clips=report.clips, refresh=False)
-                report.units += count
+                bar.set_postfix(clips=stream.clips, refresh=False)
+                stream.units += count
+                stream.gflop += gflop * batch
 
         in_turns(missing, store, lambda clip: has_faces(store.read(clip.id), clip), work)
-    report.seconds += time.perf_counter() - begin
+    stream.seconds = time.perf_counter() - begin
 
 
 def _decoded(
@@ -75,14 +80,8 @@ def _decoded(
             for row, frame in enumerate(faces.frames.tolist()):
                 yield (faces, row), clip.image(frame)
 
-    rest = items()
-    first = next(rest, None)
-    if first is None:
-        return iter(())
-    shape = shape_of(first[1], encoder.image_size)
-    ordered = (item for part in ([first], rest) for item in part)
     pin = encoder.device.type == "cuda"
-    return slabs(ordered, batch=batch, shape=shape, image_size=encoder.image_size, resample=encoder.resample, workers=workers(), pin=pin)
+    return slabs(items(), batch=batch, size=encoder.image_size, fit=encoder.fit, workers=workers(), pin=pin)
 
 
 def _encoded(
@@ -91,7 +90,7 @@ def _encoded(
     """(slab, float32 [B, 512] on the host). On a GPU one batch behind, so that it works while the host takes the last one in."""
     waiting: deque = deque()
     for slab in batches:
-        features = encoder.images(slab.images)
+        features = encoder.encode(encoder.prepare(slab.images))
         if features.is_cuda:
             host = torch.empty(features.shape, pin_memory=True).copy_(features, non_blocking=True)
             event = torch.cuda.Event()
@@ -130,5 +129,5 @@ def _finish(faces: _Faces, store: FeatureStore, report: Report) -> None:
         report.damaged += faces.damaged
     else:
         store.write(faces.clip.id, {"frames": faces.frames, "visual": faces.features})
-        report.clips += 1
+        report.streams[-1].clips += 1
     faces.claim.release()

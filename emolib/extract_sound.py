@@ -17,7 +17,7 @@ from emolib.data.affwild2 import Clip
 from emolib.data.media import SAMPLE_RATE, stream_waveform
 from emolib.encoders import HOP, AudioEncoder
 from emolib.errors import EmolibError
-from emolib.extraction import Report, check_cosine, in_turns, workers
+from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, workers
 from emolib.files import atomic_path, cache_root, hash_of
 from emolib.store import Claim, FeatureStore, Tensors
 
@@ -72,6 +72,7 @@ class SoundEncoder:
     def __init__(self, encoder: AudioEncoder, check: Callable[[], AudioEncoder] | None = None) -> None:
         self.encoder, self.check = encoder, check
         self.waiting: dict[int, list[tuple[_Sound, int, np.ndarray]]] = {}
+        self.samples = 0  # encoded so far, rows of silence included
 
     def add(self, sound: _Sound, wave: np.ndarray) -> None:
         """Cut the spans out of ``wave`` (int16), encode what fills a batch. Spans beyond its end have no steps."""
@@ -108,6 +109,7 @@ class SoundEncoder:
             batch[row] = segment
         waves = torch.from_numpy(batch / np.float32(32767))
         steps = self.encoder.waveforms(waves)
+        self.samples += waves.numel()
         if self.check is not None:
             check_cosine("audio", steps[: len(group)].flatten(0, 1), self.check().waveforms(waves)[: len(group)].flatten(0, 1))
             self.check = None
@@ -124,6 +126,7 @@ class SoundEncoder:
             left, right = max(0, first - CONTEXT), min(total, last + CONTEXT)
             segment = wave[left * HOP : len(wave) if right == total else right * HOP + 80]
             steps = self.encoder.waveforms(torch.from_numpy(segment.astype(np.float32) / 32767)[None])[0]
+            self.samples += len(segment)
             parts.append(steps[first - left : last - left].to(torch.float16).cpu().numpy())
         return np.concatenate(parts)
 
@@ -182,14 +185,18 @@ def extract_sound(
     missing = [clip for clip in clips if not is_done(clip)]
     if not missing:
         return
-    begin, encoder = time.perf_counter(), load(False)
+    encoder = load(False)
+    stream = Stream("sound", "tracks" if track else "windows", encoder.dtype, encoder.device)
+    report.streams.append(stream)
+    gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
+    begin = time.perf_counter()
     sounds = SoundEncoder(encoder, None if encoder.dtype == torch.float32 or track else lambda: load(True))
     with tqdm(total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False) as bar:
 
         def keep(clip: Clip, claim: Claim, tensors: Tensors) -> None:
             store.write(clip.id, tensors)
             claim.release()
-            report.clips += 1
+            stream.clips += 1
             bar.update()
 
         def work(free: Iterator[tuple[Clip, Claim]]) -> None:
@@ -200,11 +207,12 @@ def extract_sound(
                     claim.release()
                     bar.update()
                 elif track:
+                    stream.units += 1
                     keep(clip, claim, {"audio": sounds.track(wave)})
                 else:
                     stored = store.read(clip.id)
                     spans = missing_spans(stored, wanted[clip.id])
-                    report.units += len(spans)
+                    stream.units += len(spans)
 
                     def done(sound: _Sound, stored: Tensors | None = stored, claim: Claim = claim) -> None:
                         keep(sound.clip, claim, merged(stored, sound.spans, sound.steps))
@@ -213,7 +221,7 @@ def extract_sound(
             sounds.finish()
 
         in_turns(missing, store, is_done, work)
-    report.seconds += time.perf_counter() - begin
+    stream.seconds, stream.gflop = time.perf_counter() - begin, gflop * sounds.samples
 
 
 def encode_sound(clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder) -> dict[str, Tensors]:

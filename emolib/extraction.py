@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from emolib.data.affwild2 import Clip
 from emolib.errors import EmolibError
@@ -18,13 +19,69 @@ GATE = 0.999  # least cosine between fast and strict features of the first batch
 
 
 @dataclass
-class Report:
-    """What an extraction did: clips and units (frames, windows) computed, seconds, and what could not be computed and why."""
+class Stream:
+    """What one encoder did: clips and units (``unit``: frames or windows) computed, in seconds, with billions of operations."""
 
+    name: str
+    unit: str
+    dtype: torch.dtype
+    device: torch.device
     clips: int = 0
     units: int = 0
     seconds: float = 0.0
+    gflop: float = 0.0
+
+    def line(self) -> str:
+        """For the console; measures a matrix product's rate for the comparison, a fraction of a second."""
+        share = self.gflop / self.seconds / matrix_rate(self.device, self.dtype)
+        return (
+            f"{self.name}: {self.clips} clips, {self.units:,} {self.unit} in {self.seconds:.1f} s, {self.units / self.seconds:,.0f} a second, "
+            f"the encoder at {share:.0%} of a matrix product's rate in {str(self.dtype).removeprefix('torch.')}"
+        )
+
+
+@dataclass
+class Report:
+    """What an extraction did, and what could not be computed and why."""
+
+    streams: list[Stream] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+
+    @property
+    def clips(self) -> int:
+        return sum(stream.clips for stream in self.streams)
+
+    @property
+    def seconds(self) -> float:
+        return sum(stream.seconds for stream in self.streams)
+
+    def lines(self) -> list[str]:
+        """One for each encoder that had something to do."""
+        return [stream.line() for stream in self.streams if stream.units]
+
+
+def gflop_of(call: Callable[[], object]) -> float:
+    """Billions of floating-point operations in the matrix products and convolutions of ``call``, two to a multiply-add."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused attention hides its products from the counter
+    try:
+        with FlopCounterMode(display=False) as counter:
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops() / 1e9
+
+
+def matrix_rate(device: torch.device | str, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product: the best of five, so what the device can do and not what others leave of it."""
+    size = 8192 if torch.device(device).type == "cuda" else 2048
+    a = torch.ones(size, size, device=device, dtype=dtype)
+    times = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        (a @ a)[0, 0].item()  # waits for a GPU as well
+        times.append(time.perf_counter() - begin)
+    return 2 * size**3 / min(times[1:]) / 1e9
 
 
 def workers() -> int:
