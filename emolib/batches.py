@@ -61,11 +61,11 @@ class DeviceWindows:
         rows = rows.to(self.frames.device, non_blocking=True)
         visual = audio = length = None
         if self.visual is not None:
-            visual = self.visual[self.frames[:, rows]].to(self.device, non_blocking=True).transpose(0, 1)
+            visual = _gathered(self.visual, self.frames[:, rows]).to(self.device, non_blocking=True).transpose(0, 1)
         if self.audio is not None:
             steps = self.audio_start[rows][:, None] + torch.arange(longest, device=self.frames.device)
             steps = steps.clamp_(max=len(self.audio) - 1)  # past a window's end any row will do: it is masked
-            audio = self.audio[steps].to(self.device, non_blocking=True)
+            audio = _gathered(self.audio, steps).to(self.device, non_blocking=True)
             length = self.audio_length[rows].to(self.device, non_blocking=True) if ragged else None
         return Batch(visual, audio, length)
 
@@ -90,6 +90,11 @@ class DeviceWindows:
                 raise EmolibError(f"{clip_of_row(self.windows, stream, bad)}: NaN or infinite {stream} features; extract this clip again")
             result[first : first + len(chunk)] = model.standardised(chunk, stream)
         return result
+
+
+def _gathered(features: Tensor, index: Tensor) -> Tensor:
+    """``features[index]``; whole rows at a time, which indexing with a matrix does not do on a CPU."""
+    return features.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def arithmetic(amp: str) -> torch.dtype:

@@ -109,6 +109,7 @@ def equal_losses(plain: ModuleType, steps: int = EQUAL_STEPS) -> tuple[float, np
         classification, aligned, _ = trainer.losses(rows)
         loss = classification + experiment.contrastive_weight * aligned
         loss.backward()
+        trainer.weights.collect()
         trainer.step(rate)
         ours.append(loss.item())
     return float(np.abs(np.array(ours) - np.array(theirs)).max()), np.array(ours)

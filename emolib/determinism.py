@@ -2,8 +2,14 @@
 
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+
+from emolib.errors import WrongCall
+
+THREADS = 1  # of a training run on a CPU: its bits depend on the number, and more cores serve more runs better than one
 
 
 def make_deterministic(seed: int) -> None:
@@ -20,6 +26,25 @@ def make_deterministic(seed: int) -> None:
     # Filling fresh memory with NaN shows reads of it; every result here is written before it is read: 15 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+@contextmanager
+def run_threads() -> Iterator[None]:
+    """Inside, torch uses THREADS threads, or ``$EMOLIB_THREADS``: alone, in a sweep's worker and on a cluster alike.
+
+    Sums over a matrix product's inner axis are split by thread, so another number gives other roundings.
+    """
+    import torch
+
+    wanted = os.environ.get("EMOLIB_THREADS") or str(THREADS)
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise WrongCall(f"EMOLIB_THREADS={wanted}: must be a whole number, 1 or more")
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(wanted))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device() -> str:

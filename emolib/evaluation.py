@@ -9,6 +9,7 @@ import torch
 
 from emolib import metrics
 from emolib.batches import DeviceWindows, arithmetic
+from emolib.determinism import run_threads
 from emolib.files import atomic_path
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
@@ -28,8 +29,8 @@ def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
     model.eval()
     kind = windows.device.type
     parts = []
-    for batch in windows.in_order(BATCH.get(kind, 64)):
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(model.experiment.amp) is torch.bfloat16):
+    with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(model.experiment.amp) is torch.bfloat16):
+        for batch in windows.in_order(BATCH.get(kind, 64)):
             parts.append(model.decide(*batch)[0].softmax(dim=1))
     model.train(was_training)
     return torch.cat(parts).float().cpu().numpy() if parts else np.zeros((0, NUM_CLASSES), np.float32)

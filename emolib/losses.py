@@ -59,12 +59,11 @@ class Contrastive(nn.Module):
         """l2-normalised embedding [B, 512] and labels [B] to the mean of both directions, a scalar."""
         similarity = self.log_scale.exp() * (embedding @ self.get_buffer("prompts")[labels].t())  # [B, B]: video by text
         if self.targets == "pairs":
-            target = torch.eye(len(labels), device=labels.device)
+            target = torch.arange(len(labels), device=labels.device)
         else:
             target = (labels[:, None] == labels[None, :]).float()
             target = target / target.sum(dim=1, keepdim=True)  # symmetric: a class has equally many videos and texts
-        by_video = -(target * similarity.log_softmax(dim=1)).sum(dim=1).mean()
-        by_text = -(target * similarity.log_softmax(dim=0)).sum(dim=0).mean()
+        by_video, by_text = functional.cross_entropy(similarity, target), functional.cross_entropy(similarity.t(), target)
         return (by_video + by_text) / 2
 
     @torch.no_grad()

@@ -7,25 +7,26 @@ weights, batches, dropout and best epoch, and equals the run trained alone up to
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm.auto import tqdm
 
-from emolib import metrics
 from emolib.batches import DeviceWindows, arithmetic
 from emolib.config import Experiment
-from emolib.dropout import dropout, dropped_product
+from emolib.determinism import run_threads
+from emolib.dropout import dropout
 from emolib.errors import WrongCall
-from emolib.evaluation import probabilities
 from emolib.files import hash_of
-from emolib.fusion import step_mask
+from emolib.fusion import attention, key_bias, step_mask
 from emolib.losses import MAX_SCALE
 from emolib.model import EmotionModel
 from emolib.tcn import CausalTaps
-from emolib.training import Fitted, Trainer, epoch_seed
+from emolib.training import Fitted, Trainer, damage_named, diverged, epoch_seed, fitted, new_state, record, save_file
 
 if TYPE_CHECKING:
     from emolib.features import WindowSet
@@ -66,13 +67,12 @@ class Stack:
         if len({stack_key(experiment) for experiment in experiments}) != 1:
             raise WrongCall(f"a stack needs experiments that differ in {', '.join(FREE)} only")
         self.experiments, self.device = list(experiments), device
-        self.singles = [Trainer(experiment, train, prompts, logit_scale, device) for experiment in experiments]
-        lead = self.singles[0]
+        lead = Trainer(experiments[0], train, prompts, logit_scale, device)
+        others = [Trainer(each, train, prompts, logit_scale, device, lead.windows) for each in experiments[1:]]
+        self.singles = [lead, *others]
         self.model, self.windows, self.batches, self.steps = lead.model, lead.windows, lead.batches, lead.steps
         self.names = [name for name, _ in self.model.named_parameters()]
-        self.shapes = [parameter.shape for parameter in self.model.parameters()]
-        self.flat = torch.stack([torch.cat([p.detach().reshape(-1) for p in single.parameters]) for single in self.singles])  # [M, P]
-        self.flat.requires_grad_()
+        self.flat = torch.stack([single.weights.vector.detach() for single in self.singles]).requires_grad_()  # [M, P]
         self.log_scale = torch.stack([single.contrastive.log_scale.detach() for single in self.singles])  # [M]
         self.log_scale.requires_grad_(lead.contrastive.log_scale.requires_grad)
         decay = torch.tensor([experiment.weight_decay for experiment in experiments], device=device)
@@ -163,14 +163,31 @@ class Stack:
         embedding = functional.normalize(weights.linear("contrastive", pooled[0]).float(), dim=2) if visual is not None else None
         return logits, embedding
 
-    @torch.no_grad()
     def single(self, m: int) -> EmotionModel:
-        """Model ``m`` as an EmotionModel of its own (the weights are shared, not copied)."""
-        model = self.singles[m].model
-        values = self.flat[m].split([shape.numel() for shape in self.shapes])
-        for parameter, value, shape in zip(model.parameters(), values, self.shapes, strict=True):
-            parameter.data = value.view(shape)
-        return model
+        """Model ``m`` as an EmotionModel of its own; it holds the weights of now."""
+        weights = self.singles[m].weights
+        weights.vector.data.copy_(self.flat[m].detach())
+        return weights.model
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a step changes."""
+        return {
+            "flat": self.flat.detach(), "log_scale": self.log_scale.detach(),
+            **{f"{name} {kind}": getattr(optimiser, kind) for name, optimiser in self._optimisers() for kind in ("first", "second", "steps")},
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Any]) -> None:
+        """Put back what :meth:`state` gave. Raises RuntimeError or KeyError for the state of another stack."""
+        self.flat.copy_(state["flat"])
+        self.log_scale.copy_(state["log_scale"])
+        for name, optimiser in self._optimisers():
+            optimiser.first.copy_(state[f"{name} first"])
+            optimiser.second.copy_(state[f"{name} second"])
+            optimiser.steps = state[f"{name} steps"]
+
+    def _optimisers(self) -> tuple[tuple[str, AdamW], ...]:
+        return ("weights", self.optimiser), ("scale", self.scale_optimiser)
 
 
 class _Weights:
@@ -178,8 +195,9 @@ class _Weights:
 
     def __init__(self, stack: Stack, dtype: torch.dtype) -> None:
         self.e, self.training, self.dtype = stack.experiments[0], stack.training, dtype
-        parts = stack.flat.to(dtype).split([shape.numel() for shape in stack.shapes], dim=1)
-        self.of = {n: p.view(-1, *shape) for n, p, shape in zip(stack.names, parts, stack.shapes, strict=True)}
+        layout = stack.singles[0].weights.layout
+        parts = stack.flat.to(dtype).split([part.space for part in layout], dim=1)
+        self.of = {name: part.of_stack(values) for name, part, values in zip(stack.names, layout, parts, strict=True)}
 
     def drop(self, x: Tensor, rate: float) -> Tensor:
         """Masks are drawn element by element, so each model has its own."""
@@ -199,13 +217,11 @@ class _Weights:
 
     def conv(self, name: str, x: Tensor, dilation: int, batch: int) -> Tensor:
         """CausalConv, ReLU and dropout of each model on time-first rows [M, T*B, C]."""
-        weight = self.of[f"{name}.weight"]
+        weight = self.of[f"{name}.weight"]  # [M, C_out, C_in, k]
         kernel = weight.shape[3]
         shifts = tuple((kernel - 1 - j) * dilation * batch for j in range(kernel))
-        skipped = sum(shift >= x.shape[1] for shift in shifts)
-        taps = weight[:, :, :, skipped:].permute(3, 0, 2, 1).contiguous()  # [needed, M, C_in, C_out]
-        rate = self.e.tcn_dropout if self.training else 0.0
-        return CausalTaps.apply(x, taps, self.of[f"{name}.bias"], shifts[skipped:], True, rate)
+        taps = weight.permute(3, 0, 2, 1)  # [k, M, C_in, C_out]
+        return CausalTaps.apply(x, taps, self.of[f"{name}.bias"], shifts, True, self.e.tcn_dropout if self.training else 0.0)
 
     def visual_path(self, x: Tensor) -> Tensor:
         """[M, B, T, 512] to [M, B, T, width]."""
@@ -228,15 +244,11 @@ class _Weights:
         if f"{name}.query.weight" not in self.of:
             return x
         heads, width = self.e.attention_heads, self.e.width
-        split = (*x.shape[:2], -1, heads, width // heads)
-        query = (self.linear(f"{name}.query", x) * math.sqrt(heads / width)).view(split).transpose(2, 3)  # [M, B, H, T, D]
-        key, value = (part.reshape(split).transpose(2, 3) for part in self.linear(f"{name}.key_value", other).chunk(2, dim=-1))
-        scores = query @ key.transpose(-1, -2)
-        if length is not None:
-            valid = step_mask(length.reshape(-1).clamp(min=1), other.shape[2]).view(*length.shape, 1, 1, -1)
-            scores = scores.masked_fill(~valid, -math.inf)
-        attended = dropped_product(scores.softmax(dim=-1), value, self.e.attention_dropout, self.training)
-        attended = self.linear(f"{name}.out", attended.transpose(2, 3).reshape(*x.shape[:3], width))
+        query = (self.linear(f"{name}.query", x) * math.sqrt(heads / width)).flatten(0, 1)  # [M*B, T, C]
+        bias = None if length is None else key_bias(length.reshape(-1), other.shape[2])
+        rate = self.e.attention_dropout if self.training else 0.0
+        attended = attention(query, self.linear(f"{name}.key_value", other).flatten(0, 1), bias, heads, rate)
+        attended = self.linear(f"{name}.out", attended.view(x.shape))
         if length is not None:
             attended = attended * (length > 0)[:, :, None, None]
         return self.norm(f"{name}.norm", x + attended)
@@ -257,23 +269,38 @@ def _masked_mean(x: Tensor, length: Tensor | None) -> Tensor:
 
 
 def fit_stack(
-    experiments: Sequence[Experiment], train: "WindowSet", validation: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str
-) -> list[Fitted]:
-    """Train all of ``experiments`` at once; each gets its own best epoch."""
+    experiments: Sequence[Experiment], train: "WindowSet", validation: "WindowSet", prompts: np.ndarray, logit_scale: float,
+    folders: Sequence[Path], state: Path, device: str, *, progress: bool = True,
+) -> list[Fitted | str]:  # fmt: skip
+    """Train all of ``experiments`` at once; each gets its own best epoch and, in its run folder, history.csv and model.safetensors.
+
+    ``state``: a file with the complete state after every epoch, from which the same stack resumes to the same bits. A
+    model whose loss is not finite is given up with what went wrong as its result, and the others go on. Raises as
+    ``training.fit``.
+    """
     stack = Stack(experiments, train, prompts, logit_scale, device)
     checks = DeviceWindows(validation, stack.model)
-    histories: list[list[dict[str, Any]]] = [[] for _ in experiments]
-    best: list[tuple[float, int, dict[str, Tensor]]] = [(-1.0, 0, {}) for _ in experiments]
-    for epoch in range(experiments[0].epochs):
-        for m, row in enumerate(stack.epoch(epoch)):
-            model = stack.single(m)
-            score = float(metrics.macro_f1(validation.label, probabilities(model, checks).argmax(axis=1)))
-            histories[m].append({"epoch": epoch + 1, **row, "validation_macro_f1": score})
-            if experiments[m].selection == "last" or score > best[m][0]:
-                best[m] = (score, epoch + 1, {name: value.detach().clone() for name, value in model.state_dict().items()})
-    results = []
-    for m, (_, epoch, state) in enumerate(best):
-        model = stack.single(m)
-        model.load_state_dict(state)
-        results.append(Fitted(model.eval(), epoch, histories[m]))
-    return results
+    done = _load_stack(state, stack)
+    with run_threads():
+        for epoch in tqdm(range(done["epoch"], experiments[0].epochs), desc=f"{len(experiments)} runs", unit="epoch", disable=not progress):
+            for m, row in enumerate(stack.epoch(epoch)):
+                if done["errors"][m]:
+                    continue
+                if math.isfinite(row["train_loss"]):
+                    record(done["runs"][m], stack.single(m), checks, {"epoch": epoch + 1, **row})
+                else:
+                    done["errors"][m] = f"{folders[m]}: {diverged(epoch)}; lower learning_rate"
+            done["epoch"] = epoch + 1
+            save_file(state, {**done, "stack": stack.state()})
+    return [error or fitted(folders[m], stack.single(m), done["runs"][m]) for m, error in enumerate(done["errors"])]
+
+
+def _load_stack(path: Path, stack: Stack) -> dict[str, Any]:
+    """Put the file's weights and optimiser back into ``stack``; returns the epochs done, and each model's state and error."""
+    fresh = {"epoch": 0, "runs": [new_state(each) for each in stack.experiments], "errors": [""] * len(stack.experiments)}
+    if not path.exists():
+        return fresh
+    with damage_named(path):
+        done = torch.load(path, map_location="cpu", weights_only=True)
+        stack.load(done.pop("stack"))
+    return done

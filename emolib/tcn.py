@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from emolib.dropout import dropout
+from emolib.dropout import drop_, keep_scale
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
@@ -27,62 +27,72 @@ class CausalTaps(torch.autograd.Function):
 
     x [R, C_in] with R = T*B, taps [k, C_in, C_out], bias [C_out]; tap j looks back ``shifts[j]`` rows. For M models
     at once x is [M, R, C_in], taps [k, M, C_in, C_out] and bias [M, C_out]. After ReLU and dropout an output is
-    positive exactly where the gradient passes, so neither the sum nor the mask is kept.
+    positive exactly where the gradient passes, so neither the sum nor the mask is kept. What dropout keeps is
+    positive, so its scale goes into the matrix products, where it costs nothing.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor, shifts: tuple[int, ...], activate: bool, rate: float) -> Tensor:
-        rows = x.shape[-2]
-        y = torch.addmm(bias, x, taps[-1]) if x.dim() == 2 else torch.baddbmm(bias[:, None], x, taps[-1])  # the present step
+        rows, scale = x.shape[-2], keep_scale(rate)
+        y = _product(x, taps[-1], scale, bias)  # the present step
         for tap, shift in zip(taps[:-1], shifts[:-1], strict=True):
             if shift < rows:
-                _add_product(y[..., shift:, :], x[..., : rows - shift, :], tap)
+                _add_product(y[..., shift:, :], x[..., : rows - shift, :], tap, scale)
         if activate:
-            y = dropout(y.relu_(), rate, training=True)
+            y = drop_(y.relu_(), rate)
         ctx.save_for_backward(x, taps, y if activate else x.new_empty(0))
-        ctx.shifts, ctx.activate, ctx.scale = shifts, activate, 1 / (1 - rate)
+        ctx.shifts, ctx.activate, ctx.scale = shifts, activate, scale
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, taps, y = ctx.saved_tensors
-        rows = x.shape[-2]
+        rows, scale = x.shape[-2], ctx.scale
         gradient = gradient.contiguous()
         if ctx.activate:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-            if ctx.scale != 1:
-                gradient = gradient * ctx.scale
-        of_x = gradient @ taps[-1].transpose(-1, -2) if ctx.needs_input_grad[0] else None
-        of_taps = torch.zeros_like(taps)
-        torch.matmul(x.transpose(-1, -2), gradient, out=of_taps[-1])
-        for j, shift in enumerate(ctx.shifts[:-1]):
-            if shift < rows:
-                late, early = gradient[..., shift:, :], x[..., : rows - shift, :]
-                torch.matmul(early.transpose(-1, -2), late, out=of_taps[j])
-                if of_x is not None:
-                    _add_product(of_x[..., : rows - shift, :], late, taps[j].transpose(-1, -2))
-        return of_x, of_taps, gradient.sum(-2), None, None, None
+        of_x = _product(gradient, taps[-1].transpose(-1, -2), scale) if ctx.needs_input_grad[0] else None
+        of_taps = torch.empty_like(taps)
+        for j, shift in enumerate(ctx.shifts):
+            if shift >= rows:
+                of_taps[j] = 0
+                continue
+            late, early = gradient[..., shift:, :], x[..., : rows - shift, :]
+            _product(early.transpose(-1, -2), late, scale, out=of_taps[j])
+            if of_x is not None and shift:
+                _add_product(of_x[..., : rows - shift, :], late, taps[j].transpose(-1, -2), scale)
+        return of_x, of_taps, gradient.sum(-2) * scale, None, None, None
 
 
-def _add_product(to: Tensor, a: Tensor, b: Tensor) -> None:
-    """to += a @ b in place, for matrices or stacks of them."""
+def _product(a: Tensor, b: Tensor, scale: float, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    """scale * (a @ b + bias), for matrices [R, C] or stacks of them [M, R, C]; bias [C] or [M, C]."""
+    if a.dim() == 2:
+        start, beta = (a.new_zeros(1), 0.0) if bias is None else (bias, scale)
+        return torch.addmm(start, a, b, beta=beta, alpha=scale, out=out)
+    start, beta = (a.new_zeros(1, 1, 1), 0.0) if bias is None else (bias[:, None], scale)
+    return torch.baddbmm(start, a, b, beta=beta, alpha=scale, out=out)
+
+
+def _add_product(to: Tensor, a: Tensor, b: Tensor, scale: float) -> None:
+    """to += scale * a @ b in place, for matrices or stacks of them."""
     if to.dim() == 2:
-        to.addmm_(a, b)
+        to.addmm_(a, b, alpha=scale)
     else:
-        to.baddbmm_(a, b)
+        to.baddbmm_(a, b, alpha=scale)
 
 
 class CausalConv(nn.Module):
     """Dilated causal convolution over time-first rows, equal to ``F.conv1d`` with left padding (k - 1) * dilation.
 
-    ``weight`` [C_out, C_in, k] and ``bias`` [C_out] have ``nn.Conv1d``'s layout and initialisation.
+    ``weight`` [C_out, C_in, k] and ``bias`` [C_out] have ``nn.Conv1d``'s shapes and initialisation; in memory the taps
+    come first, so that a step need not reorder them.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, kernel))
+        self.weight = nn.Parameter(torch.empty(kernel, channels_in, channels_out).permute(2, 1, 0))
         self.bias = nn.Parameter(torch.empty(channels_out))
         bound = 1 / math.sqrt(channels_in * kernel)
         nn.init.uniform_(self.weight, -bound, bound)  # what kaiming_uniform_(a=sqrt(5)) of nn.Conv1d comes to
@@ -92,10 +102,9 @@ class CausalConv(nn.Module):
         """Rows [T*batch, C_in] to [T*batch, C_out]; with ``activate`` ReLU, then dropout at ``rate`` (0: none)."""
         kernel = self.weight.shape[2]
         shifts = tuple((kernel - 1 - j) * self.dilation * batch for j in range(kernel))
-        needed = sum(shift < x.shape[0] for shift in shifts)  # taps that reach into the window: the last ones
         dtype = autocast_dtype(x)
-        taps = self.weight[:, :, kernel - needed :].permute(2, 1, 0).to(dtype).contiguous()  # [needed, C_in, C_out]
-        return CausalTaps.apply(x.to(dtype), taps, self.bias.to(dtype), shifts[kernel - needed :], activate, rate)
+        taps = self.weight.permute(2, 1, 0).to(dtype)  # [k, C_in, C_out]
+        return CausalTaps.apply(x.to(dtype), taps, self.bias.to(dtype), shifts, activate, rate)
 
 
 class TemporalBlock(nn.Module):

@@ -4,28 +4,31 @@ An epoch's order and dropout follow from (seed, epoch) alone, and the learning r
 an epoch (weights, optimiser, history, best) is all that a resumed run needs to reach the same bits.
 """
 
+import copy
 import io
 import math
+import pickle
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from emolib import evaluation, metrics
 from emolib.batches import DeviceWindows, arithmetic, fit_statistics
 from emolib.config import Experiment
 from emolib.determinism import device as default_device
-from emolib.determinism import make_deterministic
+from emolib.determinism import make_deterministic, run_threads
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predict_windows
 from emolib.files import atomic_path, hash_of, read_json, write_json, write_text
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "train_and_evaluate"]
 
 
+ALIGNED = 32  # numbers: 64 bytes of bfloat16
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """What a run needs beside its Experiment."""
@@ -52,10 +58,79 @@ class Data:
     logit_scale: float  # CLIP's
 
 
+class Part(NamedTuple):
+    """Where a parameter lies in ``Weights.vector``; its numbers keep the order that they have in memory."""
+
+    start: int
+    space: int  # its numbers and what fills up its last cache line
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+    def of(self, vector: Tensor) -> Tensor:
+        """The parameter as a view of a vector [P]."""
+        return vector.as_strided(self.shape, self.stride, self.start)
+
+    def of_stack(self, values: Tensor) -> Tensor:
+        """The parameters of M models, [M, *shape], as a view of ``values`` [M, space]."""
+        slowest_first = sorted(range(len(self.shape)), key=lambda axis: -self.stride[axis])
+        in_memory = values[:, : self.shape.numel()].unflatten(1, [self.shape[axis] for axis in slowest_first])
+        return in_memory.permute(0, *(1 + slowest_first.index(axis) for axis in range(len(self.shape))))
+
+
+class Weights:
+    """A model's parameters as one float32 vector, with a copy of the model in the type of the arithmetic beside it.
+
+    ``model`` keeps its names and shapes; its values become views of ``vector``. ``worker`` computes the training steps:
+    its matrices and biases are ``dtype`` copies made once a step (autocast would convert each anew, forth and back), its
+    layer norms stay float32. So clipping, AdamW and the conversion are one operation each instead of one a parameter.
+    """
+
+    def __init__(self, model: EmotionModel, dtype: torch.dtype) -> None:
+        self.model, self.worker = model, copy.deepcopy(model)
+        self.layout: list[Part] = []
+        for parameter in model.parameters():
+            start = self.layout[-1].start + self.layout[-1].space if self.layout else 0
+            space = -(-parameter.numel() // ALIGNED) * ALIGNED  # so that each starts a cache line of its own
+            self.layout.append(Part(start, space, parameter.shape, parameter.stride()))
+        self.vector = nn.Parameter(torch.zeros(sum(part.space for part in self.layout), device=next(model.parameters()).device))
+        self.gradient = torch.zeros_like(self.vector)
+        self.rounded = torch.zeros_like(self.vector, dtype=dtype)
+        exact = {id(p) for module in self.worker.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
+        self.pairs: list[tuple[nn.Parameter, Tensor]] = []  # (the worker's parameter, its part of the gradient)
+        for parameter, copied, part in zip(model.parameters(), self.worker.parameters(), self.layout, strict=True):
+            values = part.of(self.vector.data)
+            parameter.data = values.copy_(parameter.detach())
+            copied.data = values if id(copied) in exact or dtype is torch.float32 else part.of(self.rounded)
+            self.pairs.append((copied, part.of(self.gradient)))
+        self.changed()
+
+    @torch.no_grad()
+    def changed(self) -> None:
+        """Tell the worker that ``vector`` (or ``model``) has changed."""
+        self.rounded.copy_(self.vector)
+
+    @torch.no_grad()
+    def collect(self, first: bool = True) -> None:
+        """Move the gradients of a backward pass to ``gradient``, or add them unless it is the ``first`` of a step."""
+        for parameter, place in self.pairs:
+            if parameter.grad is None:
+                if first:
+                    place.zero_()
+            elif first:
+                place.copy_(parameter.grad)
+            else:
+                place += parameter.grad
+            parameter.grad = None
+
+
 class Trainer:
     """Model, losses and optimiser of one run. ``fit`` drives it; the benchmark and the stacked runs use its parts."""
 
-    def __init__(self, experiment: Experiment, train: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str) -> None:
+    def __init__(
+        self, experiment: Experiment, train: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str,
+        windows: DeviceWindows | None = None,
+    ) -> None:  # fmt: skip
+        """``windows``: ``train`` on the device already, when another Trainer of equal feature settings has put it there."""
         e = experiment
         if len(train.label) == 0:
             raise EmolibError(
@@ -74,10 +149,10 @@ class Trainer:
         self.contrastive = Contrastive(torch.from_numpy(prompts), logit_scale, targets=e.contrastive_targets, learnable=learnable).to(
             device
         )
-        self.windows = DeviceWindows(train, self.model)
+        self.windows = windows or DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)
-        self.parameters = list(self.model.parameters())
-        groups: list[dict[str, Any]] = [{"params": self.parameters, "weight_decay": e.weight_decay}]
+        self.weights = Weights(self.model, arithmetic(e.amp))
+        groups: list[dict[str, Any]] = [{"params": [self.weights.vector], "weight_decay": e.weight_decay}]
         if e.contrastive_weight and learnable:
             groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
         self.optimiser = torch.optim.AdamW(groups, lr=e.learning_rate, fused=True)
@@ -102,7 +177,7 @@ class Trainer:
         """Classification loss, contrastive loss (0 when it has no weight) and number of hits of windows ``rows`` [B]."""
         e, kind = self.experiment, self.windows.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(e.amp) is torch.bfloat16):
-            logits, embedding = self.model.decide(*self.windows.batch(rows))
+            logits, embedding = self.weights.worker.decide(*self.windows.batch(rows))
         label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]
         aligned = self.contrastive(embedding, label) if e.contrastive_weight and embedding is not None else logits.new_zeros(())
         return self.classification(logits, label), aligned, (logits.argmax(dim=1) == label).sum()
@@ -111,7 +186,7 @@ class Trainer:
         """Train one epoch, counted from 0; the host waits for the device once, at its end."""
         e = self.experiment
         torch.manual_seed(epoch_seed(e.seed, epoch, "dropout"))
-        self.model.train()
+        self.weights.worker.train()
         totals = torch.zeros(3, device=self.device)
         batches = self.order(epoch).split(e.batch_size)
         for step in range(self.steps):
@@ -119,6 +194,7 @@ class Trainer:
             for rows in group:
                 classification, aligned, hits = self.losses(rows)
                 ((classification + e.contrastive_weight * aligned) / len(group)).backward()
+                self.weights.collect(first=rows is group[0])
                 totals += torch.stack([classification.detach() * len(rows), aligned.detach() * len(rows), hits])
             self.step(self.learning_rate(epoch, step))
         classification, aligned, accuracy = (totals.double() / len(self.label)).tolist()
@@ -128,12 +204,16 @@ class Trainer:
         }  # fmt: skip
 
     def step(self, learning_rate: float) -> None:
-        """Clip, update, and empty the gradients."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.experiment.clip_norm)
+        """Clip the collected gradient, update, and empty it."""
+        vector, gradient = self.weights.vector, self.weights.gradient
+        with torch.no_grad():
+            gradient *= (self.experiment.clip_norm / (gradient.norm() + 1e-6)).clamp(max=1)  # as clip_grad_norm_
+        vector.grad = gradient
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        self.weights.changed()
         self.contrastive.clamp()
 
 
@@ -159,23 +239,39 @@ def fit(
     trainer = Trainer(experiment, train, prompts, logit_scale, device or default_device())
     checks = DeviceWindows(validation, trainer.model)
     state = load_state(folder / "state.pt", trainer)
-    for epoch in tqdm(range(len(state["history"]), experiment.epochs), desc=folder.name, unit="epoch", disable=not progress):
-        row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
-        if not math.isfinite(row["train_loss"]):
-            raise EmolibError(f"{folder}: the loss of epoch {epoch + 1} is not finite; state.pt keeps epoch {epoch}; lower learning_rate")
-        predicted = evaluation.probabilities(trainer.model, checks).argmax(axis=1)
-        row["validation_macro_f1"] = float(metrics.macro_f1(validation.label, predicted))
-        state["history"].append(row)
-        if experiment.selection == "last" or row["validation_macro_f1"] > state["best_score"]:
-            model = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
-            state.update(best_score=row["validation_macro_f1"], best_epoch=epoch + 1, best=model)
-        save_state(folder / "state.pt", trainer, state)
-        write_history(folder, state)
+    with run_threads():
+        for epoch in tqdm(range(len(state["history"]), experiment.epochs), desc=folder.name, unit="epoch", disable=not progress):
+            row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
+            if not math.isfinite(row["train_loss"]):
+                raise EmolibError(f"{folder}: {diverged(epoch)}; state.pt keeps epoch {epoch}; lower learning_rate")
+            record(state, trainer.model, checks, row)
+            save_state(folder / "state.pt", trainer, state)
+            write_history(folder, state)
+    return fitted(folder, trainer.model, state)
+
+
+def diverged(epoch: int) -> str:
+    """What went wrong in ``epoch``, counted from 0."""
+    return f"the loss of epoch {epoch + 1} is not finite"
+
+
+def record(state: dict[str, Any], model: EmotionModel, checks: DeviceWindows, row: dict[str, Any]) -> None:
+    """Score ``model`` after an epoch on ``checks``; into ``state`` goes its ``row`` of history, and the model if it is the chosen one."""
+    predicted = evaluation.probabilities(model, checks).argmax(axis=1)
+    row["validation_macro_f1"] = float(metrics.macro_f1(checks.windows.label, predicted))
+    state["history"].append(row)
+    if model.experiment.selection == "last" or row["validation_macro_f1"] > state["best_score"]:
+        best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        state.update(best_score=row["validation_macro_f1"], best_epoch=row["epoch"], best=best)
+
+
+def fitted(folder: Path, model: EmotionModel, state: dict[str, Any]) -> Fitted:
+    """Write history.csv and model.safetensors of a run that has had its epochs; ``model`` becomes the chosen one."""
     write_history(folder, state)  # again, in case the last epoch's process was killed between its two files
-    trainer.model.load_state_dict(state["best"])
+    model.load_state_dict(state["best"])
     with atomic_path(folder / "model.safetensors") as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in state["best"].items()}))
-    return Fitted(trainer.model.eval(), state["best_epoch"], state["history"])
+    return Fitted(model.eval(), state["best_epoch"], state["history"])
 
 
 def write_history(folder: Path, state: dict[str, Any]) -> None:
@@ -190,30 +286,48 @@ def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
 
 def save_state(path: Path, trainer: Trainer, state: dict[str, Any]) -> None:
     """Write state.pt, whole or not at all."""
-    buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
     parts: dict[str, Any] = {"model": trainer.model, "contrastive": trainer.contrastive, "optimiser": trainer.optimiser}
-    torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, buffer)
+    save_file(path, {**state, **{name: part.state_dict() for name, part in parts.items()}})
+
+
+def save_file(path: Path, state: dict[str, Any]) -> None:
+    """``torch.save``, whole or not at all. Raises EmolibError naming the file when the disk is full."""
+    buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
+    torch.save(state, buffer)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what loading a file that is damaged or of another shape raises into an EmolibError naming it."""
+    try:
+        yield
+    except WrongCall:
+        raise
+    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmolibError(f"{path}: damaged, or of another shape ({reason}); delete it to start again") from error
+
+
+def new_state(experiment: Experiment) -> dict[str, Any]:
+    """What is known of a run before its first epoch."""
+    return {"fingerprint": experiment.fingerprint("train"), "history": [], "best_score": -1.0, "best_epoch": 0, "best": {}}
 
 
 def load_state(path: Path, trainer: Trainer) -> dict[str, Any]:
     """Put state.pt back into ``trainer``; returns history and best, empty when there is no state yet."""
     fingerprint = trainer.experiment.fingerprint("train")
     if not path.exists():
-        return {"fingerprint": fingerprint, "history": [], "best_score": -1.0, "best_epoch": 0, "best": {}}
-    try:
+        return new_state(trainer.experiment)
+    with damage_named(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["fingerprint"] != fingerprint:
             raise WrongCall(f"{path}: belongs to another experiment; use another folder, or delete this one")
         trainer.model.load_state_dict(state.pop("model"))
         trainer.contrastive.load_state_dict(state.pop("contrastive"))
         trainer.optimiser.load_state_dict(state.pop("optimiser"))
-    except WrongCall:
-        raise
-    except (RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EmolibError(f"{path}: damaged, or of another shape ({reason}); delete it to start this run again") from error
+        trainer.weights.changed()
     return state
 
 

@@ -1,6 +1,7 @@
 """The same training as one would write it first: nn.Conv1d with padding and chomp, nn.MultiheadAttention, nn.Dropout,
 a DataLoader over windows, plain AdamW, ``loss.item()`` every step. What ``emolib bench train`` compares with."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,8 +102,7 @@ class PlainLoop:
         e = trainer.experiment
         self.e, self.device = e, trainer.device
         self.model = PlainModel(e).copy_from(trainer.model).to(self.device).train()
-        self.data = PlainWindows(windows, trainer.model.cpu())
-        trainer.model.to(self.device)
+        self.data = PlainWindows(windows, copy.deepcopy(trainer.model).cpu())
         self.weights = trainer.classification.weights
         self.prompts = trainer.contrastive.prompts
         self.log_scale = nn.Parameter(trainer.contrastive.log_scale.detach().clone())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from emolib.dropout import dropped_product
+from emolib import fusion
 from emolib.fusion import CrossAttention, Fusion, masked_mean
 
 
@@ -61,10 +61,45 @@ def test_streams_that_do_not_ask_pass_as_they_are(kind, visual_changes, audio_ch
     assert (fused_visual is visual) != visual_changes and (fused_audio is audio) != audio_changes
 
 
-def test_attention_dropout_keeps_the_mean_and_is_off_in_eval(attention):
+@pytest.mark.parametrize("chunk", [1, 10**9])
+@pytest.mark.parametrize("length", [None, torch.tensor([9, 3, 1])])
+def test_gradients_equal_those_of_the_plain_formula(monkeypatch, chunk, length):
+    monkeypatch.setattr(fusion, "CHUNK", chunk)
+    torch.manual_seed(0)
+    query, both, direction = (torch.randn(3, *shape, dtype=torch.float64) for shape in ((6, 24), (9, 48), (6, 24)))
+    bias = None if length is None else fusion.key_bias(length, 9)
+
+    def plain(query, both):
+        q, k, v = (x.unflatten(2, (4, 6)).transpose(1, 2) for x in (query, *both.chunk(2, dim=2)))
+        scores = (q @ k.mT if bias is None else q @ k.mT + bias[:, None, None]).float()
+        return (scores.softmax(dim=3).double() @ v).transpose(1, 2).flatten(2)
+
+    inputs = query.requires_grad_(), both.requires_grad_()
+    ours, theirs = fusion.attention(*inputs, bias, 4, 0.0), plain(*inputs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    gradients = [torch.autograd.grad((result * direction).sum(), inputs) for result in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
+    assert gradients[0][0].abs().mean() > 0.01
+
+
+def test_attention_dropout_keeps_the_mean_and_its_gradient_is_of_the_same_masks():
     torch.manual_seed(1)
-    a, b = torch.rand(2, 4, 50), torch.randn(2, 50, 3)
-    drawn = torch.stack([dropped_product(a, b, 0.3, True) for _ in range(400)])
-    error = 4 * drawn.std(dim=0) / 20
-    assert ((drawn.mean(dim=0) - a @ b).abs() < error).all() and (drawn.std(dim=0) > 0).all()
-    assert torch.equal(dropped_product(a, b, 0.3, False), a @ b)
+    query, both, direction = torch.randn(2, 5, 8), torch.randn(2, 30, 16), torch.randn(2, 5, 8)
+
+    def drawn(query, both, seed):
+        torch.manual_seed(seed)
+        return fusion.attention(query, both, None, 2, 0.3)
+
+    many = torch.stack([drawn(query, both, seed) for seed in range(400)])
+    error = 4 * many.std(dim=0) / 20
+    assert ((many.mean(dim=0) - fusion.attention(query, both, None, 2, 0.0)).abs() < error).all() and (many.std(dim=0) > 0).all()
+    assert torch.equal(many[7], drawn(query, both, 7))
+    for position, x in enumerate((query, both)):
+        inputs = [query, both]
+        inputs[position] = x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad((drawn(*inputs, 7) * direction).sum(), inputs[position])
+        step = 1e-3 * torch.randn(x.shape)
+        moved = [
+            ((drawn(*(x + s * step if i == position else y for i, y in enumerate((query, both))), 7)) * direction).sum() for s in (1, -1)
+        ]
+        assert (moved[0] - moved[1]).item() / 2 == pytest.approx((gradient * step).sum().item(), rel=2e-2, abs=1e-5)

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from safetensors.torch import load_file
 from windowsets import make, prompts, tiny
 
-from emolib.errors import WrongCall
+from emolib import stacked
+from emolib.errors import EmolibError, WrongCall
+from emolib.files import hash_file
 from emolib.stacked import Stack, fit_stack
 from emolib.training import Trainer, fit
 
@@ -44,6 +47,7 @@ def test_stack_equals_runs_alone_over_20_steps(changes):
         for m, single in enumerate(alone):
             classification, aligned, hits = single.losses(rows[m])
             (classification + 0.1 * aligned).backward()
+            single.weights.collect()
             single.step(experiments[m].learning_rate)
             losses[1, step, m] = (classification + 0.1 * aligned).detach()
             assert hits == total[2][m]
@@ -68,16 +72,58 @@ def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
     assert abs(without - alone.mean().item()) > 0 and alone.std() > 0
 
 
+def together(experiments, folder, **options):
+    folders = [folder / str(experiment.seed) for experiment in experiments]
+    return fit_stack(experiments, make(), make(seed=1), *prompts(), folders, folder / "stack.pt", "cpu", progress=False, **options)
+
+
 def test_fitted_stack_has_each_models_own_best(tmp_path):
     experiments = [tiny(**STILL, seed=seed, learning_rate=2e-3) for seed in (1, 2)]
-    together = fit_stack(experiments, make(), make(seed=1), *prompts(), "cpu")
-    for experiment, ours in zip(experiments, together, strict=True):
+    for experiment, ours in zip(experiments, together(experiments, tmp_path / "stack"), strict=True):
         alone = fit(experiment, make(), make(seed=1), *prompts(), tmp_path / str(experiment.seed), progress=False)
         for mine, theirs in zip(ours.history, alone.history, strict=True):
             assert mine == pytest.approx(theirs, abs=2e-3)
         assert ours.best_epoch == alone.best_epoch
+        stored = load_file(tmp_path / "stack" / str(experiment.seed) / "model.safetensors")
         for name, value in alone.model.state_dict().items():
             torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+            assert torch.equal(stored[name], ours.model.state_dict()[name])
+    weights = [load_file(tmp_path / "stack" / seed / "model.safetensors")["classifier.0.weight"] for seed in "12"]
+    assert (weights[0] - weights[1]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("amp", ["float32", "bf16"])
+def test_stack_resumes_to_the_same_bits(tmp_path, monkeypatch, amp):
+    experiments = [tiny(seed=seed, epochs=4, amp=amp) for seed in (1, 2)]
+    together(experiments, tmp_path / "whole")
+
+    class Stopped(Exception):
+        pass
+
+    written = stacked.save_file
+
+    def write_then_stop(path, state):
+        written(path, state)
+        raise Stopped
+
+    monkeypatch.setattr(stacked, "save_file", write_then_stop)
+    for _ in range(3):  # an epoch in each attempt
+        with pytest.raises(Stopped):
+            together(experiments, tmp_path / "pieces")
+    monkeypatch.setattr(stacked, "save_file", written)
+    together(experiments, tmp_path / "pieces")
+    for file in ("1/model.safetensors", "2/model.safetensors", "1/history.csv", "2/history.csv"):
+        assert hash_file(tmp_path / "whole" / file) == hash_file(tmp_path / "pieces" / file)
+    with pytest.raises(EmolibError, match=r"stack\.pt: damaged, or of another shape"):
+        together([tiny(seed=seed, epochs=4, amp=amp, width=32) for seed in (1, 2)], tmp_path / "pieces")
+
+
+def test_a_model_that_diverges_does_not_stop_the_others(tmp_path):
+    experiments = [tiny(seed=1), tiny(seed=2, learning_rate=1e38), tiny(seed=3)]
+    first, second, third = together(experiments, tmp_path)
+    assert isinstance(second, str) and "/2: the loss of epoch" in second and "is not finite" in second
+    assert len(first.history) == len(third.history) == 3 and first.history[-1]["train_loss"] < first.history[0]["train_loss"]
+    assert not (tmp_path / "2" / "model.safetensors").exists()
 
 
 def test_models_of_other_shapes_are_refused():
