@@ -47,7 +47,9 @@ Preset = Annotated[str, typer.Option("--preset", help=", ".join(PRESETS) + ".", 
 Name = Annotated[str, typer.Option("--name", help="Name of the run's folder; by default the preset's.")]
 DataFolder = Annotated[str, typer.Option("--data", help="Folder of an Aff-Wild2 tree; without it, the generated benchmark.")]
 Weights = Annotated[str, typer.Option("--weights", help="Folder with the encoders' weights; without it, the hub's cache.")]
-Settings = Annotated[list[str], typer.Option("--set", help="key=value, a setting to change; may be repeated.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="key=value, a setting to change (emolib/config.py has them all); may be repeated.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Run = Annotated[str, typer.Option("--run", help="A run: its folder, or its name under runs/.", autocompletion=completing(run_names))]
@@ -63,7 +65,7 @@ def verb(module: str, examples: str) -> Callable[[Any], Any]:
     """A command that is offered only where the module behind it exists; ``examples`` close its help."""
     if importlib.util.find_spec(module) is None:
         return lambda function: function
-    return app.command(epilog="**Examples:** " + " · ".join(f"`{line}`" for line in examples.split("\n")))
+    return app.command(epilog="\n\n".join(["**Examples:**", *(f"- `{line}`" for line in examples.split("\n"))]))
 
 
 def experiment_of(preset_name: str, data: str, weights: str, settings: list[str]) -> Experiment:
@@ -325,7 +327,7 @@ def report(
 def bench(
     what: Annotated[str, typer.Argument(help="extract or train.", autocompletion=completing(lambda: BENCHES))], as_json: Json = False
 ) -> None:
-    """Measure speed as ratios, side by side in one run; writes runs/bench/<what>.json. Needs a checkout."""
+    """Measure speed as ratios, side by side in one run; writes into `runs/bench`. Needs a checkout."""
     if what not in BENCHES:
         raise WrongCall(f"bench {what!r}: choose {' or '.join(BENCHES)}{nearest(what, BENCHES)}")
     module = importlib.import_module(f"emolib.bench_{what}")
