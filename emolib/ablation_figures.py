@@ -1,5 +1,6 @@
 """Figures of ablations: scores of variants with their ceilings, effects with their intervals, classes by window, single clips."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ def effects(rows: Sequence[Mapping[str, Any]], *, title: str, xlabel: str, origi
     axis.plot([], [], "o-", color=OURS, mfc="white", label="holds zero")
     axis.set_yticks(range(len(shown)), [row.get("label") or row["title"] for row in shown])
     axis.invert_yaxis()
-    axis.set(xlabel=xlabel, ylim=(len(shown) - 0.4, -0.6))
+    axis.set(xlabel=textwrap.fill(xlabel, 26), ylim=(len(shown) - 0.4, -0.6))  # long names leave the axis little room
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -86,6 +87,7 @@ def influence(rows: Sequence[Mapping[str, Any]], *, origin: str, count: int = 12
     axis.axvline(0, color=PAPER, lw=0.8)
     axis.set_yticks(range(len(shown)), [str(row["clip"]) for row in shown])
     axis.invert_yaxis()
+    axis.locator_params(axis="x", nbins=5)
     axis.set(xlabel="change of macro-F1 when this clip is left out")
     axis.grid(axis="y", visible=False)
     return figure

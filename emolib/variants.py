@@ -52,15 +52,15 @@ def _choice(name: str, title: str, changes: Mapping[str, Any], claim: str, said:
 
 
 _LABEL = ("window label", "silent", "last frame")
-_BATCH = ("batches an optimiser step", "64, accumulated", "2 of 64")
+_BATCH = ("batches a step", "64, accumulated", "2 of 64")
 CHOICES = (  # of the paper's silence, each switched alone
     Variant(FULL, "As in the preset"),
     _choice("label_majority", "Majority of frames", {"label_rule": "majority"}, "The last frame's label is better than the majority's.", _LABEL),
     _choice("label_centre", "Centre frame", {"label_rule": "centre"}, "The last frame's label is better than the centre's.", _LABEL),
     _choice("stride_30", "30 frames", {"stride": 30}, "A stride of 15 frames is better than 30.", ("stride", "silent", "15 frames")),
     _choice(
-        "audio_track", "Cut from the whole track", {"audio_context": "track"}, "Encoding each window's sound alone is better.",
-        ("sound of a window", "synchronised segment", "segment alone"),
+        "audio_track", "Cut from whole track", {"audio_context": "track"}, "Encoding each window's sound alone is better.",
+        ("sound", "synchronised segment", "segment alone"),
     ),
     _choice("fixed_30", "Fixed 30 fps", {"timing": "fixed_30"}, "True frame times help.", ("frame times", "silent", "fixed 30 fps")),
     _choice("bilinear", "Bilinear", {"resize": "bilinear"}, "CLIP's bicubic filter helps.", ("resize filter", "silent", "bilinear")),
