@@ -36,7 +36,7 @@ clean: ## Remove the virtual environment, tool caches and builds (runs stay: `em
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-venv:
+venv: ## Make or renew the virtual environment only
 	@{ pwd; cat requirements.lock; } | cmp -s - .venv/made-from || $(MAKE) --no-print-directory new-venv
 	@cmp -s pyproject.toml .venv/pyproject.toml || \
 		{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . && cp pyproject.toml .venv/pyproject.toml; }

@@ -187,7 +187,12 @@ def train(
 
 
 def score_text(result: dict[str, Any]) -> str:
-    """Both protocols of one run, a line each, with what kind of data they are from."""
+    """Both protocols of one run, a line each, with what kind of data they are from.
+
+    Raises EmolibError for a metrics.json of another version.
+    """
+    if lacking := [name for name in ("origin", "frame", "window") if name not in result]:
+        raise EmolibError(f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; delete it and train again")
     lines = [f"validation, {result['origin'].upper() or 'real data'}"]
     for protocol in ("frame", "window"):
         score = result[protocol]

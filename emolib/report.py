@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emolib import paper
+from emolib import checklist, paper
 from emolib.config import Experiment, nearest, preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import read_json, write_text
@@ -60,7 +60,7 @@ def page(run: Path) -> str:
     parts = {
         "results": ("Results", results(run)),
         "figures": ("Figures", gallery([body for _, body in reversed(books.values())])),
-        "reproducibility": ("Reproducibility sheet", sheet(run, experiment, metrics)),
+        "reproducibility": ("Reproducibility sheet", sheet(run)),
         "settings": ("Settings", settings(experiment)),
         "notebooks": ("Notebooks", "".join(section(stem, *book) for stem, book in books.items())),
     }
@@ -151,33 +151,18 @@ def _written(path: Path) -> str:
     return heading + table(caption, head, rows)
 
 
-def sheet(run: Path, experiment: Experiment, metrics: Mapping[str, Any]) -> str:
-    """The reproducibility sheet: what ran, on what, for how long, how the checkpoint was chosen, on which splits."""
-    origin, summary = read_json(run / "provenance.json"), read_json(run / "summary.json")
-    commit = (
-        f"{origin['git_commit']}{' with local changes' if origin['git_dirty'] else ''}" if origin["git_commit"] else "not from a checkout"
-    )
-    ablation = _count_rows(run / "sweep" / "results.csv")
-    rule = "best macro-F1 on validation windows" if metrics["selection"] == "best" else "last epoch"
-    seconds = {stem: entry["seconds"] for stem, entry in summary["notebooks"].items()}
-    rows = [
-        ("Code", f"emolib {origin['emolib']}, commit {commit}"), ("Experiment", f"fingerprint {metrics['experiment']}"),
-        ("Device", f"{origin['device']}, {origin['cores']} cores, {origin['threads']} threads"), ("System", str(origin["platform"])),
-        ("Versions", ", ".join(f"{k} {v}" for k, v in {"python": origin["python"], **origin["packages"]}.items())),
-        ("Encoders", f"{experiment.visual_encoder}; {experiment.audio_encoder}; frozen"), ("Trained parameters", f"{metrics['parameters']:,}"),
-        ("Seeds", f"{origin['seed']} for the main run; {experiment.seeds.replace(',', ', ')} for the ablation"),
-        ("Runs", f"1 main run and {ablation} of the ablation; all are counted in the tables"),
-        ("Selection rule", f"{rule}; epoch {metrics['best_epoch']} of {experiment.epochs}. The same split selects and is reported."),
-        ("Training time", f"{origin['wall_seconds']:.0f} s for the main run"),
-        ("Time of the notebooks", "; ".join(f"{stem} {value:.0f} s" for stem, value in seconds.items() if value is not None)),
-        ("Intervals", "95 %: over seeds where there are several, else over resampled clips"),
-    ]  # fmt: skip
+def sheet(run: Path) -> str:
+    """The reproducibility sheet, and how many clips and frames each split has.
+
+    Raises EmolibError when a run of its ablations is of another version.
+    """
+    try:
+        rows = checklist.rows(run)
+    except KeyError as error:
+        remedy = f"free this run (`emolib clean {run.resolve().name}`) and run it again"
+        raise EmolibError(f"{run}: an ablation's run was written by another version of emolib, lacks {error}; {remedy}") from error
     splits = run / "figures" / "data_overview"
     return table("What made these numbers", ("What", "Value"), rows) + (_written(splits) if splits.with_suffix(".csv").is_file() else "")
-
-
-def _count_rows(path: Path) -> int:
-    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.is_file() else 0
 
 
 def settings(experiment: Experiment) -> str:

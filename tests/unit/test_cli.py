@@ -160,6 +160,13 @@ def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(m
         cli.run_folder("demos")
 
 
+def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
+    preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json")
+    (tmp_path / "runs" / "demo" / "metrics.json").write_text("{}")
+    code, out, err = call("train")
+    assert (code, out) == (1, "") and "another version of emolib, lacks origin, frame, window; delete it" in err
+
+
 def test_info_tells_versions_device_and_sizes(call):
     code, out, _ = call("info", "--json")
     result = json.loads(out)

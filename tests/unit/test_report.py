@@ -79,8 +79,8 @@ def test_headline_sheet_and_banner(run):
         "Method", "Ours, synthetic", "Ours (<10> frames)", "0.8 [0.7, 0.9]",
     ]  # fmt: skip
     sheet = {row.th.get_text(): row.td.get_text() for row in page.select("#reproducibility tbody tr")}
-    assert sheet["Trained parameters"] == "1,234,567" and sheet["Training time"] == "12 s for the main run"
-    assert "c0ffee with local changes" in sheet["Code"] and "2 of the ablation" in sheet["Runs"]
+    assert sheet["Trained parameters"] == "1,234,567" and sheet["Time of the main run"] == "12 s"
+    assert "c0ffee with local changes" in sheet["Code"] and "2 in results" in sheet["Runs"]
     assert "best macro-F1" in sheet["Selection rule"] and "epoch 2 of 3" in sheet["Selection rule"]
     assert "42, 43, 44" in sheet["Seeds"] and "torch 2.15" in sheet["Versions"]
     rows = {row.th.get_text(): [cell.get_text() for cell in row.find_all("td")] for row in page.select("#settings tbody tr")}
@@ -136,6 +136,13 @@ def test_a_run_of_an_older_emolib_is_refused_with_a_remedy(run, name, field):
     with pytest.raises(EmolibError, match="another version"):
         report.write(run)
     assert not (run / "report.html").exists()
+
+
+def test_an_ablation_of_an_older_emolib_is_refused_with_a_remedy(run):
+    for name in ("metrics", "provenance"):
+        write_json(run / "sweep" / "a" / f"{name}.json", {})
+    with pytest.raises(EmolibError, match=r"an ablation's run .* lacks 'wall_seconds'; .*`emolib clean mine`"):
+        report.write(run)
 
 
 def test_no_run_and_a_folder_as_target_are_wrong_calls(run, tmp_path):
