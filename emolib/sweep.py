@@ -1,9 +1,9 @@
 """Many runs: every combination of a grid, here or on a cluster; what is finished is found by fingerprint and not repeated.
 
 One unit of work is one run folder that holds experiment.json: idempotent, resumable, the same here and on SLURM. Here
-the runs go to as many worker processes as there are cores, each with its share of the threads: a training step of this
-size gains less from a second thread than a second run does, and nothing from being stacked with others on a CPU
-(``stacked``: 0.8 to 1.05 times the speed of single runs, measured by ``bench_train``).
+the runs go to as many worker processes as there are cores: a training step of this size gains less from a second
+thread than a second run does, and nothing from being stacked with others on a CPU (``stacked``: 0.8 to 1.05 times the
+speed of single runs, measured by ``bench_train``). On a GPU, where single steps are bound by launches, they are stacked.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,17 @@ from emolib import training
 from emolib.config import Experiment
 from emolib.determinism import device
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import atomic_path, read_json
+from emolib.files import atomic_path, hash_of, read_json, write_json
+from emolib.stacked import fit_stack, stack_key
 
 EXECUTORS = ("local", "slurm")
+STACK = 16  # runs in one stack at most
 Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
 
 
 def run(
     experiment: Experiment, grid: Mapping[str, Sequence[Any]], folder: Path,
-    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None,
+    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None, stack: bool | None = None,
     slurm: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train every combination of ``grid`` (setting: values); see :func:`run_variants` for the rest."""
@@ -44,13 +47,13 @@ def run(
             raise WrongCall(f"grid: {name} has no values")
     variants = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     return run_variants(
-        experiment, variants, folder, record=record, executor=executor, progress=progress, workers=workers, slurm=slurm
+        experiment, variants, folder, record=record, executor=executor, progress=progress, workers=workers, stack=stack, slurm=slurm
     )  # fmt: skip
 
 
 def run_variants(
     experiment: Experiment, variants: Sequence[Mapping[str, Any]], folder: Path,
-    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None,
+    *, record: str = "results", executor: str = "local", progress: bool = True, workers: int | None = None, stack: bool | None = None,
     slurm: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train ``experiment`` with the changes of each variant; one row a variant, also in ``folder``/<record>.parquet and .csv.
@@ -59,7 +62,8 @@ def run_variants(
 
     Columns: the changed settings, ``seed``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``, ``best_epoch``,
     ``parameters``, ``fingerprint``, ``folder``, ``error``. Runs live in ``folder``/<fingerprint>; a finished one there, or
-    the run that ``folder`` lies in, is taken as it is. ``workers``: processes here (None: one a core; 0: this process).
+    the run that ``folder`` lies in, is taken as it is. ``workers``: processes here (None: one a core; 0: this process);
+    ``stack``: train runs of equal shapes at once in this process (None: on a GPU, where it pays).
     ``slurm``: parameters for submitit's executor, such as ``timeout_min``. Raises WrongCall, before any work, for a
     setting or a combination that is not valid; EmolibError, when all others are done, naming the runs that failed.
     """
@@ -84,7 +88,10 @@ def run_variants(
         if executor == "slurm":
             _on_slurm(pending, folder, dict(slurm or {}), report)
         elif pending:
-            _here(pending, by_home, workers, report, progress)
+            on_gpu = device().startswith("cuda")
+            if on_gpu if stack is None else stack:
+                pending = _stacked(pending, folder, report, progress)
+            _here(pending, by_home, 0 if on_gpu and workers is None else workers, report, progress)
     table = pd.DataFrame([_row(v, e, h, errors.get(h, "")) for v, e, h in zip(variants, experiments, homes, strict=True)])
     _write(table, folder / record)
     if errors:
@@ -137,19 +144,72 @@ def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], rep
             report(path, f"SLURM job {job.job_id}: {' '.join(str(error).split())[:300]}")
 
 
+def _stacked(pending: list[Path], folder: Path, report: Report, progress: bool) -> list[Path]:
+    """Train as stacks what can be; returns the runs that are left, those that share their shapes with no other.
+
+    ``folder``/stacks.json lists the stacks that were begun: after an interruption the same runs go on together, those
+    among them that are finished included, because a stack's bits depend on its members.
+    """
+    known = folder / "stacks.json"
+    begun: list[list[str]] = read_json(known) if known.exists() else []
+    begun = [names for names in begun if any(folder / name in pending for name in names)]
+    taken = {name for names in begun for name in names}
+    groups: dict[str, list[str]] = {}
+    for path in pending:
+        if path.parent == folder and path.name not in taken and not (path / "state.pt").exists():  # begun alone goes on alone
+            groups.setdefault(stack_key(Experiment.load(path / "experiment.json")), []).append(path.name)
+    new = [names[first : first + STACK] for names in groups.values() for first in range(0, len(names), STACK)]
+    begun += [names for names in new if len(names) > 1]
+    write_json(known, begun)
+    for names in begun:
+        for path, error in zip([folder / name for name in names], _one_stack(folder, names, progress), strict=True):
+            if path in pending:
+                report(path, error)
+    return [path for path in pending if not any(path == folder / name for names in begun for name in names)]
+
+
+def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str]:
+    """Train, evaluate and write the runs ``names`` as one stack; what went wrong with each, or ""."""
+    folders = [folder / name for name in names]
+    state = folder / f"stack-{hash_of(names)}.pt"
+    started = time.monotonic()
+    try:
+        experiments = [Experiment.load(path / "experiment.json") for path in folders]
+        data = training.prepare(experiments[0], progress=progress)
+        results = fit_stack(
+            experiments, data.train, data.validation, data.prompts, data.logit_scale, folders, state, device(), progress=progress
+        )  # fmt: skip
+    except EmolibError as error:
+        return [str(error)] * len(names)
+    seconds = (time.monotonic() - started) / len(names)
+    errors = [result if isinstance(result, str) else "" for result in results]
+    for m, result in enumerate(results):
+        if not isinstance(result, str):
+            try:
+                training.finish(experiments[m], data, folders[m], result, seconds=seconds)
+            except EmolibError as error:
+                errors[m] = str(error)
+    if not any(errors):
+        state.unlink(missing_ok=True)
+    return errors
+
+
 def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: int | None, report: Report, progress: bool) -> None:
+    if not pending:
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers is None:
-        workers = 0 if device().startswith("cuda") else min(cores, len(pending))
+        workers = min(cores, len(pending))
     if workers < 2:
         _in_this_process(pending, report)
         return
-    for each in {experiment.fingerprint("audio"): experiment for experiment in experiments.values()}.values():
+    for each in {experiments[path].fingerprint("audio"): experiments[path] for path in pending}.values():
         frames = training.prepare(each, progress=progress).frames  # extract here, once, so that no two workers do it
         if isinstance(frames, training.FrameSets) and frames.stored:
             for _ in frames:
                 pass
-    _in_workers(pending, workers, max(1, cores // workers), report)
+    longest_first = sorted(pending, key=lambda path: -experiments[path].epochs * experiments[path].window)  # so that all cores end together
+    _in_workers(longest_first, workers, max(1, cores // workers), report)
 
 
 def _in_this_process(pending: list[Path], report: Report) -> None:

@@ -13,7 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from windowsets import make, prompts, tiny
 
-from emolib import sweep, training
+from emolib import stacked, sweep, training
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import hash_file
 
@@ -80,28 +80,99 @@ def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
     assert not prepared and not (tmp_path / "none").exists()
 
 
-def test_worker_processes_give_the_same_bits(tmp_path, prepared, monkeypatch):
-    """Workers are real processes; sitecustomize gives them the in-memory data."""
+@pytest.fixture
+def in_every_process(tmp_path, monkeypatch, prepared):
+    """``prepared`` in child processes as well: sitecustomize gives them the same data, a bit slower where a file asks for it."""
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent(f"""
-            import sys
+            import os, sys, time
             sys.path.insert(0, {str(Path(__file__).parent)!r})
             import emolib.training as training
             from windowsets import make, prompts
             training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+            saved = training.save_state
+            def save_state(*arguments):
+                saved(*arguments)
+                if os.path.exists({str(tmp_path / "slowly")!r}):
+                    time.sleep(1)
+            training.save_state = save_state
         """)
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    return tmp_path
+
+
+def same_bits(one, other):
+    """Whether two tables are equal, and the weights and histories of their runs."""
+    pd.testing.assert_frame_equal(one.drop(columns="folder"), other.drop(columns="folder"))
+    for mine, theirs in zip(one.folder, other.folder, strict=True):
+        for file in ("model.safetensors", "history.csv", "predictions/clip0.parquet"):
+            assert hash_file(Path(mine) / file) == hash_file(Path(theirs) / file)
+
+
+@pytest.mark.parametrize("amp", ["float32", "bf16"])
+def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch, amp):
+    """A run alone in a process with two threads, and runs in two worker processes on two cores: one promise."""
+    experiment = tiny(width=64, batch_size=32, amp=amp)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    alone = sweep.run(tiny(), {"seed": [1, 2, 3]}, tmp_path / "alone", workers=0, progress=False)
+    torch.set_num_threads(2)
+    alone = sweep.run(experiment, {"seed": [1, 2, 3]}, in_every_process / "alone", workers=0, progress=False)
+    assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
-    spread = sweep.run(tiny(), {"seed": [1, 2, 3]}, tmp_path / "spread", workers=2, progress=False)
-    same = [column for column in alone if column != "folder"]
-    pd.testing.assert_frame_equal(alone[same], spread[same])
-    for one, other in zip(alone.folder, spread.folder, strict=True):
-        assert hash_file(Path(one) / "model.safetensors") == hash_file(Path(other) / "model.safetensors")
+    same_bits(alone, sweep.run(experiment, {"seed": [1, 2, 3]}, in_every_process / "spread", workers=2, progress=False))
+    assert alone.frame_macro_f1.nunique() > 1
+
+
+def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
+    still = dict.fromkeys(("classifier_dropout", "tcn_dropout", "adapter_dropout", "attention_dropout"), 0.0)
+    grid = {"width": [16, 32], "seed": [1, 2]}
+    alone = sweep.run(tiny(**still), grid, tmp_path / "alone", workers=0, progress=False)
+    together = sweep.run(tiny(**still), grid, tmp_path / "stacked", workers=0, stack=True, progress=False)
+    same = ["width", "seed", "best_epoch", "parameters", "fingerprint", "error"]
+    pd.testing.assert_frame_equal(alone[same], together[same])
+    assert together.window_macro_f1.to_numpy() == pytest.approx(alone.window_macro_f1.to_numpy(), abs=0.03)
+    assert alone.window_macro_f1.nunique() > 1
+    for folder in together.folder:
+        assert training.load_model(Path(folder), "cpu")[1].fingerprint("train") == Path(folder).name
+        assert (Path(folder) / "predictions" / "clip0.parquet").is_file() and (Path(folder) / "provenance.json").is_file()
+    assert not list((tmp_path / "stacked").glob("stack-*"))
+
+
+def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, monkeypatch):
+    """Stopped after two epochs, and again between its two runs' last files; asked for with one run more and one less."""
+    whole = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "whole", workers=0, stack=True, progress=False)
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at(module, name, number):
+        function = getattr(module, name)
+
+        def counted(*arguments, **options):
+            calls.append(name)
+            if calls.count(name) == number:
+                raise Stopped
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    stop_at(stacked, "save_file", 3)
+    stop_at(training, "finish", 2)
+    for grid in ([1, 2], [1, 2, 3]):
+        with pytest.raises(Stopped):
+            sweep.run(tiny(), {"seed": grid}, tmp_path / "pieces", workers=0, stack=True, progress=False)
+    assert calls.count("save_file") == 4, "two epochs, then the third again and no more"
+    pieces = sweep.run(tiny(), {"seed": [2, 3]}, tmp_path / "pieces", workers=0, stack=True, progress=False)
+    same_bits(whole.iloc[[1]].reset_index(drop=True), pieces.iloc[[0]].reset_index(drop=True))
+    assert (tmp_path / "pieces" / whole.fingerprint[0] / "metrics.json").is_file() and len(pieces) == 2
+
+
+def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
+    with pytest.raises(EmolibError, match=r"1 of 2 runs failed \(learning_rate=1e\+38: .*not finite"):
+        sweep.run(tiny(), {"learning_rate": [1e-3, 1e38]}, tmp_path, workers=0, stack=True, progress=False)
+    assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [True, False]
 
 
 def test_a_worker_ends_when_its_input_does():
