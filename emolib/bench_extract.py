@@ -143,7 +143,7 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
     dtype = precision_for(place, "fast")
     fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
     usual = CLIPModel.from_pretrained(clip).eval()  # the peer's model: float32 on the host, as its loop has it
-    transform = peer.usual_transform(224, (strict.mean / 255).tolist(), (strict.std / 255).tolist())
+    transform = peer.usual_transform(strict.image_size, (strict.mean / 255).tolist(), (strict.std / 255).tolist())
 
     def model(images: torch.Tensor) -> torch.Tensor:
         return usual.get_image_features(pixel_values=images).pooler_output

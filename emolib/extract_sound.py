@@ -23,6 +23,7 @@ from emolib.store import Claim, FeatureStore, Tensors
 
 SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
 CHUNK, CONTEXT = 1000, 100  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
+ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
 JITTER = 0.002  # seconds by which a window of a constant-rate clip may miss its nominal length, for rounded timestamps
 
 Spans = np.ndarray  # int32 [m, 2]: 1-based first and last frame of windows
@@ -172,6 +173,12 @@ def merged(stored: Tensors | None, spans: Spans, steps: list[np.ndarray]) -> Ten
     }
 
 
+def _missing_sound(clip: Clip, wave: np.ndarray) -> float:
+    """Seconds by which the sound ends before the pictures do."""
+    end = float(clip.frame_times[-1]) + 1 / clip.fps if len(clip.frame_times) else 0.0
+    return end - len(wave) / SAMPLE_RATE
+
+
 def extract_sound(
     store: FeatureStore, wanted: dict[str, Spans], clips: list[Clip], load: Callable[[bool], AudioEncoder], report: Report, *, track: bool,
     progress: bool = True,
@@ -206,7 +213,10 @@ def extract_sound(
                     report.damaged.append(wave)
                     claim.release()
                     bar.update()
-                elif track:
+                    continue
+                if (missing_sound := _missing_sound(clip, wave)) > ENDS_EARLY:
+                    report.quiet.append(f"{clip.id} ({missing_sound:.1f} s before its end)" if len(wave) else f"{clip.id} (all)")
+                if track:
                     stream.units += 1
                     keep(clip, claim, {"audio": sounds.track(wave)})
                 else:

@@ -46,6 +46,7 @@ class Report:
 
     streams: list[Stream] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    quiet: list[str] = field(default_factory=list)  # clips computed now whose sound is missing or ends early, and by how much
 
     @property
     def clips(self) -> int:
@@ -56,8 +57,12 @@ class Report:
         return sum(stream.seconds for stream in self.streams)
 
     def lines(self) -> list[str]:
-        """One for each encoder that had something to do."""
-        return [stream.line() for stream in self.streams if stream.units]
+        """One for each encoder that had something to do, and one on clips without sound up to their end."""
+        lines = [stream.line() for stream in self.streams if stream.units]
+        if self.quiet:
+            more = f" and {len(self.quiet) - 5} more" if len(self.quiet) > 5 else ""
+            lines.append(f"sound missing in {len(self.quiet)} clips, their windows there have none: {', '.join(self.quiet[:5])}{more}")
+        return lines
 
 
 def gflop_of(call: Callable[[], object]) -> float:
