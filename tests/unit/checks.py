@@ -127,7 +127,8 @@ def prompts_are_learned_from():
         torch.testing.assert_close(t.losses(rows)[1], by_hand, rtol=1e-4, atol=1e-5)
     before = t.model.contrastive.weight.detach().clone()
     t.epoch(0)
-    assert differs(t.model.contrastive.weight.detach(), before).all(), "the projection into CLIP's space does not learn"
+    moved = (t.model.contrastive.weight.detach() - before).abs().amax(dim=1)
+    assert (moved > t.experiment.learning_rate / 2).all(), "the projection does not learn (weight decay alone moves it by less than 1e-4)"
 
 
 # alignment and windows

@@ -41,8 +41,8 @@ def plant(monkeypatch, defect: Defect) -> None:
 
 
 DEFECTS = (
-    Defect("causality disabled", tcn.CausalTaps.forward, "_add_product(y[..., shift:, :], x[..., : rows - shift, :], tap)",
-           "_add_product(y[..., : rows - shift, :], x[..., shift:, :], tap)", checks.temporal_network_is_causal),
+    Defect("causality disabled", tcn.CausalTaps.forward, "_add_product(y[..., shift:, :], x[..., : rows - shift, :], tap, scale)",
+           "_add_product(y[..., : rows - shift, :], x[..., shift:, :], tap, scale)", checks.temporal_network_is_causal),
     Defect("dilation ignored", tcn.CausalConv.forward, "* self.dilation * batch", "* batch", checks.temporal_network_is_causal),
     Defect("time mixed with the batch", tcn.CausalConv.forward, "* self.dilation * batch", "* self.dilation", checks.temporal_network_is_causal),
     Defect("visual direction dropped", fusion.Fusion.forward, "self.visual(visual, audio, audio_length) if self.visual else visual", "visual",
@@ -57,7 +57,8 @@ DEFECTS = (
            checks.sound_passes_the_adapter),
     Defect("sound of another window", DeviceWindows.batch, "self.audio_start[rows]", "self.audio_start.roll(1)[rows]",
            checks.a_batch_is_its_windows_rows),
-    Defect("faces one frame late", DeviceWindows.batch, "self.visual[self.frames[:, rows]]", "self.visual[self.frames[:, rows] - 1]",
+    Defect("faces one frame late", DeviceWindows.batch, "_gathered(self.visual, self.frames[:, rows])",
+           "_gathered(self.visual, self.frames[:, rows] - 1)",
            checks.a_batch_is_its_windows_rows),
     Defect("dropout left on", inspect.unwrap(evaluation.probabilities), "model.eval()", "model.train()",
            checks.predictions_come_without_dropout),
