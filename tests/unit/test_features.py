@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -175,13 +176,34 @@ def test_damaged_images_are_named_after_all_else_is_done(tmp_path, experiment, c
     assert features.extract(experiment, clips).report.clips == 1 + 0
 
 
-def test_damaged_video_is_named_and_no_video_is_silence(tmp_path, experiment):
+@pytest.mark.parametrize("content", [b"", b"no video", None])
+def test_damaged_video_is_named_and_the_rest_done(tmp_path, experiment, content):
     clips = [make_clip(tmp_path, "a", n=12, sound=0.5), make_clip(tmp_path, "b", n=12, sound=0.5)]
-    clips[0].video.write_bytes(b"")
-    with pytest.raises(EmolibError, match=r"a\.mp4"):
+    whole = clips[0].video.read_bytes()
+    clips[0].video.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(EmolibError, match=r"1 damaged files, all else is stored: .*a\.mp4"):
         features.extract(experiment, clips)
     assert features.store_of(experiment, "audio").read("b")["lengths"].min() > 0
     assert features.store_of(experiment, "audio").read("a") is None
+
+
+def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
+    clips = [
+        make_clip(tmp_path, "whole", sound=1.6),
+        make_clip(tmp_path, "early", sound=0.6),  # of 1.6 s
+        make_clip(tmp_path, "mute"),
+    ]
+    report = features.extract(experiment, clips).report
+    faces, sound, quiet = report.lines()
+    assert faces.startswith("faces: 3 clips, 120 frames in ") and "of a matrix product's rate in float32" in faces
+    assert sound.startswith("sound: 3 clips, 21 windows in ")
+    assert quiet == "sound missing in 2 clips, their windows there have none: early (1.0 s before its end), mute (all)"
+    stored = features.store_of(experiment, "audio").read("early")
+    assert stored["lengths"][0] == 19 and stored["lengths"][-1] == 0 and len(stored["audio"]) == stored["lengths"].sum()
+    for stream in report.streams:
+        assert 0 < stream.gflop / stream.seconds < 1e5
+    again = features.extract(experiment, clips).report
+    assert (again.clips, again.lines()) == (0, [])
 
 
 def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
@@ -225,7 +247,50 @@ def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
     assert place.read_bytes() == original
 
 
-def test_full_disk_is_told_and_leaves_a_valid_store(tmp_path, experiment, monkeypatch):
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A file system of 48 KB under the runs folder; call it with mount options to change it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str, *, again: bool = True) -> bool:
+        words = ["mount", "-t", "tmpfs", "-o", f"remount,{options}" if again else options, "tmpfs", str(place)]
+        return subprocess.run(words, capture_output=True).returncode == 0
+
+    if not shutil.which("mount") or not mount("size=48k", again=False):
+        pytest.skip("this user may not mount a tmpfs")
+    monkeypatch.setenv("EMOLIB_RUNS", str(place))
+    yield mount
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_full_disk_is_told_and_leaves_a_valid_store(tmp_path, experiment, small_disk):
+    seen = experiment.replace(modalities="visual", fusion="concat")
+    clips = [make_clip(tmp_path, name, n=12) for name in "abcdef"]  # 12 KB of features each
+    with pytest.raises(EmolibError, match=r"safetensors: cannot be written: No space left on device; free space"):
+        features.extract(seen, clips)
+    store = features.store_of(seen, "visual")
+    count, damaged = store.verify()
+    assert 0 < count < 6 and damaged == []
+    assert list(store.folder.glob(".*.safetensors")) == [] and list(store.folder.glob(".claims/*")) == []
+    kept = {path: path.read_bytes() for path in store.folder.glob("*.safetensors")}
+    assert small_disk("size=1m")
+    assert features.extract(seen, clips).report.clips == 6 - count
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_read_only_disk_is_told_and_what_is_stored_is_read(tmp_path, experiment, small_disk):
+    seen = experiment.replace(modalities="visual", fusion="concat")
+    clips = [make_clip(tmp_path, name, n=12) for name in "ab"]
+    features.extract(seen, clips[:1])
+    assert small_disk("ro")
+    found = features.extract(seen, clips[:1])
+    assert found.report.clips == 0 and found.faces(clips[0])[1].any()
+    with pytest.raises(EmolibError, match="cannot be written: Read-only file system; free space or choose another folder"):
+        features.extract(seen, clips)
+
+
+def test_no_space_for_a_manifest_or_sound_is_told(tmp_path, experiment, monkeypatch):
     clips = [make_clip(tmp_path, name, n=12) for name in "ab"]
 
     def no_space(self, content):
@@ -251,6 +316,39 @@ def test_fast_arithmetic_that_loses_too_much_is_refused(tmp_path, experiment, mo
     with pytest.raises(EmolibError, match="precision=strict"):
         features.extract(fast.replace(resize="bilinear"), [clip])
     assert features.store_of(fast, "visual").folder != features.store_of(fast.replace(precision="strict"), "visual").folder
+
+
+def test_features_do_not_depend_on_who_stands_beside(tmp_path, experiment):
+    clips = [make_clip(tmp_path, name, n=n) for name, n in (("a", 21), ("b", 70), ("c", 50))]
+    seen = experiment.replace(modalities="visual", fusion="concat")
+    together = {clip.id: features.extract(seen, clips).faces(clip)[1] for clip in clips}
+    shutil.rmtree(features.store_of(seen, "visual").folder)
+    for clip in reversed(clips):
+        np.testing.assert_array_equal(features.extract(seen, [clip]).faces(clip)[1], together[clip.id])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_fast_on_a_gpu_agrees_with_strict_on_the_host(tmp_path, experiment, monkeypatch):
+    clips = [make_clip(tmp_path, name, n=n, sound=n / 25) for name, n in (("a", 21), ("b", 70), ("c", 50))]
+    strict = features.extract(experiment, clips)
+    expected = {clip.id: (strict.faces(clip)[1], strict.sound(clip)) for clip in clips}
+    monkeypatch.setenv("EMOLIB_DEVICE", "cuda")
+    fast = experiment.replace(precision="fast")
+    found = features.extract(fast, clips)
+    alone = {}
+    for clip in clips:
+        for mine, reference in (
+            (found.faces(clip)[1], expected[clip.id][0]), (found.sound(clip)["audio"], expected[clip.id][1]["audio"])
+        ):  # fmt: skip
+            a, b = torch.from_numpy(mine).double(), torch.from_numpy(reference).double()
+            assert torch.cosine_similarity(a, b, dim=-1).min() >= 0.999
+            nearest = torch.cdist(a[::7] - b.mean(0), b - b.mean(0)).argmin(1)
+            assert (nearest == torch.arange(len(b))[::7]).double().mean() > 0.9  # not only alike: in place
+        alone[clip.id] = found.faces(clip)[1]
+    shutil.rmtree(features.store_of(fast, "visual").folder)
+    for clip in clips:  # batches of other company give the same bits
+        np.testing.assert_array_equal(features.extract(fast, [clip]).faces(clip)[1], alone[clip.id])
 
 
 WORKER = """
