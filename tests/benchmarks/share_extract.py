@@ -1,0 +1,51 @@
+"""Two processes on one store against one: how near to a fair split, and whether the store is the same, byte for byte.
+
+    python tests/benchmarks/share_extract.py [rounds, 5]
+
+One thread a process, so that two of them have twice the hardware; needs two idle cores. The children fork after the
+imports, so the times hold the work: loading the small encoders, decoding, encoding, storing. Prints the median seconds.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kill_extract import extract_in_child
+from test_features import digest, make_clip  # kill_extract has put tests/unit on the path
+
+
+def seconds_of(processes: int, root: Path) -> float:
+    """Until the last of ``processes`` that start together is done."""
+    begin = time.perf_counter()
+    children = [extract_in_child(root) for _ in range(processes)]
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    return time.perf_counter() - begin
+
+
+def main(rounds: int) -> None:
+    """Raises AssertionError when two processes store anything else than one."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        os.environ["EMOLIB_RUNS"] = str(root / "runs")
+        for name in "abcdefghijklmnopqrstuvwx":
+            make_clip(root, name, sound=1.6)
+        store, first = root / "runs" / "cache" / "features", root / "first"
+        seconds_of(1, root)  # also fills the cache of waveforms, which both then share
+        store.rename(first)
+        times: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(rounds):
+            for processes in times:
+                times[processes].append(seconds_of(processes, root))
+                assert digest(store) == digest(first), "the store of two processes differs from that of one"
+                shutil.rmtree(store)
+        one, two = (statistics.median(times[processes]) for processes in times)
+        print(f"one process {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast, 2 is a fair split; stores equal to the byte")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
