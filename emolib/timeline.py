@@ -120,5 +120,5 @@ def _rgb(index: int) -> tuple[int, int, int]:
 
 
 def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage) -> None:
-    """The film with boxes and bars as MP4, on its own times, with its sound (which is held in memory, 64 KB a second)."""
-    media.write_video(path, annotated(rows, footage), footage.times, media.read_waveform(footage.video), size=footage.size)
+    """The film with boxes and bars as MP4, on its own times, with its sound; streamed, whatever its length."""
+    media.write_video(path, annotated(rows, footage), footage.times, media.stream_waveform(footage.video), size=footage.size)

@@ -172,12 +172,13 @@ def _mono(frame: Any) -> np.ndarray:
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray], times: np.ndarray | float, waveform: np.ndarray | None = None, *, size: tuple[int, int]
-) -> None:
+    path: Path, frames: Iterable[np.ndarray], times: np.ndarray | float, waveform: np.ndarray | Iterable[np.ndarray] | None = None,
+    *, size: tuple[int, int],
+) -> None:  # fmt: skip
     """Write an MP4 (H.264, AAC), atomically; equal input gives equal bytes.
 
     ``frames``: RGB uint8 ``[H, W, 3]``; ``times``: seconds at which each begins to show, float ``[n]``, or one
-    constant rate in frames/s; ``waveform``: float32 ``[n]`` mono 16 kHz from the first frame on; ``size``: (width,
+    constant rate in frames/s; ``waveform``: float32 ``[n]`` mono 16 kHz from the first frame on, or blocks of it; ``size``: (width,
     height) of the frames; an odd one is padded by repeating its edge, which H.264 needs. Raises WrongCall when frames,
     times and size disagree, EmolibError when the disk is full.
     """
@@ -233,22 +234,32 @@ class _Sound:
     The encoder delays by one block and says so; the muxer writes that into the edit list and every reader undoes it.
     """
 
-    def __init__(self, container: Any, waveform: np.ndarray) -> None:
-        self.container, self.waveform, self.done = container, waveform, 0
+    def __init__(self, container: Any, waveform: np.ndarray | Iterable[np.ndarray]) -> None:
+        self.container, self.blocks = container, iter([waveform] if isinstance(waveform, np.ndarray) else waveform)
+        self.left, self.done = np.zeros(0, np.float32), 0  # read and not yet encoded; samples encoded
         self.stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"b": "64k"})
         self.stream.codec_context.flags |= av.codec.context.Flags.bitexact
 
     def until(self, seconds: float | None) -> None:
         """Encode up to ``seconds``; None: to the end."""
-        end = len(self.waveform) if seconds is None else min(len(self.waveform), round(seconds * SAMPLE_RATE))
-        if end > self.done:
-            block = np.ascontiguousarray(self.waveform[None, self.done : end], dtype=np.float32)
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self.done, Fraction(1, SAMPLE_RATE)
-            self.container.mux(self.stream.encode(frame))
-            self.done = end
+        end = None if seconds is None else round(seconds * SAMPLE_RATE)
+        while end is None or self.done < end:
+            if not len(self.left):
+                block = next(self.blocks, None)
+                if block is None:
+                    break
+                self.left = block
+            self._encode(self.left[: None if end is None else end - self.done])
         if seconds is None:
             self.container.mux(self.stream.encode(None))
+
+    def _encode(self, samples: np.ndarray) -> None:
+        """The first samples of what is left."""
+        if len(samples):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], dtype=np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self.done, Fraction(1, SAMPLE_RATE)
+            self.container.mux(self.stream.encode(frame))
+        self.left, self.done = self.left[len(samples) :], self.done + len(samples)
 
 
 def decode_jpeg(content: bytes, name: str = "image") -> np.ndarray:

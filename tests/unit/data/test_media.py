@@ -101,6 +101,18 @@ def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 3.0])
+def test_sound_in_blocks_gives_the_bytes_of_the_whole(tmp_path, seconds):
+    """Shorter than the pictures, as long, and longer; blocks that end anywhere, an empty one among them."""
+    wave = np.random.default_rng(3).normal(0, 0.2, round(seconds * media.SAMPLE_RATE)).astype(np.float32)
+    blocks = np.split(wave, [0, 1, 700, 701, 7000])
+    media.write_video(tmp_path / "whole.mp4", pictures(20), 25.0, wave, size=SIZE)
+    media.write_video(tmp_path / "blocks.mp4", pictures(20), 25.0, iter(blocks), size=SIZE)
+    media.write_video(tmp_path / "swapped.mp4", pictures(20), 25.0, iter(blocks[::-1]), size=SIZE)
+    whole, same, other = ((tmp_path / f"{name}.mp4").read_bytes() for name in ("whole", "blocks", "swapped"))
+    assert whole == same != other
+
+
 def test_no_sound_is_none_and_odd_sizes_are_padded(tmp_path):
     media.write_video(tmp_path / "clip.mp4", pictures(5, 31, 33), 10.0, None, size=(33, 31))
     assert media.read_waveform(tmp_path / "clip.mp4") is None
