@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from emolib.config import preset
-from emolib.encoders import AudioEncoder, VisualEncoder, identify, load_audio, load_visual, precision_for
+from emolib.encoders import AudioEncoder, VisualEncoder, _FirstToken, identify, load_audio, load_visual, precision_for
 from emolib.errors import EmolibError
 from emolib.labels import prompts
 from emolib.resize import normalise
@@ -31,8 +32,6 @@ PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
 def open_clip_folder(tmp_path_factory) -> Path:
     """A small random ResNet CLIP in open_clip's hub layout, with a byte vocabulary."""
     import gzip
-
-    from open_clip.model import CLIP
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("open_clip")
@@ -153,6 +152,34 @@ def test_full_size_vit_b_32_agrees_three_ways(tmp_path):
     fast = VisualEncoder(tmp_path, dtype=torch.bfloat16).images(batch)
     assert 0.9995 < torch.cosine_similarity(fast, expected).min() < 1
     assert torch.cosine_similarity(fast[0] - fast[1], expected[0] - expected[1], dim=0) > 0.95  # random weights see little else
+
+
+def test_normalising_in_the_weights_and_the_first_token_alone_change_nothing(hub_clip):
+    """Against the same towers with neither, in float32; a ResNet, whose first convolution pads, keeps its own step."""
+    folder, _ = hub_clip
+    encoder, (config, _, state) = VisualEncoder(folder), read_clip(folder)
+    plain = CLIP(**{key: value for key, value in config.items() if key not in ("custom_text", "multimodal_cfg")}).eval()
+    plain.load_state_dict(state)
+    batch = images(4, 64)
+    with torch.no_grad():
+        expected = plain.encode_image(normalise(batch, encoder.mean, encoder.std, torch.float32))
+    found = encoder.images(batch)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert (expected - expected.flip(0)).abs().max() > 1e-3
+    assert isinstance(encoder.clip.visual.transformer.resblocks[-1], _FirstToken)
+    grey = encoder.mean.round().to(torch.uint8).expand(1, 64, 64, 3)
+    pixels = encoder.prepare(grey)
+    assert pixels.max() == grey.max()  # bytes as they are
+    assert encoder.clip.visual.conv1(pixels).abs().max() < 0.2  # the mean colour is zero but for its rounding
+
+
+def test_only_the_first_convolution_of_sound_stays_in_float32(hub_audio):
+    encoder = AudioEncoder(hub_audio[0], dtype=torch.bfloat16)
+    convolutions = encoder.model.feature_extractor
+    assert {p.dtype for p in convolutions.first.parameters()} == {torch.float32}
+    assert {p.dtype for p in convolutions.rest.parameters()} == {torch.bfloat16}
+    half = AudioEncoder(hub_audio[0], dtype=torch.float16).model.feature_extractor
+    assert {p.dtype for p in half.parameters()} == {torch.float16}
 
 
 def test_pytorch_bin_with_old_keys_is_read_without_unpickling(hub_clip, tmp_path):
