@@ -173,4 +173,4 @@ def test_from_download_to_submission(place):
     assert (run / "report.html").stat().st_size > 100_000 and (place / "checkout" / "figures" / "paper" / "window_table.md").is_file()
     template = next((place / "Aff-Wild2" / "names_of_videos_in_each_test_set").glob("*example.txt"))
     rows = [(place / "checkout" / "submission.txt").read_text().splitlines(), template.read_text().splitlines()]
-    assert len(rows[0]) == len(rows[1]) > 50 and rows[0][0].startswith("image_location,Neutral")
+    assert len(rows[0]) == len(rows[1]) > 40 and rows[0][0].startswith("image_location,Neutral")
