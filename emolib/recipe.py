@@ -1,4 +1,4 @@
-"""The stronger recipe against the paper's: what each part gives alone, and all of it with the seeds' probabilities averaged.
+"""The stronger recipe against the paper's: what each part gives alone, and the whole with the seeds' probabilities averaged.
 
 Smoothing and averaging need no training: they are applied to the probabilities that finished runs have stored.
 """
@@ -21,11 +21,11 @@ from emolib.windows import smooth
 CLASSES = [f"p_{name}" for name in EXPRESSIONS]
 EVIDENCE = {  # why each part is in the preset
     "class_targets": "with pairs, samples of one class are each other's negatives (FACTS 1)",
-    "logit_adjustment": "Menon et al. 2021; weights of up to 18 to 1 make noisy labels of rare classes loud",
+    "logit_adjustment": "Menon et al. 2021; not in the preset: it kept the rare motion pair from being learned",
     "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",
-    "strong_single": "all of the above but the ensemble, and the mean of the windows that cover a frame",
-    "strong": "all of it",
+    "strong_single": "class targets, smoothing, and the mean of the windows that cover a frame",
+    "strong": "the same with the ensemble",
 }
 
 
