@@ -25,7 +25,10 @@ FIELDS = {  # of NEEDED, what the page shows
     ),
     "summary.json": ("notebooks",),
 }  # fmt: skip
-TABLES = {"scores": "The main run", "per_class": "The main run by class"}  # of figures/, below the headline table
+TABLES = {  # of figures/, below the headline table, where their notebooks have run
+    "scores": "The main run", "per_class": "The main run by class", "test_table": "Test set", "components_claims": "Components",
+    "choices_table": "Silent choices", "recipe_table": "Stronger recipe", "published_table": "The paper's numbers, by version",
+}  # fmt: skip
 PATHS = re.compile(r"(?<![\w.~/])/(?:root|home|tmp|work|Users|mnt|media|data|scratch|opt|usr|var|srv)(?:/[^\s/\"'<>:,;)\]]+)+")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 ACTIVE = ("script", "style", "link", "iframe", "object", "embed", "form", "input", "button", "video", "audio")

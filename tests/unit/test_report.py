@@ -11,7 +11,7 @@ from nbformat import v4
 from emolib import report
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import read_json, write_json, write_text
+from emolib.files import project_root, read_json, write_json, write_text
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 FIGURE = f'<img src="{PIXEL}" alt="A curve &amp; its <ceiling>" title="Curve (synthetic)">'
@@ -85,6 +85,15 @@ def test_headline_sheet_and_banner(run):
     assert "42, 43, 44" in sheet["Seeds"] and "torch 2.15" in sheet["Versions"]
     rows = {row.th.get_text(): [cell.get_text() for cell in row.find_all("td")] for row in page.select("#settings tbody tr")}
     assert rows["epochs"][:2] == ["3", "30"] and rows["window"][:2] == ["60", "same"]
+
+
+def test_tables_of_the_notebooks_follow_the_headline_where_there_are_any(run):
+    notebooks = "".join(path.read_text(encoding="utf-8") for path in (project_root() / "notebooks").glob("0*.ipynb"))
+    assert [name for name in report.TABLES if f'\\"{name}\\", folder / \\"figures\\"' not in notebooks] == [], "written by no notebook"
+    for name in ("test_table", "recipe_table"):
+        write_text(run / "figures" / f"{name}.csv", f"Part,{name}\nx,1\n")
+    page = BeautifulSoup(report.write(run).read_text(encoding="utf-8"), "html.parser")
+    assert [tag.get_text() for tag in page.select("#results h3")] == ["Test set", "Stronger recipe"]
 
 
 def test_structure_is_accessible(run):
