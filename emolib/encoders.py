@@ -21,6 +21,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 ARITHMETIC = 2  # raised when the same weights and precision give other bits than before, so that stores never mix
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # Wav2Vec2's convolutions: 400 samples a step, 320 apart
 FIELD, HOP = 400, 320
+IN_CACHE = 32_000  # samples through the convolutions at once on a CPU
 
 
 def precision_for(device: str | torch.device, precision: str) -> torch.dtype:
@@ -213,7 +214,13 @@ class _Convolutions(nn.Module):
         self.first, self.rest = layers[0].to(self.inside), layers[1:].to(dtype)
 
     def forward(self, waves: Tensor) -> Tensor:
-        """``[B, n]`` -> ``[B, channels, steps]``."""
+        """``[B, n]`` -> ``[B, channels, steps]``. In bfloat16 on a CPU a few waves at a time, whose activations
+        (13 MB for 2 s) stay near: the same bits in two thirds of the time. In float32 other sizes give other bits."""
+        few = self.outside == torch.bfloat16 and not waves.is_cuda
+        parts = waves.split(max(1, IN_CACHE // waves.shape[1]) if few else len(waves))
+        return torch.cat([self._steps(part) for part in parts])
+
+    def _steps(self, waves: Tensor) -> Tensor:
         hidden = self.first(waves[:, None].to(self.inside)).to(self.outside)
         for layer in self.rest:
             hidden = layer(hidden)

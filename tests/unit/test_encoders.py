@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from emolib.config import preset
-from emolib.encoders import AudioEncoder, VisualEncoder, _FirstToken, identify, load_audio, load_visual, precision_for
+from emolib.encoders import IN_CACHE, AudioEncoder, VisualEncoder, _FirstToken, identify, load_audio, load_visual, precision_for
 from emolib.errors import EmolibError
 from emolib.labels import prompts
 from emolib.resize import normalise
@@ -178,6 +178,10 @@ def test_only_the_first_convolution_of_sound_stays_in_float32(hub_audio):
     convolutions = encoder.model.feature_extractor
     assert {p.dtype for p in convolutions.first.parameters()} == {torch.float32}
     assert {p.dtype for p in convolutions.rest.parameters()} == {torch.bfloat16}
+    waves = torch.randn(5, 9000, generator=torch.Generator().manual_seed(7))
+    in_parts, together = convolutions(waves), convolutions._steps(waves)  # three waves at a time, or all
+    torch.testing.assert_close(in_parts, together, rtol=0.02, atol=1e-3)
+    assert len(waves) * waves.shape[1] > IN_CACHE and in_parts.std(dim=0).min() > 0
     half = AudioEncoder(hub_audio[0], dtype=torch.float16).model.feature_extractor
     assert {p.dtype for p in half.parameters()} == {torch.float16}
 
