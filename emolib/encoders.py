@@ -101,16 +101,17 @@ class VisualEncoder(_Frozen):
 
     @torch.no_grad()
     def prepare(self, fitted: Tensor) -> Tensor:
-        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes, ``[B, 3, size, size]`` on the device."""
+        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes, ``[B, 3, size, size]`` on the device: bytes
+        as they are where the normalisation is in the weights, else normalised values."""
         images = fitted.to(self.device, non_blocking=True)
         if self.takes_bytes:
-            return images.permute(0, 3, 1, 2).to(self.dtype)
+            return images.permute(0, 3, 1, 2)
         return normalise(images, self.mean, self.std, self.dtype)
 
     @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """``[B, 3, size, size]`` from :meth:`prepare` -> float32 ``[B, 512]``."""
-        return self.clip.encode_image(prepared).float()
+        return self.clip.encode_image(prepared.to(self.dtype)).float()
 
     @torch.no_grad()
     def prompts(self, texts: list[str]) -> Tensor:
