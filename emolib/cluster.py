@@ -6,11 +6,14 @@ and redo only what is missing.
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from emolib.errors import EmolibError, WrongCall
+
+POLL, LOST = 1.0, 10.0  # seconds between looks at a job; after which one that has left the queue counts as lost
 
 
 def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int = 16, minutes: int = 24 * 60, cpus: int = 2, gpus: int = 0,
@@ -26,10 +29,12 @@ def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int 
     jobs = _submit(commands, folder, parallel, minutes, cpus, gpus, options or {})
     failed = []
     for command, job in zip(commands, jobs, strict=True):
-        problem = job.exception()  # waits
-        code = None if problem else job.result()
-        if problem or code:
-            reason = str(problem).strip().splitlines()[-1] if problem else f"exit code {code}"
+        try:
+            code = result_of(job)
+            reason = f"exit code {code}" if code else ""
+        except EmolibError as error:
+            reason = str(error)
+        if reason:
             failed.append(f"job {job.job_id} ({' '.join(command[-4:])}): {reason}; log {job.paths.stderr}")
     if failed:
         raise EmolibError(f"{len(failed)} of {len(jobs)} cluster jobs failed, the rest is done: " + "; ".join(failed[:5]))
@@ -54,6 +59,26 @@ def _submit(
         return executor.map_array(_call, [list(command) for command in commands])
     except submitit.core.utils.FailedJobError as error:
         raise EmolibError(f"SLURM refused the jobs: {str(error).strip().splitlines()[-1]}") from error
+
+
+def result_of(job: Any) -> Any:
+    """What a job returned, when it has ended. Raises EmolibError with the last line of what went wrong.
+
+    submitit alone would wait for ever, where there is no accounting (sacct), for a job that was killed: here one that
+    the queue no longer holds and that has left no result within LOST seconds counts as ended.
+    """
+    missing_since = None
+    while not job.done():
+        listed = subprocess.run(["squeue", "--noheader", "--jobs", str(job.job_id)], capture_output=True, text=True, check=False)
+        gone = not listed.stdout.strip() and (listed.returncode == 0 or "Invalid job id" in listed.stderr)
+        missing_since = (missing_since or time.monotonic()) if gone else None
+        if missing_since and time.monotonic() - missing_since > LOST:
+            raise EmolibError("it ended without a result: killed, cancelled or out of memory")
+        time.sleep(POLL)
+    problem = job.exception()
+    if problem:
+        raise EmolibError(str(problem).strip().splitlines()[-1])
+    return job.result()
 
 
 def _call(command: list[str]) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from emolib import training
+from emolib import cluster, training
 from emolib.config import Experiment
 from emolib.determinism import device
 from emolib.errors import EmolibError, WrongCall
@@ -139,9 +139,9 @@ def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], rep
     jobs = slurm.map_array(Unit(), [path.resolve() for path in pending])
     for path, job in zip(pending, jobs, strict=True):
         try:
-            report(path, job.result())
-        except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
-            report(path, f"SLURM job {job.job_id}: {' '.join(str(error).split())[:300]}")
+            report(path, cluster.result_of(job))
+        except EmolibError as error:
+            report(path, f"SLURM job {job.job_id}: {error}; log {job.paths.stderr}")
 
 
 def _stacked(pending: list[Path], folder: Path, report: Report, progress: bool) -> list[Path]:

@@ -16,6 +16,7 @@ import pytest
 CONFIG = """ClusterName=test
 SlurmctldHost=localhost
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={state}/ctl

@@ -1,9 +1,12 @@
 """Sweeps over in-memory data: the table, what is not repeated, what fails, worker processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from slurm_fixture import slurm  # noqa: F401 (a fixture)
 from windowsets import make, prompts, tiny
 
 from emolib import stacked, sweep, training
@@ -82,7 +86,7 @@ def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
 
 @pytest.fixture
 def in_every_process(tmp_path, monkeypatch, prepared):
-    """``prepared`` in child processes as well: sitecustomize gives them the same data, a bit slower where a file asks for it."""
+    """``prepared`` in child processes as well, by sitecustomize; each notes in ``epochs`` what it has saved, ``slowly`` if that exists."""
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent(f"""
             import os, sys, time
@@ -91,10 +95,12 @@ def in_every_process(tmp_path, monkeypatch, prepared):
             from windowsets import make, prompts
             training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
             saved = training.save_state
-            def save_state(*arguments):
-                saved(*arguments)
+            def save_state(path, trainer, state):
+                saved(path, trainer, state)
+                with open({str(tmp_path / "epochs")!r}, "a") as file:
+                    file.write(f"{{path.parent.name}} {{len(state['history'])}} {{os.getpid()}}\\n")
                 if os.path.exists({str(tmp_path / "slowly")!r}):
-                    time.sleep(1)
+                    time.sleep(3)
             training.save_state = save_state
         """)
     )
@@ -193,3 +199,52 @@ def test_slurm_units_through_submitit(tmp_path, prepared, monkeypatch):
     pd.testing.assert_frame_equal(here.drop(columns="folder"), there.drop(columns="folder"))
     with pytest.raises(EmolibError, match="1 of 2 runs failed"):
         sweep.run(tiny(), {"epochs": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
+
+
+ON_THIS_NODE = {"timeout_min": 5, "cpus_per_task": 1}
+
+
+def test_a_real_slurm_gives_the_local_table(slurm, in_every_process):  # noqa: F811
+    grid = {"width": [16, 32], "seed": [1]}
+    here = sweep.run(tiny(), grid, in_every_process / "here", workers=0, progress=False)
+    there = sweep.run(tiny(), grid, in_every_process / "there", executor="slurm", slurm=ON_THIS_NODE, progress=False)
+    same_bits(here, there)
+    assert here.window_macro_f1.nunique() > 1
+    pd.testing.assert_frame_equal(pd.read_parquet(in_every_process / "there" / "results.parquet"), there)
+
+
+def test_preempted_and_killed_jobs_resume_to_the_same_bits(slurm, in_every_process):  # noqa: F811
+    """One job is preempted and queued again by itself; another is killed, named, and goes on when it is sent again."""
+    experiment, folder, seen = tiny(epochs=6), in_every_process / "there", in_every_process / "epochs"
+    here = sweep.run(experiment, {"seed": [1, 2]}, in_every_process / "here", workers=0, progress=False)
+    (in_every_process / "slowly").touch()
+    failures = []
+
+    def send():
+        try:
+            sweep.run(experiment, {"seed": [1, 2]}, folder, executor="slurm", slurm=ON_THIS_NODE, progress=False)
+        except EmolibError as error:
+            failures.append(str(error))
+
+    sweeping = threading.Thread(target=send)
+    sweeping.start()
+    wait_until(lambda: seen.exists() and {line.split()[0] for line in seen.read_text().splitlines()} == set(here.fingerprint))
+    process = {line.split()[0]: int(line.split()[2]) for line in seen.read_text().splitlines()}
+    os.kill(process[here.fingerprint[0]], signal.SIGUSR2)  # what SLURM sends before it preempts or ends a job
+    os.kill(process[here.fingerprint[1]], signal.SIGKILL)
+    (in_every_process / "slowly").unlink()
+    sweeping.join(120)
+    assert len(failures) == 1 and "1 of 2 runs failed (seed=2: SLURM job" in failures[0]
+    assert any("equeued job" in log.read_text() for log in (folder / "slurm").glob("*_0_log.*"))
+    there = sweep.run(experiment, {"seed": [1, 2]}, folder, executor="slurm", slurm=ON_THIS_NODE, progress=False)
+    same_bits(here, there)
+    done = [line.rsplit(" ", 1)[0] for line in seen.read_text().splitlines()]
+    assert sorted(done) == sorted(f"{name} {epoch}" for name in here.fingerprint for epoch in range(1, 7)), "an epoch was trained twice"
+
+
+def wait_until(condition, seconds=120):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
