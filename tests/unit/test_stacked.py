@@ -129,3 +129,12 @@ def test_a_model_that_diverges_does_not_stop_the_others(tmp_path):
 def test_models_of_other_shapes_are_refused():
     with pytest.raises(WrongCall, match="differ in"):
         Stack([tiny(), tiny(width=32)], make(), *prompts(), "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_stack_agrees_with_runs_alone_on_the_cpu():
+    experiments = [tiny(**STILL, seed=seed) for seed in (1, 2)]
+    rows = Stack(experiments, make(), *prompts(), "cuda").epoch(0)
+    for experiment, row in zip(experiments, rows, strict=True):
+        assert row["train_loss"] == pytest.approx(Trainer(experiment, make(), *prompts(), "cpu").epoch(0)["train_loss"], rel=1e-3)

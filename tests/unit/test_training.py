@@ -15,7 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from windowsets import make, prompts, tiny
 
-from emolib import training
+from emolib import batches, training
 from emolib.batches import DeviceWindows, fit_statistics, moments
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import hash_file
@@ -116,13 +116,46 @@ def test_50_sigkills_at_random_moments_change_no_bit(tmp_path):
     started = time.monotonic()
     assert attempt(tmp_path / "whole", None)
     delays = np.random.default_rng(50).uniform(0, 0.8 * (time.monotonic() - started), (10, 5))
+    hits = 0
     for run, in_this_run in enumerate(delays):
         folder = tmp_path / f"killed{run}"
         for delay in in_this_run:
-            attempt(folder, float(delay))
+            hits += not attempt(folder, float(delay))
         assert attempt(folder, None)
         assert hashes(folder) == hashes(tmp_path / "whole")
         assert not list(folder.glob(".*"))
+    assert hits > 25, "most must have been killed before they had ended"
+
+
+def test_50_stops_at_random_steps_change_no_bit(tmp_path, monkeypatch):
+    """Ten runs, each stopped five times between a step's gradient and its update, at a step drawn by chance."""
+    experiment, sets, step, generator = tiny(epochs=8), data(), Trainer.step, np.random.default_rng(0)
+    complete(experiment, tmp_path / "whole", sets)
+    an_epoch = Trainer(experiment, sets.train, *prompts(), "cpu").steps
+    left = {"steps": -1}
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at_last(self, learning_rate):
+        left["steps"] -= 1
+        if left["steps"] == 0:
+            raise Stopped
+        step(self, learning_rate)
+
+    monkeypatch.setattr(Trainer, "step", stop_at_last)
+    stops = 0
+    for run in range(10):
+        for _ in range(5):
+            left["steps"] = int(generator.integers(1, 2 * an_epoch))  # an attempt gets one epoch further, or none
+            try:
+                complete(experiment, tmp_path / f"run{run}", sets)
+            except Stopped:
+                stops += 1
+        left["steps"] = -1
+        complete(experiment, tmp_path / f"run{run}", sets)
+        assert hashes(tmp_path / f"run{run}") == hashes(tmp_path / "whole")
+    assert stops == 50
 
 
 def trainer(experiment, train):
@@ -251,3 +284,13 @@ def test_gpu_repeats_itself_and_agrees_with_the_cpu():
     on_gpu = Trainer(tiny(**flat), make(), *prompts(), "cuda").epoch(0)
     on_cpu = trainer(tiny(**flat), make()).epoch(0)
     assert on_gpu["train_loss"] == pytest.approx(on_cpu["train_loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_without_room_for_the_features_trains_the_same(monkeypatch):
+    first = Trainer(tiny(), make(ragged=True), *prompts(), "cuda")
+    monkeypatch.setattr(batches, "SHARE_OF_MEMORY", 0.0)
+    second = Trainer(tiny(), make(ragged=True), *prompts(), "cuda")
+    assert first.windows.visual.is_cuda and not second.windows.visual.is_cuda
+    assert first.epoch(0) == second.epoch(0)
