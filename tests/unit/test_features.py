@@ -247,6 +247,21 @@ def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
     assert place.read_bytes() == original
 
 
+def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsys):
+    from emolib import cli, training
+
+    clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12, sound=0.3)]
+    monkeypatch.setattr(training, "clips_of", lambda *args, **kwargs: clips)
+    words = ["emolib", "extract", "--quiet", "--set", "precision=strict", "--set", "window=10"]
+    for extra, expected in (([], "faces: 2 clips, 24 frames in "), (["--json"], '"rates": []')):  # the second time all is there
+        monkeypatch.setattr(sys, "argv", words + extra)
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out = capsys.readouterr().out
+        assert not stopped.value.code and expected in out
+        assert "sound missing in 2 clips, their windows there have none: a (all), b (0.2 s before its end)" in out or extra
+
+
 @pytest.fixture
 def small_disk(tmp_path, monkeypatch):
     """A file system of 48 KB under the runs folder; call it with mount options to change it."""
