@@ -279,7 +279,7 @@ def encoding_in_the_loop(epochs: int = 2, clips: int = 4) -> float | None:
                     encoder.images(faces[windows.frames[rows.numpy()].reshape(-1)])
                 trainer.epoch(epoch)
 
-    mine, peer = interleaved(ours, theirs, 3)
+    mine, peer = interleaved(ours, theirs, 1)
     return peer / mine
 
 
