@@ -39,7 +39,9 @@ AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # FACTS section 1
 def run(folder: Path) -> dict[str, Any]:
     """Measure everything and write ``folder``/train.json. Raises EmolibError outside a checkout (the plain loop is in tests)."""
     started, plain = time.monotonic(), plain_loop()
-    result: dict[str, Any] = {"difference_over_50_steps": equal_losses(plain)[0], "step": {}, "sweep_ratio": {}}
+    with run_threads():
+        difference = max(equal_losses(plain, seed=seed)[0] for seed in (42, 1, 2))
+    result: dict[str, Any] = {"difference_over_50_steps": difference, "step": {}, "sweep_ratio": {}}
     if result["difference_over_50_steps"] > TOLERANCE:
         raise EmolibError(f"bench: losses differ by {result['difference_over_50_steps']:.2g} from the plain loop's; no ratio counts")
     with run_threads():  # as every run trains; the plain loop gets the same
@@ -112,9 +114,9 @@ def trainer_of(experiment: Experiment, windows: WindowSet) -> Trainer:
     return Trainer(experiment, windows, *prompts(), device())
 
 
-def equal_losses(plain: ModuleType, steps: int = EQUAL_STEPS) -> tuple[float, np.ndarray]:
+def equal_losses(plain: ModuleType, steps: int = EQUAL_STEPS, seed: int = 42) -> tuple[float, np.ndarray]:
     """Largest difference between our losses and the plain loop's, and ours: float32, dropout off, the paper's learning rate."""
-    experiment = preset("demo", window=30, amp="float32", learning_rate=1e-5, min_learning_rate=1e-6, seed=1, **STILL)  # type: ignore[arg-type]
+    experiment = preset("demo", window=30, amp="float32", learning_rate=1e-5, min_learning_rate=1e-6, seed=seed, **STILL)  # type: ignore[arg-type]
     windows = windows_of_noise(30, clips=8)
     trainer = trainer_of(experiment, windows)
     loop = plain.PlainLoop(trainer, windows)
