@@ -13,7 +13,8 @@ from emolib.model import AUDIO_WIDTH, VISUAL_WIDTH, EmotionModel
 if TYPE_CHECKING:
     from emolib.features import WindowSet
 
-CHUNK = 16384  # feature rows converted at a time, so that no float32 copy of all of them exists
+CHUNK = 16384  # feature rows summed at a time, so that no float32 copy of all of them exists
+CONVERTED = 4096  # feature rows converted at a time, so that what lies between float16 and the result stays in the cache
 SHARE_OF_MEMORY = 0.6  # of a GPU's free memory that features may take; above it they stay with the host
 
 
@@ -83,8 +84,8 @@ class DeviceWindows:
     def _converted(self, features: np.ndarray, width: int, model: EmotionModel, stream: str, home: torch.device) -> Tensor:
         """float16 [rows, width] to one row more (so that an empty stream can be gathered), standardised, on ``home``."""
         result = torch.zeros(len(features) + 1, width, dtype=arithmetic(model.experiment.amp), device=home)
-        for first in range(0, len(features), CHUNK):
-            chunk = torch.from_numpy(features[first : first + CHUNK]).to(self.device)
+        for first in range(0, len(features), CONVERTED):
+            chunk = torch.from_numpy(features[first : first + CONVERTED]).to(self.device)
             if not chunk.isfinite().all():
                 bad = first + int((~chunk.isfinite()).any(dim=1).nonzero()[0])
                 raise EmolibError(f"{clip_of_row(self.windows, stream, bad)}: NaN or infinite {stream} features; extract this clip again")
