@@ -203,10 +203,11 @@ def score_text(result: dict[str, Any]) -> str:
 
 @verb(
     "emolib.sweep",
-    "emolib sweep --grid window=10,15,30,60 --grid seed=42,43\nemolib sweep --grid contrastive_weight=0,0.1 --executor slurm",
+    "emolib sweep --grid window=10,15,30,60 seed=42,43,44\nemolib sweep --grid contrastive_weight=0,0.1 --executor slurm",
 )
 def sweep(
     grid: Annotated[list[str], typer.Option(help="key=value,value: a setting and its values; may be repeated.")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE,VALUE]...", help="More settings of the grid.")] = None,
     preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
     executor: Executor = "local",
     quiet: Quiet = False, as_json: Json = False,
@@ -215,7 +216,7 @@ def sweep(
     from emolib import sweep as sweeps
 
     values: dict[str, list[Any]] = {}
-    for text in grid:
+    for text in [*grid, *(more or [])]:
         key, _, choices = text.partition("=")
         values[key] = [parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")]
     folder = runs_root() / (name or preset) / "sweep"

@@ -189,3 +189,19 @@ def test_help_is_quick_and_imports_nothing_heavy():
     code = "import sys; import emolib.cli; print([m for m in ('torch', 'pandas', 'papermill', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "grid", [("--grid", "window=10,60", "seed=42,43"), ("--grid", "window=10,60", "--grid", "seed=42,43", "--quiet")], ids=str
+)
+def test_sweep_takes_a_grid_of_several_settings(call, monkeypatch, grid):
+    import pandas as pd
+
+    asked = []
+    monkeypatch.setattr(
+        "emolib.sweep.run", lambda experiment, values, folder, **options: asked.append(values) or pd.DataFrame({"seed": [42]})
+    )
+    code, out, _ = call("sweep", *grid)
+    assert code == 0 and "42" in out and asked == [{"window": [10, 60], "seed": [42, 43]}]
+    code, _, err = call("sweep", "--grid", "window=10", "sed=42")
+    assert code and "seed" in err and len(asked) == 1
