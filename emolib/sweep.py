@@ -128,14 +128,14 @@ class Unit:
 
 
 def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], report: Report) -> None:
+    if not pending:
+        return
     try:
         import submitit
     except ImportError as error:
         raise EmolibError("executor=slurm needs submitit: pip install 'emolib[cluster]'") from error
     slurm = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
     slurm.update_parameters(**{"timeout_min": 240, "slurm_array_parallelism": 16, "slurm_job_name": "emolib", **parameters})
-    if not pending:
-        return
     jobs = slurm.map_array(Unit(), [path.resolve() for path in pending])
     for path, job in zip(pending, jobs, strict=True):
         try:

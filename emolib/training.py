@@ -4,7 +4,6 @@ An epoch's order and dropout follow from (seed, epoch) alone, and the learning r
 an epoch (weights, optimiser, history, best) is all that a resumed run needs to reach the same bits.
 """
 
-import copy
 import io
 import math
 import pickle
@@ -14,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from emolib import evaluation, metrics
@@ -35,6 +34,7 @@ from emolib.files import atomic_path, hash_of, read_json, write_json, write_text
 from emolib.losses import Classification, Contrastive, class_weights
 from emolib.model import EmotionModel
 from emolib.origin import origin
+from emolib.parameter_vector import ParameterVector
 from emolib.provenance import provenance
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from emolib.features import WindowSet
 
 __all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "train_and_evaluate"]
-
-
-ALIGNED = 32  # numbers: 64 bytes of bfloat16
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,71 +53,6 @@ class Data:
     frames: Iterable["WindowSet"]  # the validation clips again, frame protocol, a few clips at a time
     prompts: np.ndarray  # float32 [8, 512]
     logit_scale: float  # CLIP's
-
-
-class Part(NamedTuple):
-    """Where a parameter lies in ``Weights.vector``; its numbers keep the order that they have in memory."""
-
-    start: int
-    space: int  # its numbers and what fills up its last cache line
-    shape: torch.Size
-    stride: tuple[int, ...]
-
-    def of(self, vector: Tensor) -> Tensor:
-        """The parameter as a view of a vector [P]."""
-        return vector.as_strided(self.shape, self.stride, self.start)
-
-    def of_stack(self, values: Tensor) -> Tensor:
-        """The parameters of M models, [M, *shape], as a view of ``values`` [M, space]."""
-        slowest_first = sorted(range(len(self.shape)), key=lambda axis: -self.stride[axis])
-        in_memory = values[:, : self.shape.numel()].unflatten(1, [self.shape[axis] for axis in slowest_first])
-        return in_memory.permute(0, *(1 + slowest_first.index(axis) for axis in range(len(self.shape))))
-
-
-class Weights:
-    """A model's parameters as one float32 vector, with a copy of the model in the type of the arithmetic beside it.
-
-    ``model`` keeps its names and shapes; its values become views of ``vector``. ``worker`` computes the training steps:
-    its matrices and biases are ``dtype`` copies made once a step (autocast would convert each anew, forth and back), its
-    layer norms stay float32. So clipping, AdamW and the conversion are one operation each instead of one a parameter.
-    """
-
-    def __init__(self, model: EmotionModel, dtype: torch.dtype) -> None:
-        self.model, self.worker = model, copy.deepcopy(model)
-        self.layout: list[Part] = []
-        for parameter in model.parameters():
-            start = self.layout[-1].start + self.layout[-1].space if self.layout else 0
-            space = -(-parameter.numel() // ALIGNED) * ALIGNED  # so that each starts a cache line of its own
-            self.layout.append(Part(start, space, parameter.shape, parameter.stride()))
-        self.vector = nn.Parameter(torch.zeros(sum(part.space for part in self.layout), device=next(model.parameters()).device))
-        self.gradient = torch.zeros_like(self.vector)
-        self.rounded = torch.zeros_like(self.vector, dtype=dtype)
-        exact = {id(p) for module in self.worker.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
-        self.pairs: list[tuple[nn.Parameter, Tensor]] = []  # (the worker's parameter, its part of the gradient)
-        for parameter, copied, part in zip(model.parameters(), self.worker.parameters(), self.layout, strict=True):
-            values = part.of(self.vector.data)
-            parameter.data = values.copy_(parameter.detach())
-            copied.data = values if id(copied) in exact or dtype is torch.float32 else part.of(self.rounded)
-            self.pairs.append((copied, part.of(self.gradient)))
-        self.changed()
-
-    @torch.no_grad()
-    def changed(self) -> None:
-        """Tell the worker that ``vector`` (or ``model``) has changed."""
-        self.rounded.copy_(self.vector)
-
-    @torch.no_grad()
-    def collect(self, first: bool = True) -> None:
-        """Move the gradients of a backward pass to ``gradient``, or add them unless it is the ``first`` of a step."""
-        for parameter, place in self.pairs:
-            if parameter.grad is None:
-                if first:
-                    place.zero_()
-            elif first:
-                place.copy_(parameter.grad)
-            else:
-                place += parameter.grad
-            parameter.grad = None
 
 
 class Trainer:
@@ -151,7 +83,7 @@ class Trainer:
         )
         self.windows = windows or DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)
-        self.weights = Weights(self.model, arithmetic(e.amp))
+        self.weights = ParameterVector(self.model, arithmetic(e.amp))
         groups: list[dict[str, Any]] = [{"params": [self.weights.vector], "weight_decay": e.weight_decay}]
         if e.contrastive_weight and learnable:
             groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
