@@ -37,7 +37,7 @@ def extract_faces(
     store: FeatureStore, clips: list[Clip], load: Callable[[bool], VisualEncoder], report: Report, *, progress: bool = True
 ) -> None:
     """Compute the visual features that ``store`` lacks; ``load(strict)`` loads the encoder, only when there is work."""
-    missing = [clip for clip in clips if not has_faces(store.read(clip.id), clip)]
+    missing = [clip for clip in clips if not has_faces(store.read(clip.id, "frames"), clip)]
     if not missing:
         return
     encoder = load(False)
@@ -63,7 +63,7 @@ def extract_faces(
                 stream.units += count
                 stream.gflop += gflop * batch
 
-        in_turns(missing, store, lambda clip: has_faces(store.read(clip.id), clip), work)
+        in_turns(missing, store, lambda clip: has_faces(store.read(clip.id, "frames"), clip), work)
     stream.seconds = time.perf_counter() - begin
 
 

@@ -186,7 +186,7 @@ def extract_sound(
     """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or whole tracks."""
 
     def is_done(clip: Clip) -> bool:
-        stored = store.read(clip.id)
+        stored = store.read(clip.id, "audio" if track else "spans")
         return stored is not None and (track or not len(missing_spans(stored, wanted[clip.id])))
 
     missing = [clip for clip in clips if not is_done(clip)]

@@ -38,6 +38,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes left in ``folder``; only for a folder that no other process writes to."""
+    for leftover in folder.glob(".*-????????*"):  # as atomic_path names them
+        leftover.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with ``\\n`` line ends, atomically."""
     with atomic_path(path) as temporary:

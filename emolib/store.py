@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import warnings
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,15 @@ class FeatureStore:
         """The file of a clip, whether or not it exists."""
         return self.folder / f"{clip_id}.safetensors"
 
-    def read(self, clip_id: str) -> Tensors | None:
-        """The arrays of a clip, None where it is not stored. A damaged file is named in a warning and counts as absent."""
+    def read(self, clip_id: str, *names: str) -> Tensors | None:
+        """The arrays of a clip (``names``: these alone), None where it is not stored.
+
+        A damaged file is named in a warning and counts as absent.
+        """
         path = self.path(clip_id)
         try:
             with safe_open(path, framework="np") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                return {name: file.get_tensor(name) for name in names or file.keys()}
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, ValueError) as error:
@@ -86,12 +90,15 @@ class FeatureStore:
         except BlockingIOError:
             os.close(handle)
             return None
+        # What a process killed while writing this clip left behind; no other clip's temporary name has this shape.
+        for leftover in self.folder.glob(f".{escape(clip_id)}-????????.safetensors"):
+            leftover.unlink(missing_ok=True)
         return Claim(path, handle)
 
     def verify(self) -> tuple[int, list[str]]:
         """Re-hash every file: (number of files, paths of damaged ones). Damaged files are removed, so the next
         extraction computes them again."""
-        files = sorted(self.folder.glob("*.safetensors"))
+        files = sorted(self.folder.glob("[!.]*.safetensors"))  # a dot: being written
         damaged = [path for path in files if not _is_whole(path)]
         for path in damaged:
             path.unlink(missing_ok=True)

@@ -203,14 +203,13 @@ def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: 
     if workers < 2:
         _in_this_process(pending, report)
         return
-    for each in {experiments[path].fingerprint("audio"): experiments[path] for path in pending}.values():
-        frames = training.prepare(each, progress=progress).frames  # extract here, once, so that no two workers do it
-        if isinstance(frames, training.FrameSets) and frames.stored:
-            for _ in frames:
-                pass
     # longest first, so that all cores end together; one stream takes less than half the time of both
     longest_first = sorted(pending, key=lambda p: -_length(experiments[p]))
-    _in_workers(longest_first, workers, max(1, cores // workers), report)
+    with _workers(workers, max(1, cores // workers)) as processes:  # they load torch meanwhile
+        for each in {experiments[path].fingerprint("audio"): experiments[path] for path in pending}.values():
+            with contextlib.suppress(EmolibError):  # the runs concerned will name it, and the others go on
+                training.store_features(each, progress=progress)  # here, once, so that no two workers do it
+        _hand_out(longest_first, processes, report)
 
 
 def _length(e: Experiment) -> float:
@@ -224,17 +223,16 @@ def _in_this_process(pending: list[Path], report: Report) -> None:
         report(path, unit(path))
 
 
-def _in_workers(pending: list[Path], workers: int, threads: int, report: Report) -> None:
+def _hand_out(pending: list[Path], processes: list[subprocess.Popen[str]], report: Report) -> None:
     """Feed run folders to worker processes over their standard input; they answer each with a line of JSON."""
     tasks: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for path in pending:
         tasks.put(path)
     answers: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
-    with _workers(workers, threads) as processes:
-        for process in processes:
-            threading.Thread(target=_feed, args=(process, tasks, answers), daemon=True).start()
-        for _ in pending:
-            report(*answers.get())
+    for process in processes:
+        threading.Thread(target=_feed, args=(process, tasks, answers), daemon=True).start()
+    for _ in pending:
+        report(*answers.get())
 
 
 def _feed(process: subprocess.Popen[str], tasks: queue.SimpleQueue[Path], answers: queue.SimpleQueue[tuple[Path, str]]) -> None:

@@ -30,7 +30,7 @@ from emolib.determinism import device as default_device
 from emolib.determinism import make_deterministic, run_threads
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predict_windows
-from emolib.files import atomic_path, hash_of, read_json, write_json, write_text
+from emolib.files import atomic_path, hash_of, read_json, remove_leftovers, write_json, write_text
 from emolib.losses import Classification, Contrastive, class_weights
 from emolib.model import EmotionModel
 from emolib.origin import origin
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from emolib.data.affwild2 import Clip
     from emolib.features import WindowSet
 
-__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "train_and_evaluate"]
+__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "store_features", "train_and_evaluate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,6 +309,21 @@ def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
     return _LAST[needed]
 
 
+def store_features(experiment: Experiment, *, progress: bool = True) -> None:
+    """Compute what the store lacks of all that runs of ``experiment`` read, so that no two processes do it for themselves.
+
+    Raises EmolibError when data or weights are missing or files are damaged.
+    """
+    from emolib.features import extract, prompt_features
+
+    clips = clips_of(experiment, progress=progress)
+    extract(experiment, clips, progress=progress)
+    prompt_features(experiment)
+    frames = FrameSets(experiment, [clip for clip in clips if clip.split == "validation"])
+    if frames.stored:
+        extract(experiment, frames.clips, progress=progress, protocols=("frame",))
+
+
 @dataclass(frozen=True, eq=False)
 class FrameSets:
     """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory.
@@ -386,14 +401,14 @@ def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
 def train_and_evaluate(experiment: Experiment, data: Data, folder: Path, *, progress: bool = True) -> dict[str, Any]:
     """:func:`run` on data at hand; writes every file of DESIGN's Run, metrics.json last."""
     started = time.monotonic()
-    for leftover in folder.glob(".*-*"):  # of a process that was killed while writing
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(folder)
     fitted = fit(experiment, data.train, data.validation, data.prompts, data.logit_scale, folder, progress=progress)
     return finish(experiment, data, folder, fitted, seconds=time.monotonic() - started)
 
 
 def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, seconds: float) -> dict[str, Any]:
     """Evaluate a trained run under both protocols and write its remaining files; ``seconds`` it took in this process."""
+    remove_leftovers(folder / "predictions")  # each file there is read as a clip's
     clips: list[Clip] = []
     rows: list[np.ndarray] = []
     for part in data.frames:

@@ -396,6 +396,20 @@ def digest(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.safetensors"))}
 
 
+def test_what_a_killed_write_left_is_removed_and_a_running_one_is_let_be(tmp_path, experiment):
+    clips = [make_clip(tmp_path, name, n=12) for name in ("a", "a-b")]
+    store = features.store_of(experiment, "visual")
+    store.folder.mkdir(parents=True)
+    left, running = store.folder / ".a-x1y2z3_4.safetensors", store.folder / ".a-b-x1y2z3_4.safetensors"
+    left.write_bytes(b"half")
+    running.write_bytes(b"half")
+    features.extract(experiment, clips[:1])
+    assert not left.exists() and running.exists(), "a-b is another clip's"
+    assert store.verify() == (1, []) and running.exists()
+    features.extract(experiment, clips)
+    assert sorted(path.name for path in store.folder.glob("*.safetensors")) == ["a-b.safetensors", "a.safetensors"]
+
+
 def test_two_processes_share_and_a_killed_one_loses_nothing(tmp_path, experiment):
     for name in "abcdefghijkl":
         make_clip(tmp_path, name, sound=1.6)

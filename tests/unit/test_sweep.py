@@ -36,6 +36,7 @@ def prepared(monkeypatch):
         return training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
 
     monkeypatch.setattr(training, "prepare", prepare)
+    monkeypatch.setattr(training, "store_features", lambda experiment, *, progress=True: None)
     return calls
 
 
