@@ -86,10 +86,11 @@ class DeviceWindows:
         result = torch.zeros(len(features) + 1, width, dtype=arithmetic(model.experiment.amp), device=home)
         for first in range(0, len(features), CONVERTED):
             chunk = torch.from_numpy(features[first : first + CONVERTED]).to(self.device)
-            if not chunk.isfinite().all():
+            standardised = model.standardised(chunk, stream)
+            if not standardised.sum(dtype=torch.float32).isfinite():  # a tenth of the time of looking at every float16
                 bad = first + int((~chunk.isfinite()).any(dim=1).nonzero()[0])
                 raise EmolibError(f"{clip_of_row(self.windows, stream, bad)}: NaN or infinite {stream} features; extract this clip again")
-            result[first : first + len(chunk)] = model.standardised(chunk, stream)
+            result[first : first + len(chunk)] = standardised
         return result
 
 

@@ -15,6 +15,7 @@ from emolib.config import Experiment
 from emolib.errors import EmolibError
 from emolib.files import read_json
 from emolib.resize import fit, normalise
+from emolib.vit_blocks import rewrite_blocks
 from emolib.weights import find_folder, hash_of_weights, load_strictly, read_clip, read_state, wav2vec2_state
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # open_clip.constants
@@ -84,7 +85,7 @@ class VisualEncoder(_Frozen):
         self.tokenizer = _tokenizer(config["text_cfg"], folder)
         self.identity = visual_identity(folder, resample, dtype)
         self.freeze()
-        _encode_first_token_only(self.clip.visual)
+        rewrite_blocks(self.clip.visual)
         self.takes_bytes = _fold_normalisation(self.clip.visual, self.mean, self.std, dtype)
         self.clip.visual.to(dtype=dtype, memory_format=torch.channels_last)
         for module in self.clip.visual.modules():
@@ -133,30 +134,6 @@ def _fold_normalisation(visual: nn.Module, mean: Tensor, std: Tensor, dtype: tor
     bias = 0 if first.bias is None else first.bias.double()
     first.weight, first.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter((bias - shift).to(dtype), requires_grad=False)
     return True
-
-
-class _FirstToken(nn.Module):
-    """A transformer's last block for its first token, the only one that CLIP reads: 7 % of ViT-B/32's work reaches nothing."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block: Any = block
-
-    def forward(self, tokens: Tensor, attn_mask: None = None) -> Tensor:
-        """``[B, tokens, width]`` -> ``[B, 1, width]``."""
-        block = self.block
-        keys = block.ln_1(tokens)
-        first = tokens[:, :1] + block.ls_1(block.attention(q_x=keys[:, :1], k_x=keys, v_x=keys))
-        return first + block.ls_2(block.mlp(block.ln_2(first)))
-
-
-def _encode_first_token_only(visual: Any) -> None:
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-
-    if isinstance(visual, VisionTransformer) and visual.pool_type == "tok" and visual.attn_pool is None:
-        blocks = visual.transformer.resblocks
-        if visual.transformer.batch_first and isinstance(blocks[-1], ResidualAttentionBlock):
-            blocks[-1] = _FirstToken(blocks[-1])
 
 
 class AudioEncoder(_Frozen):

@@ -183,38 +183,43 @@ def _gather_faces(features: Features, clips: list[Clip], index: list[WindowIndex
 
 def _gather_sound(sounds: list[Tensors] | None, clips: list[Clip], index: list[WindowIndex]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(audio ``[S, 768]``, first row ``[N]``, steps ``[N]``) of all windows."""
-    parts, starts, lengths, before = [np.zeros((0, AudioEncoder.width), np.float16)], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
+    starts, lengths, before = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], 0
+    parts: list[tuple[np.ndarray, np.ndarray]] = []  # (a clip's steps, which of them)
     for i, (clip, windows) in enumerate(zip(clips, index, strict=True)):
         if sounds is None:
-            begin, count, part = np.zeros(len(windows), np.int64), np.zeros(len(windows), np.int32), parts[0]
+            begin, count, rows = np.zeros(len(windows), np.int64), np.zeros(len(windows), np.int32), np.zeros(0, np.int64)
         elif "spans" in sounds[i]:
-            begin, count, part = _of_windows(sounds[i], _spans(windows))
+            begin, count, rows = _of_windows(sounds[i], _spans(windows))
         else:
-            begin, count, part = _of_track(sounds[i]["audio"], clip, _spans(windows))
-        parts.append(part)
+            begin, count, rows = _of_track(sounds[i]["audio"], clip, _spans(windows))
         starts.append(before + begin)
         lengths.append(count.astype(np.int32))
-        before += len(part)
-    return np.concatenate(parts), np.concatenate(starts), np.concatenate(lengths)
+        if sounds is not None:
+            parts.append((sounds[i]["audio"], rows))
+        before += len(rows)
+    audio, before = np.empty((before, AudioEncoder.width), np.float16), 0
+    for steps, rows in parts:
+        steps.take(rows, axis=0, out=audio[before : before + len(rows)], mode="clip")  # "raise" would copy once more
+        before += len(rows)
+    return audio, np.concatenate(starts), np.concatenate(lengths)
 
 
 def _of_windows(stored: Tensors, spans: Spans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, steps, the steps of these windows alone, one after another)."""
+    """(first row, steps, rows of ``stored["audio"]``) of these windows alone, one after another."""
     place = {tuple(span): i for i, span in enumerate(stored["spans"].tolist())}
     chosen = np.array([place[tuple(span)] for span in spans.tolist()], np.int64)
     count = stored["lengths"][chosen]
     begin = np.cumsum(count) - count
     first = (np.cumsum(stored["lengths"]) - stored["lengths"])[chosen]
-    rows = np.repeat(first - begin, count) + np.arange(count.sum())
-    return begin, count, stored["audio"][rows]
+    return begin, count, np.repeat(first - begin, count) + np.arange(count.sum())
 
 
 def _of_track(audio: np.ndarray, clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, steps, the track): as many steps as the window encoded alone would have, from the one nearest its begin."""
+    """(first row, steps, rows of the track): as many steps as the window encoded alone would have, from the one nearest its begin."""
     begin, samples = samples_of(clip, spans)
     first = np.minimum(np.rint(begin / HOP).astype(np.int64), len(audio))
     count = np.array([AudioEncoder.steps(n) for n in samples.tolist()], np.int64)
-    return first, np.minimum(count, len(audio) - first), audio
+    return first, np.minimum(count, len(audio) - first), np.arange(len(audio))
 
 
 def prompt_features(experiment: Experiment) -> tuple[np.ndarray, float]:

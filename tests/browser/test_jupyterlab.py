@@ -19,9 +19,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import v4
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from emolib.files import project_root
-from emolib.pipeline import LONG_NUMBERS
+
+sys.path.insert(0, str(project_root() / "tests"))
+from small import PARAMETERS
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to make the demo
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -34,6 +38,7 @@ IDLE = """
 const panel = document.querySelector('.jp-NotebookPanel');
 return Boolean(panel && panel.querySelector('.jp-CodeCell') && panel.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]'))
 """
+SIDE = {"name": "browser"}  # the long notebooks are run small, in a run of their own
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 FAULTY = """from IPython.display import HTML, display
 display(HTML('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">'))
@@ -61,7 +66,10 @@ def lab(demo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     for path in NOTEBOOKS:
-        shutil.copy(path, folder / "notebooks")
+        notebook = load_notebook_node(str(path))
+        if path.name[:2] in PARAMETERS:
+            notebook = parameterize_notebook(notebook, SIDE | PARAMETERS[path.name[:2]])
+        (folder / "notebooks" / path.name).write_text(nbformat.writes(notebook), encoding="utf-8")
     (folder / "notebooks" / "faulty.ipynb").write_text(nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL)))
     for name, values in SETTINGS.items():
         settings = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -85,6 +93,7 @@ def lab(demo, tmp_path_factory):
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # the server's own group: it ends its kernels
         server.wait(60)
+        shutil.rmtree(demo.parent / SIDE["name"], ignore_errors=True)
 
 
 def _api(address: str, method: str = "GET"):
@@ -163,15 +172,13 @@ def moved(browser) -> bool:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_run_all(browser, opened, demo, screenshots, path):
-    if path.name[:2] in LONG_NUMBERS and not (demo / "records" / f"{path.stem}.json").exists():
-        pytest.skip(f"this ablation trains for long and is no part of the demo: emolib run --only {path.name[:2]}, then again")
+def test_run_all(browser, opened, screenshots, path):
     cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     opened(path.name)
     state = run_all(browser)
     keep(browser, screenshots / f"lab_{path.stem}.png")
     assert state["errors"] == [] and state["broken"] == []
-    assert len(state["cells"]) == len(cells)
+    assert len(state["cells"]) == len(cells) + (path.name[:2] in PARAMETERS)  # the cell of parameters that papermill puts in
     shown = sum("figures.show(" in "".join(cell["source"]) for cell in cells)
     assert len(state["images"]) >= shown > 0
     assert [image for image in state["images"] if not all(image)] == [], "a figure without alternative text, title or picture"

@@ -5,6 +5,7 @@ At full size they are run by ``make notebooks`` and committed with their outputs
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,10 @@ from emolib import kernel
 from emolib.config import preset
 from emolib.files import project_root
 
+sys.path.insert(0, str(project_root() / "tests"))
+from small import PARAMETERS, SMALL
+
 pytestmark = pytest.mark.timeout(900)
-SMALL = "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=1,synth_seconds=5.0,window=10,windows=10,epochs=2,frame_stride=15,seeds=42"
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +26,20 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("ablations")
 
 
-def execute(place: Path, number: str, **parameters: str) -> dict:
+def execute(place: Path, number: str) -> dict:
     """Run one notebook on a small benchmark; its record."""
     (path,) = (project_root() / "notebooks").glob(f"{number}_*.ipynb")
     env = {**os.environ, "EMOLIB_RUNS": str(place)}
-    kernel.execute(path, place / path.name, {"settings": SMALL} | parameters, time_limit=800, env=env, progress=False)
+    parameters = PARAMETERS.get(number, {"settings": SMALL})
+    kernel.execute(path, place / path.name, parameters, time_limit=800, env=env, progress=False)
     return json.loads((place / "demo" / "records" / f"{path.stem}.json").read_text())
 
 
 def test_window_components_and_choices_share_runs_and_keep_their_records(place):
     window = execute(place, "04")
     assert window["metrics"]["submissions_checked"] == 1 and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
-    execute(place, "06", chosen="no_tcn")
-    choices = execute(place, "08", chosen="last_epoch,label_centre")
+    execute(place, "06")
+    choices = execute(place, "08")
     execute(place, "05")
     sweep = place / "demo" / "sweep"
     switched = {name: pd.read_csv(sweep / f"{name}.csv") for name in ("results", "components", "choices", "imbalance")}
@@ -52,8 +56,7 @@ def test_window_components_and_choices_share_runs_and_keep_their_records(place):
 
 
 def test_stronger_recipe_is_measured_on_the_harder_benchmark(place):
-    clips = SMALL.replace("synth_train_clips=24", "synth_train_clips=48")  # so that every class is there in spite of the imbalance
-    record = execute(place, "09", settings=clips, seeds="42")
+    record = execute(place, "09")
     rows = {row["name"]: row for row in record["summary"]["recipe_table"]}
     assert list(rows) == ["full", "class_targets", "logit_adjustment", "smoothing", "ensemble", "strong_single", "strong"]
     runs = pd.read_csv(place / "demo" / "recipe" / "recipe.csv")

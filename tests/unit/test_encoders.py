@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from emolib.config import preset
-from emolib.encoders import IN_CACHE, AudioEncoder, VisualEncoder, _FirstToken, identify, load_audio, load_visual, precision_for
+from emolib.encoders import IN_CACHE, AudioEncoder, VisualEncoder, identify, load_audio, load_visual, precision_for
 from emolib.errors import EmolibError
 from emolib.labels import prompts
 from emolib.resize import normalise
@@ -154,7 +154,7 @@ def test_full_size_vit_b_32_agrees_three_ways(tmp_path):
     assert torch.cosine_similarity(fast[0] - fast[1], expected[0] - expected[1], dim=0) > 0.95  # random weights see little else
 
 
-def test_normalising_in_the_weights_and_the_first_token_alone_change_nothing(hub_clip):
+def test_normalising_in_the_weights_and_rewritten_blocks_change_nothing(hub_clip):
     """Against the same towers with neither, in float32; a ResNet, whose first convolution pads, keeps its own step."""
     folder, _ = hub_clip
     encoder, (config, _, state) = VisualEncoder(folder), read_clip(folder)
@@ -166,7 +166,8 @@ def test_normalising_in_the_weights_and_the_first_token_alone_change_nothing(hub
     found = encoder.images(batch)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert (expected - expected.flip(0)).abs().max() > 1e-3
-    assert isinstance(encoder.clip.visual.transformer.resblocks[-1], _FirstToken)
+    *others, last = [block.first_only for block in encoder.clip.visual.transformer.resblocks]
+    assert last and others and not any(others)
     grey = encoder.mean.round().to(torch.uint8).expand(1, 64, 64, 3)
     pixels = encoder.prepare(grey)
     assert pixels.dtype == torch.uint8
