@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emolib.cluster import EXECUTORS
 from emolib.config import PRESETS, Experiment, nearest, parse_settings, preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import runs_root
@@ -55,7 +56,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Run = Annotated[str, typer.Option("--run", help="A run: its folder, or its name under runs/.", autocompletion=completing(run_names))]
 Executor = Annotated[
     str,
-    typer.Option(help="local, or slurm: an array of jobs shares the work.", autocompletion=completing(lambda: ("local", "slurm"))),
+    typer.Option(help="local, or slurm: an array of jobs shares the work.", autocompletion=completing(lambda: EXECUTORS)),
 ]
 BENCHES = ("extract", "train")
 FACES = ("tracked", "largest", "all", "whole")  # of footage.WHICH_FACES, which is slow to import
@@ -153,8 +154,7 @@ def extract(
     """Compute the features of faces, sound and prompts that the feature store lacks."""
     from emolib import cluster, features, training
 
-    if executor not in ("local", "slurm"):
-        raise WrongCall(f"--executor {executor}: choose local or slurm")
+    cluster.check_executor(executor)
     experiment = experiment_of(preset, data, weights, set_)
     result: dict[str, Any] = {}
     if verify:

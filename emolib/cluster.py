@@ -13,7 +13,14 @@ from typing import Any
 
 from emolib.errors import EmolibError, WrongCall
 
+EXECUTORS = ("local", "slurm")
 POLL, LOST = 1.0, 10.0  # seconds between looks at a job; after which one that has left the queue counts as lost
+
+
+def check_executor(name: str) -> None:
+    """Raises WrongCall when ``name`` is none of EXECUTORS."""
+    if name not in EXECUTORS:
+        raise WrongCall(f"executor={name!r}: choose one of {', '.join(EXECUTORS)}")
 
 
 def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int = 16, minutes: int = 24 * 60, cpus: int = 2, gpus: int = 0,

@@ -31,7 +31,6 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.files import atomic_path, hash_of, read_json, write_json
 from emolib.stacked import fit_stack, stack_key
 
-EXECUTORS = ("local", "slurm")
 STACK = 16  # runs in one stack at most
 Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
 
@@ -67,8 +66,7 @@ def run_variants(
     ``slurm``: parameters for submitit's executor, such as ``timeout_min``. Raises WrongCall, before any work, for a
     setting or a combination that is not valid; EmolibError, when all others are done, naming the runs that failed.
     """
-    if executor not in EXECUTORS:
-        raise WrongCall(f"executor={executor!r}: choose one of {', '.join(EXECUTORS)}")
+    cluster.check_executor(executor)
     folder = Path(folder)
     experiments = [experiment.replace(**variant) for variant in variants]
     homes = [home(each, folder) for each in experiments]
