@@ -17,6 +17,7 @@ from windowsets import make, prompts, tiny
 
 from emolib import batches, training
 from emolib.batches import DeviceWindows, fit_statistics, moments
+from emolib.determinism import run_threads
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import hash_file
 from emolib.model import EmotionModel
@@ -294,3 +295,12 @@ def test_gpu_without_room_for_the_features_trains_the_same(monkeypatch):
     second = Trainer(tiny(), make(ragged=True), *prompts(), "cuda")
     assert first.windows.visual.is_cuda and not second.windows.visual.is_cuda
     assert first.epoch(0) == second.epoch(0)
+
+
+def test_numbers_too_small_count_as_zero_inside_a_run_alone():
+    tiny = torch.full((8,), 1e-30)
+    with run_threads():
+        with run_threads():
+            assert not (tiny * 1e-10).any()
+        assert not (tiny * 1e-10).any(), "the inner one leaves the outer one as it was"
+    assert (tiny * 1e-10).all()
