@@ -88,8 +88,10 @@ class DeviceWindows:
             chunk = torch.from_numpy(features[first : first + CONVERTED]).to(self.device)
             standardised = model.standardised(chunk, stream)
             if not standardised.sum(dtype=torch.float32).isfinite():  # a tenth of the time of looking at every float16
-                bad = first + int((~chunk.isfinite()).any(dim=1).nonzero()[0])
-                raise EmolibError(f"{clip_of_row(self.windows, stream, bad)}: NaN or infinite {stream} features; extract this clip again")
+                broken = next(row for row, values in enumerate(features) if not np.isfinite(values).all())  # the statistics' fault too
+                raise EmolibError(
+                    f"{clip_of_row(self.windows, stream, broken)}: NaN or infinite {stream} features; extract this clip again"
+                )
             result[first : first + len(chunk)] = standardised
         return result
 

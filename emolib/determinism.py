@@ -32,8 +32,9 @@ def make_deterministic(seed: int) -> None:
 def run_threads() -> Iterator[None]:
     """Inside, torch uses THREADS threads, or ``$EMOLIB_THREADS``: alone, in a sweep's worker and on a cluster alike.
 
-    Sums over a matrix product's inner axis are split by thread, so another number gives other roundings. Numbers below
-    1e-38 count as zero: a trained attention's softmax is full of them, and a CPU takes seven times as long for each.
+    Sums over a matrix product's inner axis are split by thread, so another number gives other roundings. With one thread
+    numbers below 1e-38 count as zero: a trained attention's softmax is full of them, and takes seven times as long with
+    them. (With more, only threads made from now on would count so.)
     """
     import torch
 
@@ -42,7 +43,7 @@ def run_threads() -> Iterator[None]:
         raise WrongCall(f"EMOLIB_THREADS={wanted}: must be a whole number, 1 or more")
     threads, flushed = torch.get_num_threads(), bool(torch.tensor(1e-30) * 1e-10 == 0)
     torch.set_num_threads(int(wanted))
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(flushed or int(wanted) == 1)
     try:
         yield
     finally:

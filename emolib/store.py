@@ -4,9 +4,11 @@
 locking a file beside it; the system drops the lock when a process dies, however it dies.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import time
 import warnings
 from glob import escape
 from pathlib import Path
@@ -20,6 +22,7 @@ from emolib.errors import EmolibError
 from emolib.files import atomic_path, cache_root, hash_of, write_json
 
 Tensors = dict[str, np.ndarray]
+YOUNG = 600.0  # seconds; no file takes so long to write
 
 
 class Claim:
@@ -90,9 +93,12 @@ class FeatureStore:
         except BlockingIOError:
             os.close(handle)
             return None
-        # What a process killed while writing this clip left behind; no other clip's temporary name has this shape.
+        # What a process killed while writing this clip left behind; no other clip's temporary name has this shape. Young
+        # ones stay: where locks do not reach other machines, one may be writing the same clip.
         for leftover in self.folder.glob(f".{escape(clip_id)}-????????.safetensors"):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime > YOUNG:
+                    leftover.unlink()
         return Claim(path, handle)
 
     def verify(self) -> tuple[int, list[str]]:

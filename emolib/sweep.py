@@ -204,9 +204,16 @@ def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: 
     # longest first, so that all cores end together; one stream takes less than half the time of both
     longest_first = sorted(pending, key=lambda p: -_length(experiments[p]))
     with _workers(workers, max(1, cores // workers)) as processes:  # they load torch meanwhile
-        for each in {experiments[path].fingerprint("audio"): experiments[path] for path in pending}.values():
-            with contextlib.suppress(EmolibError):  # the runs concerned will name it, and the others go on
-                training.store_features(each, progress=progress)  # here, once, so that no two workers do it
+        alike: dict[str, list[Path]] = {}
+        for path in longest_first:
+            alike.setdefault(training.needs(experiments[path]), []).append(path)
+        for paths in alike.values():
+            try:
+                training.store_features(experiments[paths[0]], progress=progress)  # here, once, so that no two workers do it
+            except EmolibError as error:
+                for path in paths:
+                    report(path, str(error))
+                    longest_first.remove(path)
         _hand_out(longest_first, processes, report)
 
 

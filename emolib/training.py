@@ -295,14 +295,18 @@ def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "valida
     return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits)
 
 
+def needs(experiment: Experiment) -> str:
+    """A key of what a run reads: runs with equal ones share their clips, features and windows."""
+    e = experiment
+    return hash_of([*(e.fingerprint(stage) for stage in ("visual", "audio", "window")), e.weights, e.modalities, e.frame_stride])
+
+
 def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
     """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
 
     Raises EmolibError when data or weights are missing.
     """
-    e = experiment
-    stages = [e.fingerprint(stage) for stage in ("visual", "audio", "window")]
-    needed = hash_of([*stages, e.weights, e.modalities, e.frame_stride])
+    needed = needs(experiment)
     if needed not in _LAST:
         _LAST.clear()
         _LAST[needed] = _prepared(experiment, progress)

@@ -1,4 +1,5 @@
-"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the menu, on the finished demo.
+"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the menu, on the finished demo,
+those that train many variants at a small size.
 
 JupyterLab gives an image without an alternative text the text "Image"; that counts as none.
 The server's settings, workspaces and kernels' files live in temporary folders, the notebooks in a temporary copy.
@@ -38,7 +39,7 @@ IDLE = """
 const panel = document.querySelector('.jp-NotebookPanel');
 return Boolean(panel && panel.querySelector('.jp-CodeCell') && panel.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]'))
 """
-SIDE = {"name": "browser"}  # the long notebooks are run small, in a run of their own
+SIDE = {"name": "test_jupyterlab"}  # the long notebooks are run small, in a run of their own
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 FAULTY = """from IPython.display import HTML, display
 display(HTML('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">'))

@@ -393,7 +393,8 @@ def start(root: Path) -> subprocess.Popen:
 
 
 def digest(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.safetensors"))}
+    """Every feature file; a dot begins the name of what a killed process left unfinished."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("[!.]*.safetensors"))}
 
 
 def test_what_a_killed_write_left_is_removed_and_a_running_one_is_let_be(tmp_path, experiment):
@@ -401,13 +402,16 @@ def test_what_a_killed_write_left_is_removed_and_a_running_one_is_let_be(tmp_pat
     store = features.store_of(experiment, "visual")
     store.folder.mkdir(parents=True)
     left, running = store.folder / ".a-x1y2z3_4.safetensors", store.folder / ".a-b-x1y2z3_4.safetensors"
-    left.write_bytes(b"half")
-    running.write_bytes(b"half")
+    young = store.folder / ".a-a1b2c3_4.safetensors"
+    for path in (left, running, young):
+        path.write_bytes(b"half")
+    for path in (left, running):
+        os.utime(path, (0, 0))
     features.extract(experiment, clips[:1])
-    assert not left.exists() and running.exists(), "a-b is another clip's"
+    assert not left.exists() and running.exists() and young.exists(), "a-b is another clip's, a young one perhaps another machine's"
     assert store.verify() == (1, []) and running.exists()
     features.extract(experiment, clips)
-    assert sorted(path.name for path in store.folder.glob("*.safetensors")) == ["a-b.safetensors", "a.safetensors"]
+    assert sorted(path.name for path in store.folder.glob("*.safetensors")) == [young.name, "a-b.safetensors", "a.safetensors"]
 
 
 def test_two_processes_share_and_a_killed_one_loses_nothing(tmp_path, experiment):

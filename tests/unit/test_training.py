@@ -298,9 +298,9 @@ def test_gpu_without_room_for_the_features_trains_the_same(monkeypatch):
 
 
 def test_numbers_too_small_count_as_zero_inside_a_run_alone():
-    tiny = torch.full((8,), 1e-30)
+    small = torch.full((8,), 1e-30)
     with run_threads():
         with run_threads():
-            assert not (tiny * 1e-10).any()
-        assert not (tiny * 1e-10).any(), "the inner one leaves the outer one as it was"
-    assert (tiny * 1e-10).all()
+            assert not (small * 1e-10).any()
+        assert not (small * 1e-10).any(), "the inner one leaves the outer one as it was"
+    assert (small * 1e-10).all()
