@@ -317,7 +317,7 @@ def predict(
             if timeline:
                 figures.save(timelines.timeline(rows, footage, origin=predictor.origin), "timeline", folders[video])
             if annotate:
-                timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage)
+                timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage, origin=predictor.origin)
             write(folders[video], rows, summary)
         except EmolibError as error:
             failures.append(str(error))

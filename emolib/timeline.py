@@ -25,7 +25,7 @@ def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
     ``rows``: a table of ``predict.table``.
     """
     rows, person = _longest_seen(rows)
-    title = f"{footage.video.name}{person}" + (f": {origin} weights, no meaning on real people" if origin else "")
+    title = f"{footage.video.name}{person}" + (f": {warning(origin)}" if origin else "")
     figure, (pictures, shares, sound) = blank(
         title, origin="", rows=3, size=(2 * COLUMN, 3.2), sharex=True, gridspec_kw={"height_ratios": [1.1, 3, 0.8]}
     )
@@ -38,13 +38,18 @@ def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
     shares.set(ylabel="probability", ylim=(0, 1), xlim=(0, last))
     shares.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     loud = envelope(footage, POINTS // 2)
-    if len(loud):
+    if len(loud) and loud.any():
         middle = (np.arange(len(loud)) + 0.5) / len(loud) * last
         sound.fill_between(middle, -loud, loud, color="black", lw=0)
     else:
-        sound.text(0.5, 0.5, "no sound", transform=sound.transAxes, ha="center", va="center")
+        sound.text(0.5, 0.5, "silent" if len(loud) else "no sound", transform=sound.transAxes, ha="center", va="center")
     sound.set(ylabel="sound", xlabel="time, s", ylim=(-1, 1), yticks=[])
     return figure
+
+
+def warning(origin: str) -> str:
+    """What a picture must say whose encoders are not the trained ones; nothing for those."""
+    return f"{origin} weights, no meaning on real people" if origin else ""
 
 
 def _longest_seen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -73,8 +78,8 @@ def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last
             free = left + side
 
 
-def annotated(rows: pd.DataFrame, footage: Footage) -> Iterator[np.ndarray]:
-    """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it."""
+def annotated(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Iterator[np.ndarray]:
+    """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it, and the warning."""
     first, last = (np.searchsorted(rows["frame"], np.arange(1, len(footage.times) + 1), side) for side in ("left", "right"))
     for number, _, image in media.read_frames(footage.video):
         if image.shape[1::-1] != footage.size:
@@ -82,6 +87,8 @@ def annotated(rows: pd.DataFrame, footage: Footage) -> Iterator[np.ndarray]:
         image = np.ascontiguousarray(image)
         for _, row in rows[first[number - 1] : last[number - 1]].iterrows():  # a table a frame would not fit for long films
             _draw(image, row)
+        if origin:
+            _write(image, warning(origin), (4, len(image) - 8), max(0.35, len(image) / 1200), (255, 255, 255))
         yield image
 
 
@@ -119,6 +126,6 @@ def _rgb(index: int) -> tuple[int, int, int]:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
-def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage) -> None:
+def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage, *, origin: str) -> None:
     """The film with boxes and bars as MP4, on its own times, with its sound; streamed, whatever its length."""
-    media.write_video(path, annotated(rows, footage), footage.times, media.stream_waveform(footage.video), size=footage.size)
+    media.write_video(path, annotated(rows, footage, origin=origin), footage.times, media.stream_waveform(footage.video), size=footage.size)
