@@ -216,7 +216,9 @@ def test_balanced_sampling_is_balanced_and_order_repeats():
 
 @pytest.mark.parametrize("stream", ["visual", "audio"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_broken_features_name_the_clip(tmp_path, stream, value):
+def test_broken_features_name_the_clip(monkeypatch, stream, value):
+    """Also when the first rows to be converted are whole, and only the statistics make them NaN."""
+    monkeypatch.setattr(batches, "CONVERTED", 8)
     windows = make()
     row = windows.frames[windows.clip == 5][0, 0] if stream == "visual" else windows.audio_start[windows.clip == 5][0]
     getattr(windows, stream)[row, 7] = value
