@@ -25,8 +25,9 @@ from emolib.files import hash_of
 from emolib.fusion import attention, key_bias, step_mask
 from emolib.losses import MAX_SCALE
 from emolib.model import EmotionModel
+from emolib.run_state import damage_named, new_state, save_file
 from emolib.tcn import CausalTaps
-from emolib.training import Fitted, Trainer, damage_named, diverged, epoch_seed, fitted, new_state, record, save_file
+from emolib.training import Fitted, Trainer, diverged, epoch_seed, fitted, record
 
 if TYPE_CHECKING:
     from emolib.features import WindowSet

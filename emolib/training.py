@@ -4,13 +4,9 @@ An epoch's order and dropout follow from (seed, epoch) alone, and the learning r
 an epoch (weights, optimiser, history, best) is all that a resumed run needs to reach the same bits.
 """
 
-import io
 import math
-import pickle
 import time
-import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +32,7 @@ from emolib.model import EmotionModel
 from emolib.origin import origin
 from emolib.parameter_vector import ParameterVector
 from emolib.provenance import provenance
+from emolib.run_state import load_state, save_state
 
 if TYPE_CHECKING:
     from emolib.data.affwild2 import Clip
@@ -88,6 +85,7 @@ class Trainer:
         if e.contrastive_weight and learnable:
             groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
         self.optimiser = torch.optim.AdamW(groups, lr=e.learning_rate, fused=True)
+        self.parts = {"model": self.model, "contrastive": self.contrastive, "optimiser": self.optimiser}  # of state.pt
         self.batches = math.ceil(len(train.label) / e.batch_size)
         self.steps = math.ceil(self.batches / e.accumulation)  # optimiser steps an epoch
 
@@ -170,14 +168,15 @@ def fit(
     """
     trainer = Trainer(experiment, train, prompts, logit_scale, device or default_device())
     checks = DeviceWindows(validation, trainer.model)
-    state = load_state(folder / "state.pt", trainer)
+    state = load_state(folder / "state.pt", experiment, trainer.parts)
+    trainer.weights.changed()
     with run_threads():
         for epoch in tqdm(range(len(state["history"]), experiment.epochs), desc=folder.name, unit="epoch", disable=not progress):
             row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
             if not math.isfinite(row["train_loss"]):
                 raise EmolibError(f"{folder}: {diverged(epoch)}; state.pt keeps epoch {epoch}; lower learning_rate")
             record(state, trainer.model, checks, row)
-            save_state(folder / "state.pt", trainer, state)
+            save_state(folder / "state.pt", trainer.parts, state)
             write_history(folder, state)
     return fitted(folder, trainer.model, state)
 
@@ -214,53 +213,6 @@ def write_history(folder: Path, state: dict[str, Any]) -> None:
 def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
     """A seed of 63 bits for one purpose in one epoch."""
     return int(hash_of([seed, epoch, purpose]), 16) >> 1
-
-
-def save_state(path: Path, trainer: Trainer, state: dict[str, Any]) -> None:
-    """Write state.pt, whole or not at all."""
-    parts: dict[str, Any] = {"model": trainer.model, "contrastive": trainer.contrastive, "optimiser": trainer.optimiser}
-    save_file(path, {**state, **{name: part.state_dict() for name, part in parts.items()}})
-
-
-def save_file(path: Path, state: dict[str, Any]) -> None:
-    """``torch.save``, whole or not at all. Raises EmolibError naming the file when the disk is full."""
-    buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
-    torch.save(state, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
-
-
-@contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what loading a file that is damaged or of another shape raises into an EmolibError naming it."""
-    try:
-        yield
-    except WrongCall:
-        raise
-    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EmolibError(f"{path}: damaged, or of another shape ({reason}); delete it to start again") from error
-
-
-def new_state(experiment: Experiment) -> dict[str, Any]:
-    """What is known of a run before its first epoch."""
-    return {"fingerprint": experiment.fingerprint("train"), "history": [], "best_score": -1.0, "best_epoch": 0, "best": {}}
-
-
-def load_state(path: Path, trainer: Trainer) -> dict[str, Any]:
-    """Put state.pt back into ``trainer``; returns history and best, empty when there is no state yet."""
-    fingerprint = trainer.experiment.fingerprint("train")
-    if not path.exists():
-        return new_state(trainer.experiment)
-    with damage_named(path):
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["fingerprint"] != fingerprint:
-            raise WrongCall(f"{path}: belongs to another experiment; use another folder, or delete this one")
-        trainer.model.load_state_dict(state.pop("model"))
-        trainer.contrastive.load_state_dict(state.pop("contrastive"))
-        trainer.optimiser.load_state_dict(state.pop("optimiser"))
-        trainer.weights.changed()
-    return state
 
 
 def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, Experiment]:

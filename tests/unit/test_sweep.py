@@ -96,8 +96,8 @@ def in_every_process(tmp_path, monkeypatch, prepared):
             from windowsets import make, prompts
             training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
             saved = training.save_state
-            def save_state(path, trainer, state):
-                saved(path, trainer, state)
+            def save_state(path, parts, state):
+                saved(path, parts, state)
                 with open({str(tmp_path / "epochs")!r}, "a") as file:
                     file.write(f"{{path.parent.name}} {{len(state['history'])}} {{os.getpid()}}\\n")
                 if os.path.exists({str(tmp_path / "slowly")!r}):
