@@ -12,13 +12,13 @@ import pytest
 import simplejpeg
 import torch
 
-from emolib import extract_sound, features
+from emolib import extract_sound, features, training
 from emolib.config import preset
 from emolib.data import media
 from emolib.data.affwild2 import Clip
 from emolib.encoders import load_audio, load_visual
 from emolib.errors import EmolibError
-from emolib.training import FrameSets
+from emolib.training import FrameSets, prepare, store_features
 
 SIDE = 48
 
@@ -219,6 +219,28 @@ def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
     assert torch.cosine_similarity(expected, torch.from_numpy(faces[5]).float(), dim=0) < 1 - 1e-4
 
 
+@pytest.mark.parametrize("room", [True, False], ids=["frames' sound stored", "no room for it"])
+def test_store_features_leaves_a_worker_nothing_to_compute(tmp_path, experiment, monkeypatch, room):
+    """Afterwards no encoder is loaded by what a run reads, but for the frame protocol's sound where it is too much to store."""
+    clips = [make_clip(tmp_path, "a", sound=1.6), make_clip(tmp_path, "b", sound=1.6)]
+    clips[1] = dataclasses.replace(clips[1], split="validation")
+    monkeypatch.setattr(training, "clips_of", lambda *args, **kwargs: clips)
+    monkeypatch.setattr(training, "_LAST", {})
+    if not room:
+        monkeypatch.setattr(features, "FRAME_SOUND", 0)
+    sparse = experiment.replace(frame_stride=2)  # windows of the frame protocol that the other has not
+    store_features(sparse, progress=False)
+    for load in ("load_visual", "load_audio"):
+        monkeypatch.setattr(features, load, lambda *args: pytest.fail("an encoder is loaded"))
+    data = prepare(sparse, progress=False)
+    assert len(data.train) == len(data.validation) == 7 and data.prompts.shape == (8, 512)
+    if room:
+        assert [len(frames) for frames in data.frames] == [16]  # ends at frame 10, 12, ..., 40
+    else:
+        with pytest.raises(pytest.fail.Exception, match="an encoder is loaded"):
+            list(data.frames)
+
+
 def test_prompts_are_kept(experiment, monkeypatch):
     first, scale = features.prompt_features(experiment)
     monkeypatch.setattr(features, "load_visual", None)
@@ -248,7 +270,7 @@ def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
 
 
 def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsys):
-    from emolib import cli, training
+    from emolib import cli
 
     clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12, sound=0.3)]
     monkeypatch.setattr(training, "clips_of", lambda *args, **kwargs: clips)
