@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emolib.arithmetic import training_dtype
 from emolib.errors import EmolibError
 from emolib.model import AUDIO_WIDTH, VISUAL_WIDTH, EmotionModel
 
@@ -83,7 +84,7 @@ class DeviceWindows:
 
     def _converted(self, features: np.ndarray, width: int, model: EmotionModel, stream: str, home: torch.device) -> Tensor:
         """float16 [rows, width] to one row more (so that an empty stream can be gathered), standardised, on ``home``."""
-        result = torch.zeros(len(features) + 1, width, dtype=arithmetic(model.experiment.amp), device=home)
+        result = torch.zeros(len(features) + 1, width, dtype=training_dtype(self.device, model.experiment.amp), device=home)
         for first in range(0, len(features), CONVERTED):
             chunk = torch.from_numpy(features[first : first + CONVERTED]).to(self.device)
             standardised = model.standardised(chunk, stream)
@@ -99,11 +100,6 @@ class DeviceWindows:
 def _gathered(features: Tensor, index: Tensor) -> Tensor:
     """``features[index]``; whole rows at a time, which indexing with a matrix does not do on a CPU."""
     return features.index_select(0, index.flatten()).view(*index.shape, -1)
-
-
-def arithmetic(amp: str) -> torch.dtype:
-    """The type of ``Experiment.amp``."""
-    return torch.bfloat16 if amp == "bf16" else torch.float32
 
 
 def clip_of_row(windows: "WindowSet", stream: str, row: int) -> str:

@@ -19,8 +19,9 @@ import simplejpeg
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from emolib.arithmetic import encoder_dtype
 from emolib.determinism import device
-from emolib.encoders import AudioEncoder, VisualEncoder, precision_for
+from emolib.encoders import AudioEncoder, VisualEncoder
 from emolib.errors import WrongCall
 from emolib.extraction import gflop_of, workers
 from emolib.files import project_root, write_json
@@ -140,7 +141,7 @@ def run(folder: Path, *, frames: int = 64, batch: int = 32, seconds: float = 2.0
 def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, root: Path) -> dict[str, Any]:
     from transformers import CLIPModel
 
-    dtype = precision_for(place, "fast")
+    dtype = encoder_dtype(place, "fast")
     fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
     usual = CLIPModel.from_pretrained(clip).eval()  # the peer's model: float32 on the host, as its loop has it
     transform = peer.usual_transform(strict.image_size, (strict.mean / 255).tolist(), (strict.std / 255).tolist())
@@ -194,7 +195,7 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
 def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) -> dict[str, Any]:
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-    fast = AudioEncoder(weights, dtype=precision_for(place, "fast")).to(place)
+    fast = AudioEncoder(weights, dtype=encoder_dtype(place, "fast")).to(place)
     model: Any = Wav2Vec2Model.from_pretrained(weights).eval()
     processor = Wav2Vec2FeatureExtractor.from_pretrained(weights)
     rng = np.random.default_rng(0)

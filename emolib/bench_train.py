@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from emolib.arithmetic import training_dtype
 from emolib.config import Experiment, preset
 from emolib.data.affwild2 import Clip
 from emolib.determinism import device, run_threads
@@ -178,8 +179,8 @@ def flops_a_window(window: int, experiment: Experiment, padded: bool = False) ->
 
 
 def peak(size: int = 2048) -> float:
-    """Operations a second of a bfloat16 matrix product of ``size``, the best of five."""
-    a = torch.randn(size, size, device=device()).bfloat16()
+    """Operations a second of a matrix product of ``size`` in the demo's arithmetic here, the best of five."""
+    a = torch.randn(size, size, device=device()).to(training_dtype(device(), preset("demo").amp))
     seconds = []
     for _ in range(5):
         started = time.perf_counter()

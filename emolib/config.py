@@ -91,7 +91,7 @@ class Experiment:
     batch_size: int = setting(64, "windows per forward pass", "paper 4.1", "train")
     accumulation: int = setting(2, "forward passes per optimiser step", "released", "train")
     clip_norm: float = setting(1.0, "gradient norm", "released", "train")
-    amp: str = setting("float32", "arithmetic of training", "ours", "train", ("float32", "bf16"))
+    amp: str = setting("float32", "arithmetic of training; bf16: float32 where the device has no fast units for it", "ours", "train", ("float32", "bf16"))
     selection: str = setting("best", "checkpoint: best validation macro-F1, or the last epoch", "released", "train", ("best", "last"))
     seed: int = setting(42, "", "paper 4.1", "train")
 

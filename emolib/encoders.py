@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emolib.arithmetic import encoder_dtype
 from emolib.config import Experiment
 from emolib.errors import EmolibError
 from emolib.files import read_json
@@ -24,18 +25,6 @@ KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # Wav2Vec2's c
 FIELD, HOP = 400, 320
 NARROW = 16  # channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1), from 16 on right (0.003)
 IN_CACHE = 32_000  # samples through the convolutions at once on a CPU
-
-
-def precision_for(device: str | torch.device, precision: str) -> torch.dtype:
-    """The arithmetic of ``precision`` on ``device``: ``strict`` is float32; ``fast`` is float16 on CUDA, bfloat16 on
-    CPUs with units for it (measured 2.6 times float32 there), float32 elsewhere."""
-    if precision == "strict":
-        return torch.float32
-    if torch.device(device).type == "cuda":
-        return torch.float16
-    flags = Path("/proc/cpuinfo")
-    text = flags.read_text() if flags.is_file() else ""
-    return torch.bfloat16 if "avx512_bf16" in text or "amx_bf16" in text else torch.float32
 
 
 class _Frozen(nn.Module):
@@ -265,7 +254,7 @@ def audio_identity(folder: Path, normalise: bool, dtype: torch.dtype) -> dict[st
 
 def identify(experiment: Experiment, kind: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     """The identity that the experiment's ``visual`` or ``audio`` encoder would have, without loading it."""
-    dtype = precision_for(device, experiment.precision)
+    dtype = encoder_dtype(device, experiment.precision)
     if kind == "visual":
         return visual_identity(find_folder(experiment.visual_encoder, experiment.weights, kind), experiment.resize, dtype)
     folder = find_folder(experiment.audio_encoder, experiment.weights, kind)
@@ -275,7 +264,7 @@ def identify(experiment: Experiment, kind: str, device: str | torch.device = "cp
 def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> VisualEncoder:
     """The experiment's visual encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
     folder = find_folder(experiment.visual_encoder, experiment.weights, "visual")
-    encoder = VisualEncoder(folder, resample=experiment.resize, dtype=precision_for(device, experiment.precision))
+    encoder = VisualEncoder(folder, resample=experiment.resize, dtype=encoder_dtype(device, experiment.precision))
     return encoder.to(device)
 
 
@@ -283,5 +272,5 @@ def load_audio(experiment: Experiment, device: str | torch.device = "cpu") -> Au
     """The experiment's audio encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
     folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
     normalise = None if experiment.waveform_norm == "config" else False
-    encoder = AudioEncoder(folder, normalise=normalise, dtype=precision_for(device, experiment.precision))
+    encoder = AudioEncoder(folder, normalise=normalise, dtype=encoder_dtype(device, experiment.precision))
     return encoder.to(device)

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 
 from emolib import metrics
-from emolib.batches import DeviceWindows, arithmetic
+from emolib.arithmetic import training_dtype
+from emolib.batches import DeviceWindows
 from emolib.determinism import run_threads
 from emolib.files import atomic_path
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
@@ -29,7 +30,8 @@ def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
     model.eval()
     kind = windows.device.type
     parts = []
-    with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(model.experiment.amp) is torch.bfloat16):
+    dtype = training_dtype(kind, model.experiment.amp)
+    with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
         for batch in windows.in_order(BATCH.get(kind, 64)):
             parts.append(model.decide(*batch)[0].softmax(dim=1))
     model.train(was_training)

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from emolib.batches import DeviceWindows, arithmetic
+from emolib.arithmetic import training_dtype
+from emolib.batches import DeviceWindows
 from emolib.config import Experiment
 from emolib.determinism import run_threads
 from emolib.dropout import dropout
@@ -145,7 +146,7 @@ class Stack:
         """``EmotionModel.decide`` of model m on its windows ``rows[m]``: [M, B] to logits [M, B, 8], embedding [M, B, 512] or None."""
         models, batch = rows.shape
         data = self.windows.batch(rows.reshape(-1))
-        weights = _Weights(self, arithmetic(self.experiments[0].amp))
+        weights = _Weights(self, training_dtype(self.device, self.experiments[0].amp))
         visual = audio = length = None
         if data.visual is not None:
             visual = weights.visual_path(data.visual.view(models, batch, *data.visual.shape[1:]))

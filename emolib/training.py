@@ -20,7 +20,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from emolib import evaluation, metrics
-from emolib.batches import DeviceWindows, arithmetic, fit_statistics
+from emolib.arithmetic import training_dtype
+from emolib.batches import DeviceWindows, fit_statistics
 from emolib.config import Experiment
 from emolib.determinism import device as default_device
 from emolib.determinism import make_deterministic, run_threads
@@ -80,7 +81,7 @@ class Trainer:
         )
         self.windows = windows or DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)
-        self.weights = ParameterVector(self.model, arithmetic(e.amp))
+        self.weights = ParameterVector(self.model, training_dtype(device, e.amp))
         groups: list[dict[str, Any]] = [{"params": [self.weights.vector], "weight_decay": e.weight_decay}]
         if e.contrastive_weight and learnable:
             groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
@@ -106,7 +107,7 @@ class Trainer:
     def losses(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Classification loss, contrastive loss (0 when it has no weight) and number of hits of windows ``rows`` [B]."""
         e, kind = self.experiment, self.windows.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=arithmetic(e.amp) is torch.bfloat16):
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=training_dtype(kind, e.amp) is torch.bfloat16):
             logits, embedding = self.weights.worker.decide(*self.windows.batch(rows))
         label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]
         aligned = self.contrastive(embedding, label) if e.contrastive_weight and embedding is not None else logits.new_zeros(())
@@ -377,6 +378,7 @@ def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, 
         "experiment": experiment.fingerprint("train"), "origin": origin(experiment),
     }  # fmt: skip
     device = str(fitted.model.get_buffer("class_prior").device)
-    write_json(folder / "provenance.json", provenance(device, seed=experiment.seed, wall_seconds=round(seconds, 2)))
+    arithmetic = str(training_dtype(device, experiment.amp)).removeprefix("torch.")
+    write_json(folder / "provenance.json", provenance(device, seed=experiment.seed, arithmetic=arithmetic, wall_seconds=round(seconds, 2)))
     write_json(folder / "metrics.json", result)
     return result

@@ -100,7 +100,7 @@ class PlainLoop:
 
     def __init__(self, trainer: Any, windows: Any) -> None:
         e = trainer.experiment
-        self.e, self.device = e, trainer.device
+        self.e, self.device, self.low = e, trainer.device, trainer.weights.rounded.dtype == torch.bfloat16
         self.model = PlainModel(e).copy_from(trainer.model).to(self.device).train()
         self.data = PlainWindows(windows, copy.deepcopy(trainer.model).cpu())
         self.weights = trainer.classification.weights
@@ -114,7 +114,7 @@ class PlainLoop:
         loader = DataLoader(self.data, batch_size=self.e.batch_size, sampler=order.tolist())
         for (visual, audio, label), rate in zip(loader, learning_rates, strict=False):
             visual, audio, label = visual.to(self.device), audio.to(self.device), label.to(self.device)
-            with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.e.amp == "bf16"):
+            with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.low):
                 logits, embedding = self.model(visual, audio)
             loss = functional.cross_entropy(logits.float(), label, weight=self.weights)
             similarity = self.log_scale.exp() * embedding.float() @ self.prompts[label].T

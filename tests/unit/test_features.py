@@ -345,7 +345,7 @@ def test_no_space_for_a_manifest_or_sound_is_told(tmp_path, experiment, monkeypa
 def test_fast_arithmetic_that_loses_too_much_is_refused(tmp_path, experiment, monkeypatch):
     clip = make_clip(tmp_path, "a", n=12)
     monkeypatch.setattr(
-        "emolib.encoders.precision_for", lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16
+        "emolib.encoders.encoder_dtype", lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16
     )
     fast = experiment.replace(precision="fast", modalities="visual", fusion="concat")
     features.extract(fast, [clip])
