@@ -234,13 +234,12 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
     model, experiment = training.load_model(run_folder(run))
     if data:
         experiment = experiment.replace(data=str(Path(data).resolve()))
-    clips = training.clips_of(experiment, ("validation",))
-    frames, windows = (window_set(experiment, clips, protocol=protocol, progress=not quiet) for protocol in ("frame", "window"))
+    clips = training.clips_of(experiment, ("validation",), progress=not quiet)
     result: dict[str, Any] = {
         "origin": origin(experiment),
-        "frame": evaluation.frame_score(frames, evaluation.predict_clips(model, frames)),
+        "frame": evaluation.score_of_parts(model, training.FrameSets(experiment, clips)),
     }
-    result["window"] = evaluation.window_score(model, windows)
+    result["window"] = evaluation.window_score(model, window_set(experiment, clips, protocol="window", progress=not quiet))
     output(result, as_json, score_text(result))
 
 

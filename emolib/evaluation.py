@@ -1,5 +1,6 @@
 """Predictions and scores of a trained model under both protocols (FACTS section 1, evaluation)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,15 @@ def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> d
 def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
     """``metrics.score`` under the frame protocol, of the rows that :func:`predict_clips` gave."""
     return score_of_clips(windows.clips, rows, **options)
+
+
+def score_of_parts(model: EmotionModel, parts: Iterable["WindowSet"], **options: Any) -> dict[str, Any]:
+    """:func:`frame_score` of sets of a few clips each (``training.FrameSets``), of which one is in memory at a time."""
+    clips: list[Clip] = []
+    rows: list[np.ndarray] = []
+    for part in parts:
+        clips, rows = clips + part.clips, rows + predict_clips(model, part)
+    return score_of_clips(clips, rows, **options)
 
 
 def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:

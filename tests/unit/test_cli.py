@@ -9,11 +9,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import typer
+from safetensors.torch import save_file
 
-from emolib import cli
+from emolib import cli, evaluation, features, training
 from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
+from emolib.model import EmotionModel
 
 
 @pytest.fixture
@@ -165,6 +168,43 @@ def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
     (tmp_path / "runs" / "demo" / "metrics.json").write_text("{}")
     code, out, err = call("train")
     assert (code, out) == (1, "") and "another version of emolib, lacks origin, frame, window; delete it" in err
+
+
+SMALL = {"synth_train_clips": 1, "synth_validation_clips": 4, "synth_test_clips": 2, "synth_seconds": 2.0, "window": 10, "width": 16}
+
+
+def untrained(runs, **changes):
+    """A run with an untrained model on a small generated tree."""
+    experiment = preset("demo", **{**SMALL, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", **changes})
+    experiment.save(runs / "mine" / "experiment.json")
+    torch.manual_seed(3)
+    model = EmotionModel(experiment)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, runs / "mine" / "model.safetensors")
+    return experiment, model.eval()
+
+
+def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch):
+    experiment, model = untrained(tmp_path / "runs")
+    sizes, whole = [], features.window_set
+
+    def window_set(experiment, clips, *, protocol, **options):
+        sizes.append((protocol, len(clips)))
+        return whole(experiment, clips, protocol=protocol, **options)
+
+    monkeypatch.setattr(features, "window_set", window_set)
+    monkeypatch.setattr(training, "FRAMES_AT_ONCE", 100 // experiment.frame_stride)
+    code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
+    result = json.loads(out)
+    assert code == 0 and err == "" and result["origin"] == "synthetic"
+    assert max(n for protocol, n in sizes if protocol == "frame") < 4, "all clips' windows were in memory at once"
+    clips = training.clips_of(experiment, ("validation",))
+    assert len(clips) == 4
+    frames, windows = (whole(experiment, clips, protocol=protocol, progress=False) for protocol in ("frame", "window"))
+    expected = evaluation.frame_score(frames, evaluation.predict_clips(model, frames))
+    assert result["frame"]["confusion"] == expected["confusion"] and result["frame"]["clips"] == 4
+    assert result["window"]["n"] == len(windows.label)
+    code, out, _ = call("evaluate", "--run", "mine", "--quiet")
+    assert code == 0 and "SYNTHETIC" in out and f"frame: macro-F1 {expected['macro_f1']:.4f}" in out
 
 
 def test_info_tells_versions_device_and_sizes(call):
