@@ -33,7 +33,13 @@ def place(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("presets")
     save_random_weights(root / "weights")
     # few clips in which every class occurs, and long enough that 64 windows of the longest length fill a batch
-    clips = ["synth_train_clips=9", "synth_validation_clips=2", "synth_test_clips=1", "synth_temper=0.0", f"synth_seconds={10.0 if LONG else 8.5}"]
+    clips = [
+        "synth_train_clips=9",
+        "synth_validation_clips=2",
+        "synth_test_clips=1",
+        "synth_temper=0.0",
+        f"synth_seconds={10.0 if LONG else 8.5}",
+    ]
     emolib(root, "synth", "--out", str(root / "tree"), "--quiet", *(part for clip in clips for part in ("--set", clip)))
     return root
 
