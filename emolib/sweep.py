@@ -17,11 +17,13 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from emolib import cluster, training
@@ -33,6 +35,11 @@ from emolib.stacked import fit_stack, stack_key
 
 STACK = 16  # runs in one stack at most
 Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
+# What one run may raise without ending the others: bad data, a full disk or memory, and the faults of a programme.
+FAILURES = (
+    EmolibError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
 
 
 def run(
@@ -114,8 +121,8 @@ class Unit:
         """Returns an empty string, or what went wrong in one line."""
         try:
             training.run(Experiment.load(path / "experiment.json"), path, progress=False)
-        except EmolibError as error:
-            return str(error)
+        except FAILURES as error:
+            return reason(error)
         return ""
 
     def checkpoint(self, path: Path) -> Any:
@@ -123,6 +130,15 @@ class Unit:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, path)
+
+
+def reason(error: BaseException) -> str:
+    """One line on what went wrong: an EmolibError's message, or the type and last line of any other error, whose traceback
+    goes to standard error."""
+    if isinstance(error, EmolibError):
+        return str(error)
+    traceback.print_exception(error)
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
 
 
 def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], report: Report) -> None:
@@ -151,6 +167,7 @@ def _stacked(pending: list[Path], folder: Path, report: Report, progress: bool) 
     known = folder / "stacks.json"
     begun: list[list[str]] = read_json(known) if known.exists() else []
     begun = [names for names in begun if any(folder / name in pending for name in names)]
+    begun = [names for names in begun if all((folder / name / "experiment.json").exists() for name in names)]  # none was deleted
     taken = {name for names in begun for name in names}
     groups: dict[str, list[str]] = {}
     for path in pending:
@@ -159,15 +176,24 @@ def _stacked(pending: list[Path], folder: Path, report: Report, progress: bool) 
     new = [names[first : first + STACK] for names in groups.values() for first in range(0, len(names), STACK)]
     begun += [names for names in new if len(names) > 1]
     write_json(known, begun)
-    for names in begun:
-        for path, error in zip([folder / name for name in names], _one_stack(folder, names, progress), strict=True):
+    position = 0
+    while position < len(begun):
+        names = begun[position]
+        errors = _one_stack(folder, names, progress)
+        if errors is None:
+            middle = len(names) // 2
+            begun[position : position + 1] = [half for half in (names[:middle], names[middle:]) if len(half) > 1]
+            write_json(known, begun)
+            continue
+        for path, error in zip([folder / name for name in names], errors, strict=True):
             if path in pending:
                 report(path, error)
+        position += 1
     return [path for path in pending if not any(path == folder / name for names in begun for name in names)]
 
 
-def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str]:
-    """Train, evaluate and write the runs ``names`` as one stack; what went wrong with each, or ""."""
+def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str] | None:
+    """Train, evaluate and write the runs ``names`` as one stack; what went wrong with each, or "". None: too large for the memory."""
     folders = [folder / name for name in names]
     state = folder / f"stack-{hash_of(names)}.pt"
     started = time.monotonic()
@@ -177,19 +203,44 @@ def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str]:
         results = fit_stack(
             experiments, data.train, data.validation, data.prompts, data.logit_scale, folders, state, device(), progress=progress
         )  # fmt: skip
-    except EmolibError as error:
-        return [str(error)] * len(names)
-    seconds = (time.monotonic() - started) / len(names)
-    errors = [result if isinstance(result, str) else "" for result in results]
-    for m, result in enumerate(results):
-        if not isinstance(result, str):
-            try:
-                training.finish(experiments[m], data, folders[m], result, seconds=seconds)
-            except EmolibError as error:
-                errors[m] = str(error)
+    except FAILURES as error:
+        if not out_of_memory(error):
+            return [reason(error)] * len(names)
+        tqdm.write(f"{len(names)} runs at once: out of memory; half as many now")
+        results = []
+    if not results:  # no longer inside except, whose error keeps the stack's memory
+        state.unlink(missing_ok=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+    errors = _finished(experiments, data, folders, results, (time.monotonic() - started) / len(names))
     if not any(errors):
         state.unlink(missing_ok=True)
     return errors
+
+
+def _finished(
+    experiments: list[Experiment], data: training.Data, folders: list[Path], results: list[training.Fitted | str], seconds: float
+) -> list[str]:
+    """Evaluate a stack's models, all in one pass over the frames, and write their files; what went wrong with each, or ""."""
+    errors = [result if isinstance(result, str) else "" for result in results]
+    good = {m: result for m, result in enumerate(results) if not isinstance(result, str)}
+    try:
+        clips, rows = training.predict_frames(list(good.values()), [folders[m] for m in good], data.frames)
+    except FAILURES as error:
+        why = reason(error)
+        return [each or why for each in errors]
+    for (m, result), predicted in zip(good.items(), rows, strict=True):
+        try:
+            training.finish(experiments[m], data, folders[m], result, clips, predicted, seconds=seconds)
+        except FAILURES as error:
+            errors[m] = reason(error)
+    return errors
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory was what lacked, on a GPU or here; torch says the latter in words alone."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
 
 
 def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: int | None, report: Report, progress: bool) -> None:
@@ -210,9 +261,10 @@ def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: 
         for paths in alike.values():
             try:
                 training.store_features(experiments[paths[0]], progress=progress)  # here, once, so that no two workers do it
-            except EmolibError as error:
+            except FAILURES as error:
+                why = reason(error)
                 for path in paths:
-                    report(path, str(error))
+                    report(path, why)
                     longest_first.remove(path)
         _hand_out(longest_first, processes, report)
 
@@ -228,48 +280,77 @@ def _in_this_process(pending: list[Path], report: Report) -> None:
         report(path, unit(path))
 
 
-def _hand_out(pending: list[Path], processes: list[subprocess.Popen[str]], report: Report) -> None:
-    """Feed run folders to worker processes over their standard input; they answer each with a line of JSON."""
+def _hand_out(pending: list[Path], workers: list["_Worker"], report: Report) -> None:
+    """Feed run folders to worker processes, each as soon as it has ended its last one."""
     tasks: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for path in pending:
         tasks.put(path)
     answers: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
-    for process in processes:
-        threading.Thread(target=_feed, args=(process, tasks, answers), daemon=True).start()
+    for worker in workers:
+        threading.Thread(target=_feed, args=(worker, tasks, answers), daemon=True).start()
     for _ in pending:
         report(*answers.get())
 
 
-def _feed(process: subprocess.Popen[str], tasks: queue.SimpleQueue[Path], answers: queue.SimpleQueue[tuple[Path, str]]) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    while True:
+def _feed(worker: "_Worker", tasks: queue.SimpleQueue[Path], answers: queue.SimpleQueue[tuple[Path, str]]) -> None:
+    while worker.wanted:
         try:
             path = tasks.get_nowait()
         except queue.Empty:
             return
+        answers.put((path, worker.run(path)))
+
+
+class _Worker:
+    """A process that runs one run folder after another, which it gets as lines and answers with lines of JSON each."""
+
+    def __init__(self, threads: int) -> None:
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.lock, self.wanted = threading.Lock(), True
+        self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "emolib.sweep", str(os.getpid())]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment, text=True)
+
+    def run(self, path: Path) -> str:
+        """:class:`Unit` in the process. One that ends over it fails this run alone: the next run gets a new one."""
         try:
-            print(path.resolve(), file=process.stdin, flush=True)
-            answer = process.stdout.readline()
-        except OSError:
+            with self.lock:
+                if self.wanted and self.process.poll() is not None:
+                    self._start()
+            assert self.process.stdin is not None and self.process.stdout is not None
+            print(path.resolve(), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except (OSError, ValueError):  # its end is shut, or ours
             answer = ""
-        answers.put((path, json.loads(answer) if answer else "its process ended; out of memory? (run again to resume)"))
+        if answer:
+            return json.loads(answer)
+        with self.lock:
+            self._stop()
+        return "its process ended; out of memory? (run again to resume)"
+
+    def end(self) -> None:
+        """Stop the process for good."""
+        with self.lock:
+            self.wanted = False
+            self._stop()
+
+    def _stop(self) -> None:
+        self.process.kill()
+        if self.process.returncode is None:
+            self.process.communicate()
 
 
 @contextlib.contextmanager
-def _workers(number: int, threads: int) -> Iterator[list[subprocess.Popen[str]]]:
+def _workers(number: int, threads: int) -> Iterator[list[_Worker]]:
     """Worker processes that end with this block, and with this process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "emolib.sweep", str(os.getpid())]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) for _ in range(number)
-    ]  # fmt: skip
+    workers = [_Worker(threads) for _ in range(number)]
     try:
-        yield processes
+        yield workers
     finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.communicate()
+        for worker in workers:
+            worker.end()
 
 
 def work(parent: int) -> None:

@@ -6,7 +6,7 @@ an epoch (weights, optimiser, history, best) is all that a resumed run needs to 
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -360,18 +360,36 @@ def train_and_evaluate(experiment: Experiment, data: Data, folder: Path, *, prog
     started = time.monotonic()
     remove_leftovers(folder)
     fitted = fit(experiment, data.train, data.validation, data.prompts, data.logit_scale, folder, progress=progress)
-    return finish(experiment, data, folder, fitted, seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    clips, rows = predict_frames([fitted], [folder], data.frames)
+    return finish(experiment, data, folder, fitted, clips, rows[0], seconds=seconds)
 
 
-def finish(experiment: Experiment, data: Data, folder: Path, fitted: Fitted, *, seconds: float) -> dict[str, Any]:
-    """Evaluate a trained run under both protocols and write its remaining files; ``seconds`` it took in this process."""
-    remove_leftovers(folder / "predictions")  # each file there is read as a clip's
+def predict_frames(
+    runs: Sequence[Fitted], folders: Sequence[Path], frames: Iterable["WindowSet"]
+) -> tuple[list["Clip"], list[list[np.ndarray]]]:
+    """Write the predictions of every run in one pass over ``frames``, whose sound may have to be encoded in each.
+
+    (clips, for each run [n, 8] of every clip).
+    """
     clips: list[Clip] = []
-    rows: list[np.ndarray] = []
-    for part in data.frames:
-        predicted = evaluation.predict_clips(fitted.model, part)
-        evaluation.write_predictions(folder / "predictions", part, predicted)
-        clips, rows = clips + part.clips, rows + predicted
+    rows: list[list[np.ndarray]] = [[] for _ in runs]
+    for folder in folders:
+        remove_leftovers(folder / "predictions")  # each file there is read as a clip's
+    for part in frames:
+        clips += part.clips
+        for each, folder, own in zip(runs, folders, rows, strict=True):
+            predicted = evaluation.predict_clips(each.model, part)
+            evaluation.write_predictions(folder / "predictions", part, predicted)
+            own += predicted
+    return clips, rows
+
+
+def finish(
+    experiment: Experiment, data: Data, folder: Path, fitted: Fitted, clips: list["Clip"], rows: list[np.ndarray], *, seconds: float
+) -> dict[str, Any]:
+    """Score a trained run under both protocols, by frame from what :func:`predict_frames` gave, and write its remaining
+    files; ``seconds`` it took in this process."""
     result = {
         "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.score_of_clips(clips, rows),
         "best_epoch": fitted.best_epoch, "selection": experiment.selection, "parameters": fitted.model.parameter_count(),

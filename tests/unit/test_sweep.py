@@ -19,7 +19,7 @@ from windowsets import make, prompts, tiny
 
 from emolib import stacked, sweep, training
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import hash_file
+from emolib.files import hash_file, read_json, write_json
 
 GRID = {"width": [16, 32], "seed": [1, 2]}
 
@@ -72,6 +72,25 @@ def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, prepared):
         sweep.run(tiny(), {"epochs": [2, 1, 3]}, tmp_path, workers=0, progress=False)
     stored = pd.read_parquet(tmp_path / "results.parquet")
     assert stored.error.tolist() == ["", "no such weights", ""] and stored.frame_macro_f1.isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory.\nTried 3 GiB"), MemoryError(), KeyError("a bug"), AttributeError("a bug")]
+)
+def test_no_failure_of_a_run_ends_the_others(tmp_path, prepared, monkeypatch, capsys, error):
+    fit = training.fit
+
+    def failing(experiment, *arguments, **options):
+        if experiment.width == 32:
+            raise error
+        return fit(experiment, *arguments, **options)
+
+    monkeypatch.setattr(training, "fit", failing)
+    with pytest.raises(EmolibError, match=rf"1 of 2 runs failed \(width=32: {type(error).__name__}"):
+        sweep.run(tiny(), {"width": [32, 16]}, tmp_path, workers=0, progress=False)
+    assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [False, True]
+    assert "Traceback" in capsys.readouterr().err
+    assert sweep.reason(error) in (f"{type(error).__name__}: {str(error).splitlines()[-1]}" if str(error) else "MemoryError",)
 
 
 def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
@@ -131,6 +150,26 @@ def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeyp
     assert alone.frame_macro_f1.nunique() > 1
 
 
+def test_a_worker_that_dies_fails_its_own_run_alone(in_every_process, monkeypatch):
+    """Two workers, of which each is killed over one run; four runs were to come after those."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    with (in_every_process / "sitecustomize.py").open("a") as file:
+        file.write(
+            textwrap.dedent("""
+            import signal
+            fit = training.fit
+            def fit_or_die(experiment, *arguments, **options):
+                if experiment.seed in (1, 2):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return fit(experiment, *arguments, **options)
+            training.fit = fit_or_die
+        """)
+        )
+    with pytest.raises(EmolibError, match=r"2 of 6 runs failed \(seed=1: its process ended.*seed=2: its process ended"):
+        sweep.run(tiny(), {"seed": [1, 2, 3, 4, 5, 6]}, in_every_process / "sweep", workers=2, progress=False)
+    assert pd.read_csv(in_every_process / "sweep" / "results.csv").error.isna().tolist() == [False, False, True, True, True, True]
+
+
 def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
     still = dict.fromkeys(("classifier_dropout", "tcn_dropout", "adapter_dropout", "attention_dropout"), 0.0)
     grid = {"width": [16, 32], "seed": [1, 2]}
@@ -174,6 +213,59 @@ def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, m
     pieces = sweep.run(tiny(), {"seed": [2, 3]}, tmp_path / "pieces", workers=0, stack=True, progress=False)
     same_bits(whole.iloc[[1]].reset_index(drop=True), pieces.iloc[[0]].reset_index(drop=True))
     assert (tmp_path / "pieces" / whole.fingerprint[0] / "metrics.json").is_file() and len(pieces) == 2
+
+
+def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypatch):
+    sizes, fit_stack = [], sweep.fit_stack
+
+    def tight(experiments, *arguments, **options):
+        sizes.append(len(experiments))
+        if len(experiments) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit_stack(experiments, *arguments, **options)
+
+    monkeypatch.setattr(sweep, "fit_stack", tight)
+    table = sweep.run(tiny(), {"seed": [1, 2, 3, 4, 5]}, tmp_path, workers=0, stack=True, progress=False)
+    assert sizes == [5, 2, 3, 2] and table.frame_macro_f1.notna().all()  # 5 into 2 and 3, 3 into 1 and 2; the one is trained alone
+    assert [len(names) for names in read_json(tmp_path / "stacks.json")] == [2, 2]
+
+
+def test_an_error_in_a_stack_is_that_of_its_runs(tmp_path, prepared, monkeypatch):
+    monkeypatch.setattr(sweep, "fit_stack", lambda experiments, *_, **__: {}["a bug"])
+    with pytest.raises(EmolibError, match=r"2 of 3 runs failed \(width=16,seed=1: KeyError: 'a bug'; width=16,seed=2: KeyError"):
+        sweep.run_variants(
+            tiny(),
+            [{"width": 16, "seed": 1}, {"width": 16, "seed": 2}, {"width": 32, "seed": 1}],
+            tmp_path,
+            stack=True,
+            workers=0,
+            progress=False,
+        )
+
+
+def test_a_stack_that_lost_a_member_is_formed_anew(tmp_path, prepared):
+    """A run of a stack begun earlier was deleted: the others do not fail for want of its experiment.json."""
+    lost = tiny(seed=9).fingerprint("train")
+    write_json(tmp_path / "stacks.json", [[lost, *(tiny(seed=seed).fingerprint("train") for seed in (1, 2))]])
+    table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
+    assert table.frame_macro_f1.notna().all() and read_json(tmp_path / "stacks.json") == [table.fingerprint.tolist()]
+
+
+def test_a_stack_goes_through_the_frames_once(tmp_path, prepared, monkeypatch):
+    passes = []
+
+    class Frames(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    monkeypatch.setattr(
+        training,
+        "prepare",
+        lambda e, *, progress=True: training.Data(make(), make(seed=1), Frames([make(seed=1), make(seed=2)]), *prompts()),
+    )
+    table = sweep.run(tiny(), {"seed": [1, 2, 3]}, tmp_path, workers=0, stack=True, progress=False)
+    assert len(passes) == 1 and table.frame_macro_f1.nunique() > 1
 
 
 def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
