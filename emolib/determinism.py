@@ -26,6 +26,15 @@ def make_deterministic(seed: int) -> None:
     # Filling fresh memory with NaN shows reads of it; every result here is written before it is read: 15 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    exact_float32()
+
+
+def exact_float32() -> None:
+    """Float32 products and convolutions on a GPU in float32: torch's default rounds convolutions to TF32's 10 bits."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextmanager

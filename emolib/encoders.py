@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from emolib.arithmetic import encoder_dtype
 from emolib.config import Experiment
+from emolib.determinism import exact_float32
 from emolib.errors import EmolibError
 from emolib.files import read_json
 from emolib.resize import fit, normalise
@@ -31,6 +32,7 @@ class _Frozen(nn.Module):
     """A module that stays in eval mode and takes no gradient, whatever a training loop asks of it."""
 
     def freeze(self) -> None:
+        exact_float32()
         self.requires_grad_(False)
         self.train(False)
 

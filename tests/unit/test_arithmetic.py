@@ -28,7 +28,11 @@ def test_a_cpu_computes_in_bfloat16_only_where_it_has_units_for_it(cpu_with, fla
     assert training_dtype("cpu", "float32") == encoder_dtype("cpu", "strict") == torch.float32
 
 
-def test_a_gpu_encodes_in_float16_and_trains_in_bfloat16(cpu_with):
+@pytest.mark.parametrize(
+    ("capability", "training"), [((7, 0), torch.float32), ((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((12, 0), torch.bfloat16)]
+)
+def test_a_gpu_encodes_in_float16_and_trains_in_bfloat16_from_ampere_on(cpu_with, monkeypatch, capability, training):
     cpu_with("avx")
-    assert (encoder_dtype("cuda", "fast"), training_dtype("cuda:1", "bf16")) == (torch.float16, torch.bfloat16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert (encoder_dtype("cuda", "fast"), training_dtype("cuda:1", "bf16")) == (torch.float16, training)
     assert training_dtype("cuda", "float32") == encoder_dtype("cuda", "strict") == torch.float32
