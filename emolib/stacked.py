@@ -88,13 +88,15 @@ class Stack:
         self.training = True
         order = torch.stack([single.order(epoch) for single in self.singles])  # [M, N]
         batches, totals = order.split(e.batch_size, dim=1), torch.zeros(3, models, device=self.device)
-        for step in range(self.steps):
+        steps = range(self.steps)
+        rates = torch.tensor([[single.learning_rate(epoch, step) for single in self.singles] for step in steps], device=self.device)
+        for step in steps:
             group = batches[step * e.accumulation : (step + 1) * e.accumulation]
             for rows in group:
                 classification, aligned, hits = self.losses(rows)
                 ((classification + e.contrastive_weight * aligned).sum() / len(group)).backward()
                 totals += torch.stack([classification.detach() * rows.shape[1], aligned.detach() * rows.shape[1], hits])
-            self.step([single.learning_rate(epoch, step) for single in self.singles])
+            self.step(rates[step])
         classifications, alignments, accuracies = (totals.double() / order.shape[1]).tolist()
         return [
             {
@@ -104,9 +106,8 @@ class Stack:
             for single, c, a, accuracy in zip(self.singles, classifications, alignments, accuracies, strict=True)
         ]  # fmt: skip
 
-    def step(self, learning_rates: list[float]) -> None:
-        """Clip each model's gradient, update, and empty the gradients."""
-        rates = torch.tensor(learning_rates, device=self.device)
+    def step(self, rates: Tensor) -> None:
+        """Clip each model's gradient, update with the learning rates [M], on the device, and empty the gradients."""
         assert self.flat.grad is not None
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.optimiser.step(self.flat.grad.mul_((self.experiments[0].clip_norm / (norm + 1e-6)).clamp(max=1)), rates)

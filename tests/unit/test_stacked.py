@@ -42,7 +42,7 @@ def test_stack_equals_runs_alone_over_20_steps(changes):
         rows = order[:, 8 * (step % 6) : 8 * (step % 6) + 8]
         total = stack.losses(rows)
         (total[0] + 0.1 * total[1]).sum().backward()
-        stack.step([experiment.learning_rate for experiment in experiments])
+        stack.step(torch.tensor([experiment.learning_rate for experiment in experiments]))
         losses[0, step] = (total[0] + 0.1 * total[1]).detach()
         for m, single in enumerate(alone):
             classification, aligned, hits = single.losses(rows[m])
@@ -56,20 +56,44 @@ def test_stack_equals_runs_alone_over_20_steps(changes):
 
 
 def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
-    windows, experiment = make(), tiny(seed=1)
+    rates = {"classifier_dropout": 0.5, "tcn_dropout": 0.3, "adapter_dropout": 0.5, "attention_dropout": 0.2}
+    windows, experiment = make(), tiny(seed=1, **rates)
     stack = Stack([experiment, experiment], windows, *prompts(), "cpu")
+    for epoch in range(3):  # before training the loss is near log 8 with and without dropout
+        stack.epoch(epoch)
+    stack.flat.data[1] = stack.flat.data[0]
     rows = torch.arange(56).repeat(2, 1)
     torch.manual_seed(0)
     stacked = torch.stack([stack.losses(rows)[0].detach() for _ in range(60)])
     assert (stacked[:, 0] != stacked[:, 1]).all()
-    single = Trainer(experiment, windows, *prompts(), "cpu")
+    stack.single(0)
+    single = stack.singles[0]
+    single.weights.changed()
+    single.weights.worker.train()
     alone = torch.stack([single.losses(rows[0])[0].detach() for _ in range(60)])
-    single.model.eval()
-    without = single.losses(rows[0])[0].item()
+    single.weights.worker.eval()
+    without = torch.stack([single.losses(rows[0])[0].detach() for _ in range(2)])
     error = 4 * alone.std().item() / np.sqrt(60)
     assert stacked[:, 0].mean().item() == pytest.approx(alone.mean().item(), abs=error)
     assert stacked[:, 1].std().item() == pytest.approx(alone.std().item(), rel=0.5)
-    assert abs(without - alone.mean().item()) > 0 and alone.std() > 0
+    assert without[0] == without[1], "dropout was on"
+    assert alone.mean().item() - without[0].item() > error and alone.std() > 0.01
+
+
+def test_learning_rates_are_sent_to_the_device_once_an_epoch(monkeypatch):
+    """Each torch.tensor(list, device="cuda") makes the host wait."""
+    stack = Stack([tiny(seed=seed) for seed in (1, 2)], make(), *prompts(), "cpu")
+    sent, tensor = [], torch.tensor
+
+    def counted(data, *arguments, **options):
+        sent.append(data)
+        return tensor(data, *arguments, **options)
+
+    monkeypatch.setattr(torch, "tensor", counted)
+    rows = stack.epoch(0)
+    lists = [data for data in sent if isinstance(data, list)]
+    assert stack.steps == 7 and len(lists) == 1 and np.shape(lists[0]) == (7, 2)
+    assert lists[0][-1] == [row["learning_rate"] for row in rows]
 
 
 def together(experiments, folder, **options):
