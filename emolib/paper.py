@@ -17,20 +17,6 @@ CLASS_F1 = dict(zip(EXPRESSIONS, (0.5521, 0.1119, 0.1846, 0.1078, 0.4917, 0.5183
 
 # Frames with a face per class in Aff-Wild2's EXPR annotations (FACTS section 3).
 TRAIN_FRAMES = dict(zip(EXPRESSIONS, (177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866), strict=True))
-VALIDATION_FRAMES = dict(zip(EXPRESSIONS, (82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444), strict=True))
-LABELLED_FRAMES = {"train": 597361, "validation": 284230}
-VIDEOS = {"train": 248, "validation": 70, "test": 228}
-TEST_ROWS = 1_022_655
 
-# Peers on EXPR, validation macro-F1 per frame (FACTS section 2).
-PEERS = {
-    "EmotiEffNet-B0 + MLP": 0.384,
-    "... + box smoothing, 50 frames": 0.424,
-    "... + 0.3 wav2vec2": 0.434,
-    "... tuned (ABAW8)": 0.449,
-    "ABAW5 winner": 0.412,
-    "DINOv2-L + wav2vec2-L gate (ABAW10)": 0.537,
-    "always Other": 0.0688,
-}
+# A peer's validation macro-F1 per frame by half-width of mean smoothing (FACTS section 2).
 SMOOTHING = {0: 0.3844, 5: 0.4004, 15: 0.4123, 25: 0.4183, 50: 0.4237, 100: 0.4198, 200: 0.4197, 500: 0.4032}
-HEAD_PARAMETERS = 12_863_240

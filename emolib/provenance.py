@@ -20,7 +20,7 @@ def provenance(device: str, **more: Any) -> dict[str, Any]:
     return {
         "emolib": __version__, "git_commit": commit, "git_dirty": None if changes is None else bool(changes),
         "python": platform.python_version(), "platform": platform.platform(), "packages": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine(),
         "cores": os.cpu_count(), "threads": torch.get_num_threads(), **more,
     }  # fmt: skip
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import torch
+
 from emolib import provenance as module
 from emolib.provenance import provenance
 
@@ -11,6 +13,11 @@ def test_names_code_versions_and_device():
     found = provenance("cpu", seed=3)
     assert found["seed"] == 3 and found["packages"]["torch"][0] == "2" and found["threads"] >= 1
     json.dumps(found, allow_nan=False)
+
+
+def test_the_gpu_named_is_the_one_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {torch.device(device or 'cuda:0').index}")
+    assert provenance("cuda:1")["device"] == "GPU 1"
 
 
 def test_commit_and_dirty_flag(tmp_path, monkeypatch):
