@@ -114,7 +114,11 @@ class Trainer:
         return self.classification(logits, label), aligned, (logits.argmax(dim=1) == label).sum()
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch, counted from 0; the host waits for the device once, at its end."""
+        """Train one epoch, counted from 0; the host waits for the device once, at its end.
+
+        CUDA runs eagerly too, not as a captured graph: a batch's longest sound sets its shapes, a graph would need one capture for each,
+        and there was no GPU to test one on; stacked runs divide the cost of launches by their number instead.
+        """
         e = self.experiment
         torch.manual_seed(epoch_seed(e.seed, epoch, "dropout"))
         self.weights.worker.train()
