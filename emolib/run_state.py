@@ -27,7 +27,8 @@ def save_file(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
     torch.save(state, buffer)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        with buffer.getbuffer() as content:  # released at once: Python 3.12 crashes when it collects a view that an error has kept
+            temporary.write_bytes(content)
 
 
 @contextmanager
