@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 
 from emolib.data.affwild2 import Clip
 from emolib.encoders import VisualEncoder
-from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, workers
+from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, status_of, workers
+from emolib.files import hash_of
 from emolib.ingest import Slab, slabs
-from emolib.store import Claim, FeatureStore, Tensors
+from emolib.store import Claim, FeatureStore
 
 IMAGES = {"cpu": 64, "cuda": 256}  # images a batch; more does not raise the rate
 
@@ -24,12 +25,24 @@ class _Faces:
     def __init__(self, clip: Clip, claim: Claim) -> None:
         self.clip, self.claim = clip, claim
         self.frames = (np.flatnonzero(clip.face_present) + 1).astype(np.int32)
+        self.source = source_of(clip)  # before the first image is read: a change from now on is seen the next time
         self.features = np.zeros((len(self.frames), VisualEncoder.width), np.float16)
         self.left, self.damaged = len(self.frames), list[str]()
 
 
-def has_faces(stored: Tensors | None, clip: Clip) -> bool:
+def source_of(clip: Clip) -> str:
+    """A stamp of the clip's images: when their folder changed, and size and time of the first and the last one, which also
+    tell of crops written over in their place. Looking at every image would take minutes on a network's disk."""
+    numbers = np.flatnonzero(clip.face_present) + 1
+    ends = [status_of(clip.image(int(number))) for number in numbers[[0, -1]]] if len(numbers) else []
+    return hash_of([status_of(clip.images)[1:], ends])
+
+
+def has_faces(store: FeatureStore, clip: Clip) -> bool:
     """Whether stored visual features are those of the clip's images as they are now."""
+    if store.source(clip.id) != source_of(clip):
+        return False
+    stored = store.read(clip.id, "frames")
     return stored is not None and np.array_equal(stored["frames"], np.flatnonzero(clip.face_present) + 1)
 
 
@@ -37,7 +50,7 @@ def extract_faces(
     store: FeatureStore, clips: list[Clip], load: Callable[[bool], VisualEncoder], report: Report, *, progress: bool = True
 ) -> None:
     """Compute the visual features that ``store`` lacks; ``load(strict)`` loads the encoder, only when there is work."""
-    missing = [clip for clip in clips if not has_faces(store.read(clip.id, "frames"), clip)]
+    missing = [clip for clip in clips if not has_faces(store, clip)]
     if not missing:
         return
     encoder = load(False)
@@ -63,7 +76,7 @@ def extract_faces(
                 stream.units += count
                 stream.gflop += gflop * batch
 
-        in_turns(missing, store, lambda clip: has_faces(store.read(clip.id, "frames"), clip), work)
+        in_turns(missing, store, lambda clip: has_faces(store, clip), work)
     stream.seconds = time.perf_counter() - begin
 
 
@@ -128,6 +141,6 @@ def _finish(faces: _Faces, store: FeatureStore, report: Report) -> None:
     if faces.damaged:
         report.damaged += faces.damaged
     else:
-        store.write(faces.clip.id, {"frames": faces.frames, "visual": faces.features})
+        store.write(faces.clip.id, {"frames": faces.frames, "visual": faces.features}, faces.source)
         report.streams[-1].clips += 1
     faces.claim.release()

@@ -3,6 +3,7 @@
 Wav2Vec2 base must not see padding (FACTS section 5), so a batch holds segments of one length only.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,12 +18,13 @@ from emolib.data.affwild2 import Clip
 from emolib.data.media import SAMPLE_RATE, stream_waveform
 from emolib.encoders import HOP, AudioEncoder
 from emolib.errors import EmolibError
-from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, workers
+from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, status_of, workers
 from emolib.files import atomic_path, cache_root, hash_of
 from emolib.store import Claim, FeatureStore, Tensors
 
 SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
 CHUNK, CONTEXT = 1000, 100  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
+CHECKED = 4  # windows of the first batch that are encoded again in float32
 ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
 JITTER = 0.002  # seconds by which a window of a constant-rate clip may miss its nominal length, for rounded timestamps
 
@@ -112,21 +114,24 @@ class SoundEncoder:
         steps = self.encoder.waveforms(waves)
         self.samples += waves.numel()
         if self.check is not None:
-            check_cosine("audio", steps[: len(group)].flatten(0, 1), self.check().waveforms(waves)[: len(group)].flatten(0, 1))
+            few = min(CHECKED, len(group))  # a GPU's whole batch takes 10 GB in float32
+            check_cosine("audio", steps[:few].flatten(0, 1), self.check().waveforms(waves[:few]).flatten(0, 1))
             self.check = None
         result = steps[: len(group)].to(torch.float16).cpu().numpy()
         for row, (sound, i, _) in enumerate(group):
             sound.settle(i, result[row])
 
     def track(self, wave: np.ndarray) -> np.ndarray:
-        """Float16 ``[steps, 768]`` of a whole track, in chunks of 20 s that see 2 s more on either side."""
+        """Float16 ``[steps, 768]`` of a whole track, int16 or within -1 to 1, in constant memory: in chunks of 20 s that see 2 s
+        more on either side. A track of up to 20 s is encoded as one."""
         total = self.encoder.steps(len(wave))
         parts = [np.zeros((0, AudioEncoder.width), np.float16)]
         for first in range(0, total, CHUNK):
             last = min(first + CHUNK, total)
             left, right = max(0, first - CONTEXT), min(total, last + CONTEXT)
             segment = wave[left * HOP : len(wave) if right == total else right * HOP + 80]
-            steps = self.encoder.waveforms(torch.from_numpy(segment.astype(np.float32) / 32767)[None])[0]
+            samples = segment.astype(np.float32) / 32767 if wave.dtype == np.int16 else segment.astype(np.float32)
+            steps = self.encoder.waveforms(torch.from_numpy(samples)[None])[0]
             self.samples += len(segment)
             parts.append(steps[first - left : last - left].to(torch.float16).cpu().numpy())
         return np.concatenate(parts)
@@ -179,6 +184,13 @@ def _missing_sound(clip: Clip, wave: np.ndarray) -> float:
     return end - len(wave) / SAMPLE_RATE
 
 
+def source_of(clip: Clip, track: bool) -> str:
+    """A stamp of what a clip's sound features are made from: its video, none included, and the sample at which each frame
+    begins, of which whole tracks know nothing."""
+    edges = b"" if track else np.rint(np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE).astype(np.int64).tobytes()
+    return hash_of([status_of(clip.video), hashlib.sha256(edges).hexdigest()])
+
+
 def extract_sound(
     store: FeatureStore, wanted: dict[str, Spans], clips: list[Clip], load: Callable[[bool], AudioEncoder], report: Report, *, track: bool,
     progress: bool = True,
@@ -186,8 +198,9 @@ def extract_sound(
     """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or whole tracks."""
 
     def is_done(clip: Clip) -> bool:
-        stored = store.read(clip.id, "audio" if track else "spans")
-        return stored is not None and (track or not len(missing_spans(stored, wanted[clip.id])))
+        if store.source(clip.id) != source_of(clip, track):
+            return False
+        return track or not len(missing_spans(store.read(clip.id, "spans"), wanted[clip.id]))
 
     missing = [clip for clip in clips if not is_done(clip)]
     if not missing:
@@ -198,16 +211,22 @@ def extract_sound(
     gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
     begin = time.perf_counter()
     sounds = SoundEncoder(encoder, None if encoder.dtype == torch.float32 or track else lambda: load(True))
+    sources: dict[str, str] = {}
     with tqdm(total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False) as bar:
 
+        def noted(free: Iterator[tuple[Clip, Claim]]) -> Iterator[tuple[Clip, Claim]]:
+            for clip, claim in free:
+                sources[clip.id] = source_of(clip, track)  # before it is decoded: a change from now on is seen the next time
+                yield clip, claim
+
         def keep(clip: Clip, claim: Claim, tensors: Tensors) -> None:
-            store.write(clip.id, tensors)
+            store.write(clip.id, tensors, sources[clip.id])
             claim.release()
             stream.clips += 1
             bar.update()
 
         def work(free: Iterator[tuple[Clip, Claim]]) -> None:
-            for clip, claim, wave in decoded_waveforms(free):
+            for clip, claim, wave in decoded_waveforms(noted(free)):
                 assert claim is not None
                 if isinstance(wave, str):
                     report.damaged.append(wave)
@@ -220,7 +239,7 @@ def extract_sound(
                     stream.units += 1
                     keep(clip, claim, {"audio": sounds.track(wave)})
                 else:
-                    stored = store.read(clip.id)
+                    stored = store.read(clip.id) if store.source(clip.id) == sources[clip.id] else None
                     spans = missing_spans(stored, wanted[clip.id])
                     stream.units += len(spans)
 

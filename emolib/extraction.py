@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -63,6 +64,15 @@ class Report:
             more = f" and {len(self.quiet) - 5} more" if len(self.quiet) > 5 else ""
             lines.append(f"sound missing in {len(self.quiet)} clips, their windows there have none: {', '.join(self.quiet[:5])}{more}")
         return lines
+
+
+def status_of(path: Path | None) -> list[int]:
+    """Size and time of change of a file, which differ once it has been replaced; empty where there is none."""
+    try:
+        status = path.stat() if path else None
+    except OSError:  # whoever reads it will say why
+        status = None
+    return [status.st_size, status.st_mtime_ns] if status else []
 
 
 def gflop_of(call: Callable[[], object]) -> float:

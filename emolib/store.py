@@ -7,9 +7,11 @@ locking a file beside it; the system drops the lock when a process dies, however
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import time
 import warnings
+from collections.abc import Callable
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from emolib.errors import EmolibError
 from emolib.files import atomic_path, cache_root, hash_of, write_json
 
 Tensors = dict[str, np.ndarray]
+MADE_WITH = ("versions", "precision")  # said in the manifest and in each file, without deciding the folder
 YOUNG = 600.0  # seconds; no file takes so long to write
 
 
@@ -40,10 +43,15 @@ class Claim:
 
 
 class FeatureStore:
-    """Features under one fingerprint. ``identity``: what they depend on; all but ``versions`` decides the folder."""
+    """Features under one fingerprint. ``identity``: what they depend on; all but MADE_WITH decides the folder.
+
+    The type that ``precision=fast`` means on a device is not in it: what a GPU node has stored counts on a login node. The
+    manifest names the type of the process that began the store, each file its own.
+    """
 
     def __init__(self, kind: str, fingerprint: str, identity: dict[str, Any]) -> None:
-        depends = {key: value for key, value in identity.items() if key != "versions"}
+        depends = {key: value for key, value in identity.items() if key not in MADE_WITH}
+        self.precision = identity.get("precision", "")
         self.fingerprint = hash_of([kind, fingerprint, depends])
         self.folder = cache_root() / "features" / self.fingerprint
         self.manifest = {"kind": kind, "fingerprint": self.fingerprint, "experiment": fingerprint, **identity}
@@ -57,18 +65,28 @@ class FeatureStore:
 
         A damaged file is named in a warning and counts as absent.
         """
+        return self._opened(clip_id, lambda file: {name: file.get_tensor(name) for name in names or file.keys()})
+
+    def source(self, clip_id: str) -> str | None:
+        """The ``source`` that a clip was written with; None where :meth:`read` gives None. Reads no array."""
+        return self._opened(clip_id, lambda file: _about(file).get("source"))
+
+    def _opened(self, clip_id: str, take: Callable[[Any], Any]) -> Any:
         path = self.path(clip_id)
         try:
             with safe_open(path, framework="np") as file:
-                return {name: file.get_tensor(name) for name in names or file.keys()}
+                return take(file)
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, ValueError) as error:
-            warnings.warn(f"{path}: damaged ({error}); it is computed again", stacklevel=2)
+            warnings.warn(f"{path}: damaged ({error}); it is computed again", stacklevel=3)
             return None
 
-    def write(self, clip_id: str, tensors: Tensors) -> None:
-        """Store a clip's arrays, atomically; equal arrays give equal bytes. Raises EmolibError for NaN or a full disk."""
+    def write(self, clip_id: str, tensors: Tensors, source: str = "") -> None:
+        """Store a clip's arrays, atomically; equal ones give equal bytes. ``source``: a stamp of what they were made from.
+
+        Raises EmolibError for NaN or a full disk.
+        """
         for name, array in tensors.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise EmolibError(
@@ -76,7 +94,9 @@ class FeatureStore:
                 )
         if not (self.folder / "manifest.json").is_file():
             write_json(self.folder / "manifest.json", self.manifest)
-        content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"sha256": _digest(tensors)})
+        about = {"precision": self.precision, "sha256": _digest(tensors), "source": source}
+        metadata = {"about": json.dumps(about, sort_keys=True)}  # one entry: safetensors writes several in any order
+        content = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata=metadata)
         with atomic_path(self.path(clip_id)) as temporary:
             temporary.write_bytes(content)
 
@@ -111,6 +131,11 @@ class FeatureStore:
         return len(files), [str(path) for path in damaged]
 
 
+def _about(file: Any) -> dict[str, str]:
+    """What :meth:`FeatureStore.write` noted in an open file."""
+    return json.loads((file.metadata() or {}).get("about", "{}"))
+
+
 def _digest(tensors: Tensors) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -124,6 +149,6 @@ def _is_whole(path: Path) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            return _digest(tensors) == (file.metadata() or {}).get("sha256")
+            return _digest(tensors) == _about(file).get("sha256")
     except (SafetensorError, OSError, ValueError):
         return False

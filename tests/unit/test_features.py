@@ -1,6 +1,7 @@
 """Features are complete, right, in their place, and computed once, whatever happens in between."""
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import torch
+from safetensors import safe_open
 
 from emolib import extract_sound, features, training
 from emolib.config import preset
@@ -160,6 +162,103 @@ def test_a_long_track_is_encoded_in_chunks_that_fit_together(tmp_path, experimen
     assert cosine.median() > 0.98
     shifted = torch.cosine_similarity(torch.from_numpy(chunks[1:]).float(), torch.from_numpy(once[:-1]).float(), dim=-1)
     assert shifted.median() < cosine.median() - 0.01
+
+
+def test_a_track_as_floats_is_the_track_as_integers(experiment):
+    encoder = extract_sound.SoundEncoder(load_audio(experiment))
+    wave = np.random.default_rng(0).integers(-3000, 3000, 16000).astype(np.int16)
+    np.testing.assert_array_equal(encoder.track(wave.astype(np.float32) / 32767), encoder.track(wave))
+
+
+@pytest.mark.parametrize("fps", [25.0, None], ids=["full batch", "one window"])
+def test_fast_sound_is_checked_on_a_few_windows(tmp_path, experiment, monkeypatch, fps):
+    """In float32 a GPU's whole batch would take more memory than the batch itself."""
+    clip, encoder = make_clip(tmp_path, "a", n=200, sound=8.0), load_audio(experiment)
+    shapes = []
+
+    class Strict:
+        def waveforms(self, waves):
+            shapes.append(tuple(waves.shape))
+            return encoder.waveforms(waves)
+
+    sounds = extract_sound.SoundEncoder(encoder, Strict)
+    ends = np.arange(10, 201, 5 if fps else 500)
+    sounds.add(extract_sound._Sound(clip, np.stack([ends - 9, ends], axis=1), lambda sound: None), extract_sound.waveform(clip.video))
+    sounds.finish()
+    assert shapes == [(4 if fps else 1, 6400)]
+
+
+def rates(found):
+    """(clips whose faces, clips whose sound were computed now)."""
+    by_name = {stream.name: stream.clips for stream in found.report.streams}
+    return by_name.get("faces", 0), by_name.get("sound", 0)
+
+
+@pytest.mark.parametrize("context", ["window", "track"])
+def test_a_video_that_came_later_or_was_replaced_is_heard(tmp_path, experiment, context):
+    experiment = experiment.replace(audio_context=context)
+    clips = [make_clip(tmp_path, "a"), make_clip(tmp_path, "b", sound=1.6)]
+    assert rates(features.extract(experiment, clips)) == (2, 2)
+    assert rates(features.extract(experiment, clips)) == (0, 0)
+    audio = features.store_of(experiment, "audio")
+    assert len(audio.read("a")["audio"]) == 0
+    clips[0] = dataclasses.replace(clips[0], video=make_clip(tmp_path / "later", "a", sound=1.6).video)
+    assert rates(features.extract(experiment, clips)) == (0, 1)
+    first = audio.read("a")
+    assert len(first["audio"]) > 0 and rates(features.extract(experiment, clips)) == (0, 0)
+    make_clip(tmp_path / "other", "a", sound=1.6, seed=1).video.replace(clips[0].video)
+    assert rates(features.extract(experiment, clips)) == (0, 1)
+    other = audio.read("a")
+    assert other["audio"].shape == first["audio"].shape and np.abs(other["audio"] - first["audio"]).max() > 0.01
+    assert rates(features.extract(experiment, clips)) == (0, 0)
+
+
+def test_corrected_times_are_heard_without_looking_at_the_faces_again(tmp_path, experiment):
+    clip = make_clip(tmp_path, "a", sound=3.2)
+    features.extract(experiment, [clip])
+    slower = dataclasses.replace(clip, frame_times=clip.frame_times * 2, fps=clip.fps / 2)  # a corrected list of frame rates
+    found = features.extract(experiment, [slower])
+    assert rates(found) == (0, 1) and found.sound(slower)["lengths"].tolist() == [39] * 7
+    finer = experiment.replace(stride=1)
+    assert len(features.extract(finer, [slower]).sound(slower)["spans"]) == 31
+    assert rates(features.extract(finer, [clip])) == (0, 1), "none of the spans at other times is taken over"
+    assert features.extract(finer, [clip]).sound(clip)["lengths"].tolist() == [19] * 31
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["written over", "another folder"])
+def test_crops_replaced_under_the_same_numbers_are_seen(tmp_path, experiment, in_place):
+    clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12)]
+    before = features.extract(experiment, clips).faces(clips[0])[1]
+    new = make_clip(tmp_path / "new", "a", n=12, seed=1).images
+    if in_place:
+        for image in sorted(new.iterdir()):
+            (clips[0].images / image.name).write_bytes(image.read_bytes())
+    else:
+        shutil.rmtree(clips[0].images)
+        new.rename(clips[0].images)
+    found = features.extract(experiment, clips)
+    assert rates(found) == (1, 0) and np.abs(found.faces(clips[0])[1] - before).max(axis=1).min() > 0.01
+    assert rates(features.extract(experiment, clips)) == (0, 0)
+
+
+def test_what_another_device_stored_counts_and_says_its_type(tmp_path, experiment, monkeypatch):
+    """A login node without fast units finds what nodes with them have made; nothing is extracted twice."""
+    clips, fast = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"], experiment.replace(precision="fast")
+    with monkeypatch.context() as node:
+        node.setattr("emolib.encoders.encoder_dtype", lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16)
+        assert rates(features.extract(fast, clips[:1])) == (1, 1)
+        there = features.store_of(fast, "visual").folder
+    monkeypatch.setattr("emolib.encoders.encoder_dtype", lambda device, precision: torch.float32)
+    assert rates(features.extract(fast, clips[:1])) == (0, 0)
+    assert rates(features.extract(fast, clips)) == (1, 1)
+    store = features.store_of(fast, "visual")
+    assert store.folder == there and json.loads((there / "manifest.json").read_text())["precision"] == "bfloat16"
+    stated = []
+    for name in "ab":
+        with safe_open(store.path(name), framework="np") as file:
+            stated.append(json.loads(file.metadata()["about"])["precision"])
+    assert stated == ["bfloat16", "float32"] and store.verify() == (2, [])
+    assert features.store_of(experiment, "visual").folder != there, "strict is a setting, and another store"
 
 
 @pytest.mark.parametrize("content", [b"", b"no jpeg", None])
