@@ -26,9 +26,9 @@ def save_file(path: Path, state: dict[str, Any]) -> None:
     """``torch.save``, whole or not at all. Raises EmolibError naming the file when the disk is full."""
     buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
     torch.save(state, buffer)
-    with atomic_path(path) as temporary:
-        with buffer.getbuffer() as content:  # released at once: Python 3.12 crashes when it collects a view that an error has kept
-            temporary.write_bytes(content)
+    # The view is released at once: Python 3.12 crashes when it collects one that an error has kept.
+    with atomic_path(path) as temporary, buffer.getbuffer() as content:
+        temporary.write_bytes(content)
 
 
 @contextmanager
