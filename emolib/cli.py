@@ -58,6 +58,10 @@ Executor = Annotated[
     str,
     typer.Option(help="local, or slurm: an array of jobs shares the work.", autocompletion=completing(lambda: EXECUTORS)),
 ]
+Minutes = Annotated[int, typer.Option(min=1, help="slurm: minutes that a job may take.")]
+Cpus = Annotated[int, typer.Option(min=1, help="slurm: cores a job.")]
+Gpus = Annotated[int, typer.Option(min=0, help="slurm: GPUs a job.")]
+Sbatch = Annotated[list[str], typer.Option("--sbatch", help="slurm: key=value, another option of sbatch (partition=gpu); may be repeated.")]
 BENCHES = ("extract", "train")
 FACES = ("tracked", "largest", "all", "whole")  # of footage.WHICH_FACES, which is slow to import
 
@@ -75,6 +79,16 @@ def experiment_of(preset_name: str, data: str, weights: str, settings: list[str]
     for text in settings:
         changes |= parse_settings(text)
     return preset(preset_name, data=str(Path(data).resolve()) if data else "", weights=weights, **changes)
+
+
+def resources(minutes: int, cpus: int, gpus: int, sbatch: list[str]) -> dict[str, Any]:
+    """What ``cluster.submit`` takes, of the shared options. Raises WrongCall for an option without a value."""
+    options: dict[str, str] = {}
+    for text in sbatch:
+        name, _, options[name] = text.partition("=")
+        if not name or not options[name]:
+            raise WrongCall(f"--sbatch {text}: must be key=value, such as partition=gpu")
+    return {"minutes": minutes, "cpus": cpus, "gpus": gpus, "options": options}
 
 
 def run_folder(run: str) -> Path:
@@ -148,13 +162,14 @@ def extract(
     verify: Annotated[bool, typer.Option("--verify", help="Re-hash what is stored; a damaged file is named and made again.")] = False,
     executor: Executor = "local",
     jobs: Annotated[int, typer.Option(help="slurm: number of jobs.")] = 4,
-    gpus: Annotated[int, typer.Option(help="slurm: GPUs a job.")] = 0,
+    minutes: Minutes = 24 * 60, cpus: Cpus = 2, gpus: Gpus = 0, sbatch: Sbatch = [],  # noqa: B006
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compute the features of faces, sound and prompts that the feature store lacks."""
     from emolib import cluster, features, training
 
     cluster.check_executor(executor)
+    slurm = resources(minutes, cpus, gpus, sbatch)
     experiment = experiment_of(preset, data, weights, set_)
     result: dict[str, Any] = {}
     if verify:
@@ -163,7 +178,7 @@ def extract(
     if executor == "slurm":  # each job is this very call: jobs claim clips, so that no clip is done twice
         words = ["--preset", preset, "--splits", splits, "--quiet"]
         words += [f"--data={data}"] * bool(data) + [f"--weights={weights}"] * bool(weights) + [f"--set={text}" for text in set_]
-        cluster.run_array([cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", gpus=gpus)
+        cluster.run_array([cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", **slurm)
     done = features.extract(experiment, clips, progress=not quiet)
     features.prompt_features(experiment)
     result |= {"clips": len(clips), "computed": done.report.clips, "seconds": round(done.report.seconds, 1)}
@@ -210,6 +225,8 @@ def sweep(
     more: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE,VALUE]...", help="More settings of the grid.")] = None,
     preset: Preset = "demo", name: Name = "", data: DataFolder = "", weights: Weights = "", set_: Settings = [],  # noqa: B006
     executor: Executor = "local",
+    jobs: Annotated[int, typer.Option(min=1, help="slurm: jobs at once.")] = 16,
+    minutes: Minutes = 240, cpus: Cpus = 1, gpus: Gpus = 0, sbatch: Sbatch = [],  # noqa: B006
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train every combination of a grid; runs that are complete are not repeated."""
@@ -221,7 +238,8 @@ def sweep(
         values[key] = [parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")]
     folder = runs_root() / (name or preset) / "sweep"
     experiment = experiment_of(preset, data, weights, set_)
-    table = sweeps.run(experiment, values, folder, executor=executor, progress=not quiet)
+    slurm = {"parallel": jobs, **resources(minutes, cpus, gpus, sbatch)}
+    table = sweeps.run(experiment, values, folder, executor=executor, progress=not quiet, slurm=slurm)
     output(table.to_dict("records"), as_json, table.to_string(index=False))
 
 

@@ -7,7 +7,7 @@ and redo only what is missing.
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,14 @@ def check_executor(name: str) -> None:
         raise WrongCall(f"executor={name!r}: choose one of {', '.join(EXECUTORS)}")
 
 
-def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int = 16, minutes: int = 24 * 60, cpus: int = 2, gpus: int = 0,
-              options: dict[str, Any] | None = None) -> None:  # fmt: skip
-    """Run each command line as one job of a SLURM array and wait for all.
+def run_array(commands: Sequence[Sequence[str]], folder: Path, **resources: Any) -> None:
+    """Run each command line as one job of a SLURM array and wait for all; ``resources`` as :func:`submit`.
 
-    ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at once; ``minutes``,
-    ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as ``{"partition": "gpu"}``.
     Raises WrongCall where there is no SLURM, EmolibError naming every job that failed and its log.
     """
     if not commands:
         return
-    jobs = _submit(commands, folder, parallel, minutes, cpus, gpus, options or {})
+    jobs = submit(_call, [list(command) for command in commands], folder, **resources)
     failed = []
     for command, job in zip(commands, jobs, strict=True):
         try:
@@ -47,9 +44,16 @@ def run_array(commands: Sequence[Sequence[str]], folder: Path, *, parallel: int 
         raise EmolibError(f"{len(failed)} of {len(jobs)} cluster jobs failed, the rest is done: " + "; ".join(failed[:5]))
 
 
-def _submit(
-    commands: Sequence[Sequence[str]], folder: Path, parallel: int, minutes: int, cpus: int, gpus: int, options: dict[str, Any]
-) -> list[Any]:
+def submit(
+    call: Callable[[Any], Any], arguments: Sequence[Any], folder: Path,
+    *, parallel: int = 16, minutes: int = 24 * 60, cpus: int = 2, gpus: int = 0, options: Mapping[str, str] | None = None,
+) -> list[Any]:  # fmt: skip
+    """submitit's jobs of a SLURM array that runs ``call`` on each of ``arguments``.
+
+    ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at once; ``minutes``,
+    ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as ``{"partition": "gpu"}``.
+    Raises WrongCall where there is no SLURM, EmolibError where it refuses the jobs.
+    """
     try:
         import submitit
     except ImportError as error:
@@ -60,10 +64,10 @@ def _submit(
         raise WrongCall(f"executor=slurm: no SLURM on this machine ({error}); run on a login node, or use executor=local") from error
     executor.update_parameters(
         name="emolib", timeout_min=minutes, cpus_per_task=cpus, gpus_per_node=gpus or None, slurm_array_parallelism=parallel,
-        slurm_additional_parameters=options,
+        slurm_additional_parameters=dict(options or {}),
     )  # fmt: skip
     try:
-        return executor.map_array(_call, [list(command) for command in commands])
+        return executor.map_array(call, list(arguments))
     except submitit.core.utils.FailedJobError as error:
         raise EmolibError(f"SLURM refused the jobs: {str(error).strip().splitlines()[-1]}") from error
 

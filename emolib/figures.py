@@ -18,7 +18,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from emolib import paper
-from emolib.files import atomic_path
+from emolib.files import atomic_path, printable
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.origin import labelled
 
@@ -38,7 +38,7 @@ def blank(title: str, *, origin: str, rows: int = 1, columns: int = 1, size: tup
     """A figure in our style and its axes; the title says ``origin`` where it is not the real thing (``origin.origin``)."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, **grid)
-    figure.suptitle(labelled(title, origin), fontsize=8, fontweight="bold")
+    figure.suptitle(printable(labelled(title, origin)), fontsize=8, fontweight="bold", parse_math=False)  # a file's name may have dollars
     return figure, axes
 
 

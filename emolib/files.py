@@ -44,6 +44,11 @@ def remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def printable(text: str) -> str:
+    """``text`` with a question mark for each byte of a file's name that is no UTF-8 (a surrogate, which nothing can print)."""
+    return text.encode(errors="replace").decode()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with ``\\n`` line ends, atomically."""
     with atomic_path(path) as temporary:

@@ -5,6 +5,7 @@ second) go to unnamed temporary files and are read back window by window.
 """
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -148,23 +149,37 @@ def watch(
 
 
 def listen(footage: Footage) -> None:
-    """Decode the sound as far as the pictures go (and a second more) into ``footage``; leaves None when there is none.
+    """Decode :func:`sound_of` into ``footage``; leaves None when there is none.
+
+    Raises EmolibError when it cannot be decoded.
+    """
+    blocks = sound_of(footage)
+    if blocks is None:
+        return
+    spool = Spool(np.int16, 1)
+    for block in blocks:
+        spool.append(np.rint(np.clip(block, -1, 1) * 32767)[:, None])
+        if footage.sound_begin == float("inf") and (np.abs(block) > SILENCE).any():
+            footage.sound_begin = (spool.rows - len(block) + int(np.argmax(np.abs(block) > SILENCE))) / media.SAMPLE_RATE
+    footage.sound = spool if spool.rows else None
+
+
+def sound_of(footage: Footage) -> Iterator[np.ndarray] | None:
+    """The sound as far as the pictures go (and a second more), float32 blocks at 16 kHz; None when there is none.
 
     Raises EmolibError when it cannot be decoded.
     """
     blocks = media.stream_waveform(footage.video)
-    if blocks is None:
-        return
-    spool = Spool(np.int16, 1)
     limit = round((float(footage.times[-1]) + max(1.0, 1 / footage.fps)) * media.SAMPLE_RATE)
+    return None if blocks is None else _up_to(limit, blocks)
+
+
+def _up_to(count: int, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     for block in blocks:
-        block = block[: limit - spool.rows]
-        spool.append(np.rint(np.clip(block, -1, 1) * 32767)[:, None])
-        if footage.sound_begin == float("inf") and (np.abs(block) > SILENCE).any():
-            footage.sound_begin = (spool.rows - len(block) + int(np.argmax(np.abs(block) > SILENCE))) / media.SAMPLE_RATE
-        if spool.rows >= limit:
-            break
-    footage.sound = spool if spool.rows else None
+        yield block[:count]
+        count -= len(block)
+        if count <= 0:
+            return
 
 
 def envelope(footage: Footage, buckets: int) -> np.ndarray:

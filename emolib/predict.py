@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -26,7 +28,7 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predict_windows
 from emolib.extract_sound import SoundEncoder, samples_of
 from emolib.features import WindowSet
-from emolib.files import atomic_path, hash_file, write_json, write_text
+from emolib.files import atomic_path, hash_file, printable, write_json, write_text
 from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
@@ -39,6 +41,9 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4
 CHUNK = 128  # windows whose features are in memory at once
 SOUNDS = 16  # waveforms encoded at once
 FACE_COLUMNS = ("x", "y", "w", "h")
+FAILURES = (  # of one video: foreseen, or of whatever decodes, computes, draws or writes it
+    EmolibError, av.FFmpegError, cv2.error, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError,
+)  # fmt: skip
 MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
 
@@ -208,7 +213,7 @@ def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dic
     steps = np.diff(footage.times)
     found = int(rows.loc[rows["face"].fillna(False), "frame"].nunique())
     return {
-        "video": footage.video.name, "frames": len(footage.times), "seconds": round(float(footage.times[-1]) + 1 / footage.fps, 3),
+        "video": printable(footage.video.name), "frames": len(footage.times), "seconds": round(float(footage.times[-1]) + 1 / footage.fps, 3),
         "frames_per_second": round(footage.fps, 3), "constant_rate": bool(np.ptp(steps) < 0.002) if len(steps) else True,
         "size": list(footage.size), "faces": predictor.faces, "frames_with_face": found, "tracks": len(np.unique(footage.track)),
         "sound": sound_kind(predictor, footage), "sound_seconds": round(footage.sound_seconds, 3),
@@ -241,6 +246,16 @@ def describe(summary: dict[str, Any]) -> str:
         return line + f"; {why}: all probabilities are empty"
     name, share = max(summary["share"].items(), key=lambda item: item[1])
     return line + f"; mostly {name} ({share:.0%} of {summary['frames_predicted']} frames)"
+
+
+def failure(video: Path, error: BaseException) -> str:
+    """One line that names ``video`` and what went wrong with it."""
+    if isinstance(error, EmolibError):
+        return printable(str(error))
+    what = " ".join(str(error).split())[:200]
+    return printable(
+        f"{video}: failed unexpectedly ({type(error).__name__}{what and f': {what}'}); leave it out, or convert it and try again"
+    )
 
 
 def collect(videos: Sequence[Path]) -> list[Path]:
@@ -288,7 +303,7 @@ def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
     """predictions.csv, predictions.parquet and summary.json into ``folder``."""
     write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
     with atomic_path(folder / "predictions.parquet") as temporary:
-        rows.to_parquet(temporary, index=False)
+        temporary.write_bytes(rows.to_parquet(index=False))  # given a path, pyarrow refuses one that is no UTF-8
     write_json(folder / "summary.json", summary)
 
 
@@ -319,9 +334,9 @@ def predict(
             if annotate:
                 timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage, origin=predictor.origin)
             write(folders[video], rows, summary)
-        except EmolibError as error:
-            failures.append(str(error))
-            say(f"failed: {error}")
+        except FAILURES as error:
+            failures.append(failure(video, error))
+            say(f"failed: {failures[-1]}")
         else:
             summaries.append(summary)
             say(describe(summary))

@@ -34,6 +34,7 @@ from emolib.files import atomic_path, hash_of, read_json, write_json
 from emolib.stacked import fit_stack, stack_key
 
 STACK = 16  # runs in one stack at most
+MINUTES = 240  # of a SLURM job; one that needs more is queued again and goes on
 Report = Callable[[Path, str], None]  # (run folder, what went wrong or "")
 # What one run may raise without ending the others: bad data, a full disk or memory, and the faults of a programme.
 FAILURES = (
@@ -70,7 +71,7 @@ def run_variants(
     ``parameters``, ``fingerprint``, ``folder``, ``error``. Runs live in ``folder``/<fingerprint>; a finished one there, or
     the run that ``folder`` lies in, is taken as it is. ``workers``: processes here (None: one a core; 0: this process);
     ``stack``: train runs of equal shapes at once in this process (None: on a GPU, where it pays).
-    ``slurm``: parameters for submitit's executor, such as ``timeout_min``. Raises WrongCall, before any work, for a
+    ``slurm``: resources of a job, as ``cluster.submit`` takes them, such as ``minutes``. Raises WrongCall, before any work, for a
     setting or a combination that is not valid; EmolibError, when all others are done, naming the runs that failed.
     """
     cluster.check_executor(executor)
@@ -91,7 +92,7 @@ def run_variants(
                 tqdm.write(f"failed: {path}: {error}")
 
         if executor == "slurm":
-            _on_slurm(pending, folder, dict(slurm or {}), report)
+            _on_slurm(pending, folder, slurm or {}, report)
         elif pending:
             on_gpu = device().startswith("cuda")
             if on_gpu if stack is None else stack:
@@ -141,16 +142,10 @@ def reason(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
 
 
-def _on_slurm(pending: list[Path], folder: Path, parameters: dict[str, Any], report: Report) -> None:
+def _on_slurm(pending: list[Path], folder: Path, resources: Mapping[str, Any], report: Report) -> None:
     if not pending:
         return
-    try:
-        import submitit
-    except ImportError as error:
-        raise EmolibError("executor=slurm needs submitit: pip install 'emolib[cluster]'") from error
-    slurm = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
-    slurm.update_parameters(**{"timeout_min": 240, "slurm_array_parallelism": 16, "slurm_job_name": "emolib", **parameters})
-    jobs = slurm.map_array(Unit(), [path.resolve() for path in pending])
+    jobs = cluster.submit(Unit(), [path.resolve() for path in pending], folder / "slurm", **{"minutes": MINUTES, "cpus": 1, **resources})
     for path, job in zip(pending, jobs, strict=True):
         try:
             report(path, cluster.result_of(job))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from emolib.data import media
 from emolib.figures import CLASS_COLOURS, COLUMN, STYLE, blank
-from emolib.footage import Footage, envelope
+from emolib.footage import Footage, envelope, sound_of
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 POINTS = 1500  # along the time axis; more than the figure's pixels would only cost time
@@ -127,5 +127,5 @@ def _rgb(index: int) -> tuple[int, int, int]:
 
 
 def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage, *, origin: str) -> None:
-    """The film with boxes and bars as MP4, on its own times, with its sound; streamed, whatever its length."""
-    media.write_video(path, annotated(rows, footage, origin=origin), footage.times, media.stream_waveform(footage.video), size=footage.size)
+    """The film with boxes and bars as MP4, on its own times, with its sound as far as its pictures go; streamed, whatever its length."""
+    media.write_video(path, annotated(rows, footage, origin=origin), footage.times, sound_of(footage), size=footage.size)

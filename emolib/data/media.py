@@ -23,6 +23,8 @@ SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2 hears
 # Containers whose packets always carry presentation times; elsewhere (AVI, MPEG) only decoded frames tell.
 TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
+SILENCE = 2**18  # samples in memory at once before sound that starts late; damaged timestamps may say days
+LATEST = 6 * 3600  # seconds of silence in one piece; no real sound starts later
 
 
 @contextmanager
@@ -142,12 +144,25 @@ def _resampled(video: Path, zero: float) -> Iterator[np.ndarray]:
             if frame.time is not None:
                 begin = round((frame.time - zero) * rate)
                 if position == 0 or abs(begin - position) > GAP * rate:  # the first block, or timestamps that jump
-                    samples = np.concatenate([np.zeros(max(0, begin - position), np.float32), samples[max(0, position - begin) :]])
+                    for silence in _silence(min(begin - position, LATEST * rate)):
+                        yield from _through(resampler, silence, position, rate)
+                        position += len(silence)
+                    if begin > position + rate:
+                        raise EmolibError(
+                            f"{video}: timestamps of the sound jump by more than {LATEST // 3600} hours; remux or replace the file"
+                        )
+                    samples = samples[position - begin :]
             if len(samples):
                 yield from _through(resampler, samples, position, rate)
                 position += len(samples)
         if resampler is not None and position:
             yield from _through(resampler, None, position, rate)
+
+
+def _silence(count: int) -> Iterator[np.ndarray]:
+    """``count`` samples in blocks; none where it is negative."""
+    for first in range(0, count, SILENCE):
+        yield np.zeros(min(SILENCE, count - first), np.float32)
 
 
 def _through(resampler: Any, samples: np.ndarray | None, position: int, rate: int) -> Iterator[np.ndarray]:

@@ -245,3 +245,33 @@ def test_sweep_takes_a_grid_of_several_settings(call, monkeypatch, grid):
     assert code == 0 and "42" in out and asked == [{"window": [10, 60], "seed": [42, 43]}]
     code, _, err = call("sweep", "--grid", "window=10", "sed=42")
     assert code and "seed" in err and len(asked) == 1
+
+
+def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
+    import pandas as pd
+
+    asked = []
+    monkeypatch.setattr("emolib.sweep.run", lambda *_, **options: asked.append(options["slurm"]) or pd.DataFrame({"seed": [42]}))
+    monkeypatch.setattr("emolib.training.clips_of", lambda *_, **__: [])
+    monkeypatch.setattr("emolib.cluster.run_array", lambda commands, folder, **resources: asked.append(resources))
+    options = (
+        "--executor",
+        "slurm",
+        "--minutes",
+        "30",
+        "--cpus",
+        "4",
+        "--gpus",
+        "1",
+        "--sbatch",
+        "partition=gpu",
+        "--sbatch",
+        "account=a=b",
+    )
+    assert call("sweep", "--grid", "seed=42", "--jobs", "3", *options)[0] == 0
+    assert call("extract", *options)[0] == 0
+    resources = {"minutes": 30, "cpus": 4, "gpus": 1, "options": {"partition": "gpu", "account": "a=b"}}
+    assert asked == [{"parallel": 3, **resources}, resources]
+    for verb in (("sweep", "--grid", "seed=42"), ("extract",)):
+        code, _, err = call(*verb, "--executor", "slurm", "--sbatch", "partition")
+        assert code == 2 and "--sbatch partition: must be key=value" in err

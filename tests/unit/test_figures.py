@@ -47,6 +47,12 @@ EVERY = {
 }
 
 
+@pytest.mark.parametrize(("title", "shown"), [("a $_$ b", "a $_$ b"), (r"$\a$", r"$\a$"), ("caf\udce9", "caf?")])
+def test_any_name_can_be_a_title(tmp_path, title, shown):
+    figure = figures.faces({"crops": [np.zeros((8, 8, 3), np.uint8)]}, title=title, origin="synthetic")
+    assert figures.save(figure, "crops", tmp_path).get_suptitle() == f"{shown} (synthetic)"
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_same_numbers_give_same_bytes_without_dates_or_versions(name, tmp_path):
     digests = []

@@ -103,6 +103,17 @@ def film(path, n=50, *, faces=lambda i: [(40, 30, 50)], times=25.0, sound=True, 
     return path
 
 
+def delayed(video, path, seconds):
+    """``video`` again, its sound ``seconds`` later."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in sorted((packet for packet in source.demux() if packet.size), key=lambda packet: packet.stream.type == "audio"):
+            ticks = round(seconds / packet.time_base) if packet.stream.type == "audio" else 0
+            packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, streams[packet.stream.index]
+            target.mux(packet)
+    return path
+
+
 def rows_of(out, video):
     rows = pd.read_parquet(out / Path(video).stem / "predictions.parquet")
     text = pd.read_csv(out / Path(video).stem / "predictions.csv")
@@ -281,6 +292,42 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, run, squares):
         predict([folder], run, tmp_path / "out", detector=squares, timeline=False, progress=False, say=lines.append)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a", "c"]
     assert sum("failed" in line for line in lines) == 1 and "c.mp4: 25 frames" in lines[-1]
+
+
+@pytest.mark.parametrize("name", ["a $_$ b.mp4", r"$\a$.mp4", "caf\udce9.mp4"])
+def test_any_name_of_a_file_can_be_a_title(tmp_path, deaf, squares, name):
+    video = film(tmp_path / name, 8, sound=False)
+    (summary,), lines = go(video, deaf, tmp_path / "out", detector=squares, timeline=True, annotate=True)
+    shown = name.replace("\udce9", "?")
+    assert summary["video"] == shown and lines[-1].startswith(f"{shown}: 8 frames")
+    assert f"{shown}: synthetic weights" in (tmp_path / "out" / video.stem / "timeline.svg").read_text()
+    assert len(media.frame_times(tmp_path / "out" / video.stem / "annotated.mp4")) == 8
+
+
+@pytest.mark.parametrize("error", [TypeError("a\nb"), MemoryError(), ZeroDivisionError("by 0"), KeyError("x"), cv2.error("no size")])
+def test_an_unforeseen_failure_is_one_line_that_names_the_file(tmp_path, deaf, squares, monkeypatch, error):
+    def timeline(rows, footage, **options):
+        if footage.video.name == "b.mp4":
+            raise error
+        return draw(rows, footage, **options)
+
+    draw = predict_module.timelines.timeline
+    monkeypatch.setattr(predict_module.timelines, "timeline", timeline)
+    for name in "abc":
+        film(tmp_path / "films" / f"{name}.mp4", 4, sound=False)
+    lines = []
+    with pytest.raises(EmolibError, match=rf"1 of 3 videos failed: .*b\.mp4: failed unexpectedly \({type(error).__name__}") as caught:
+        predict([tmp_path / "films"], deaf, tmp_path / "out", detector=squares, timeline=True, progress=False, say=lines.append)
+    assert "\n" not in str(caught.value) and sum("failed: " in line and "b.mp4" in line for line in lines) == 1
+    assert sorted(path.parent.name for path in (tmp_path / "out").glob("*/predictions.csv")) == ["a", "c"]
+
+
+def test_sound_that_would_begin_in_31_years_is_silence(tmp_path, run, squares):
+    video = delayed(film(tmp_path / "film.mp4", 20), tmp_path / "late.mkv", 1e9)
+    (summary,), _ = go(video, run, tmp_path / "out", detector=squares, annotate=True)
+    assert summary["sound"] == "silent" and summary["frames"] == 20
+    assert (rows_of(tmp_path / "out", video)["modality"] == "face").all()
+    assert len(media.read_waveform(tmp_path / "out" / "late" / "annotated.mp4")) < 3 * media.SAMPLE_RATE
 
 
 def test_results_are_not_overwritten_unasked(tmp_path, run, squares):

@@ -294,7 +294,38 @@ def test_slurm_units_through_submitit(tmp_path, prepared, monkeypatch):
         sweep.run(tiny(), {"epochs": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
 
 
-ON_THIS_NODE = {"timeout_min": 5, "cpus_per_task": 1}
+def test_without_slurm_a_sweep_on_it_is_a_wrong_call(tmp_path, prepared, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WrongCall, match="no SLURM on this machine"):
+        sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
+
+
+def test_jobs_that_slurm_refuses_are_told_in_one_line(tmp_path, prepared, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    asked = {}
+
+    class Refusing:
+        def __init__(self, folder, cluster):
+            assert (folder, cluster) == (tmp_path / "there" / "slurm", "slurm")
+
+        def update_parameters(self, **parameters):
+            asked.update(parameters)
+
+        def map_array(self, call, arguments):
+            raise submitit.core.utils.FailedJobError("Command failed\nsbatch: error: invalid partition specified: gpu")
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Refusing)
+    wanted = {"gpus": 1, "options": {"partition": "gpu"}, "parallel": 3}
+    with pytest.raises(EmolibError, match=r"^SLURM refused the jobs: sbatch: error: invalid partition specified: gpu$"):
+        sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "there", executor="slurm", slurm=wanted, progress=False)
+    assert asked == {
+        "name": "emolib", "timeout_min": 240, "cpus_per_task": 1, "gpus_per_node": 1, "slurm_array_parallelism": 3,
+        "slurm_additional_parameters": {"partition": "gpu"},
+    }  # fmt: skip
+
+
+ON_THIS_NODE = {"minutes": 5, "cpus": 1}
 
 
 def test_a_real_slurm_gives_the_local_table(slurm, in_every_process):  # noqa: F811

@@ -4,6 +4,7 @@ import hashlib
 import io
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,8 +74,6 @@ def test_variable_rate_keeps_times_and_sound(tmp_path):
 
 @pytest.mark.parametrize("late", [0.6, -0.4])
 def test_sound_that_starts_late_or_early_is_placed_on_the_clock_of_the_pictures(tmp_path, late):
-    import av
-
     video, shifted = tmp_path / "clip.mp4", tmp_path / "shifted.mp4"
     wave = clicks([1.0, 2.0], 3.0)
     media.write_video(video, pictures(75), 25.0, wave, size=SIZE)
@@ -91,6 +90,26 @@ def test_sound_that_starts_late_or_early_is_placed_on_the_clock_of_the_pictures(
     assert read is not None
     moved = np.concatenate([np.zeros(round(late * 16000), np.float32), wave]) if late > 0 else wave[round(-late * 16000) :]
     assert max(abs(shift(moved, read, time + late)) for time in (1.0, 2.0)) <= 1.0
+
+
+def test_late_sound_is_preceded_by_silence_in_small_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(media, "SILENCE", 5000)
+    video, shifted = tmp_path / "clip.mp4", tmp_path / "shifted.mkv"
+    wave = clicks([0.3], 1.0)
+    media.write_video(video, pictures(75), 25.0, wave, size=SIZE)
+    with av.open(str(video)) as source, av.open(str(shifted), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                ticks = round((3.7 if packet.stream.type == "audio" else 0.0) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, streams[packet.stream.index]
+                target.mux(packet)
+    blocks = list(media.stream_waveform(shifted))
+    assert max(map(len, blocks)) <= 5000 and sum(map(len, blocks)) > 4.6 * 16000
+    assert abs(shift(clicks([4.0], 5.0), np.concatenate(blocks), 4.0)) <= 1.0
+    monkeypatch.setattr(media, "LATEST", 2)
+    with pytest.raises(EmolibError, match=r"shifted\.mkv: timestamps of the sound jump"):
+        media.read_waveform(shifted)
 
 
 def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
