@@ -13,7 +13,7 @@ from emolib.files import read_json, write_json, write_text
 def run(tmp_path):
     folder = tmp_path / "mine"
     preset("demo").save(folder / "experiment.json")
-    score = {"experiment": "0123", "selection": "best", "best_epoch": 7, "parameters": 12345, "origin": "synthetic"}
+    score = {"experiment": "0123", "selection": "best", "best_epoch": 5, "parameters": 12345, "origin": "synthetic"}
     origin = {"emolib": "9.9", "git_commit": "abc", "git_dirty": True, "python": "3.11.7", "packages": {"torch": "2.11"}, "platform": "Linux",
               "device": "a chip", "cores": 2, "threads": 1, "wall_seconds": 30.0}  # fmt: skip
     for place, seconds in ((folder, 30.0), (folder / "sweep" / "x", 12.0), (folder / "sweep" / "y", 13.0), (folder / "recipe" / "z", 5.0)):
@@ -48,7 +48,7 @@ def test_every_point_of_the_checklists(run):
     sheet = dict(checklist.rows(run))
     assert "9.9, commit abc with local changes" in sheet["Code"] and sheet["Hardware"] == "a chip, 2 cores, 1 threads"
     assert sheet["Versions"] == "python 3.11.7, torch 2.11" and sheet["Trained parameters"] == "12,345"
-    assert "epoch 7 of 9" in sheet["Selection rule"] and sheet["Seeds"].startswith("42 for the main run; 42, 43, 44")
+    assert f"epoch 5 of {preset('demo').epochs}" in sheet["Selection rule"] and sheet["Seeds"].startswith("42 for the main run; 42, 43, 44")
     assert sheet["Runs"].startswith("4 trainings") and "1 in recipe; 4 in components; 2 in results" in sheet["Runs"]
     assert sheet["Splits"] == "train: 8 clips, 90 labelled frames; validation: 4 clips, 48 labelled frames"
     assert sheet["Exclusions"].startswith("12 of 150 frames") and "up to 5 frames" in sheet["Exclusions"]

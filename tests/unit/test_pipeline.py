@@ -224,7 +224,7 @@ def test_a_folder_of_another_experiment_is_refused(project, monkeypatch):
     monkeypatch.setattr(kernel, "execute", no_kernel)
     write_notebook(project, "01_first")
     preset("demo", epochs=3).save(project / "runs/demo/experiment.json")
-    with pytest.raises(WrongCall, match=r"another experiment \(epochs=3 there, 9 here\); choose another --name"):
+    with pytest.raises(WrongCall, match=rf"another experiment \(epochs=3 there, {preset('demo').epochs} here\); choose another --name"):
         pipeline.run(preset("demo"), progress=False)
 
 
