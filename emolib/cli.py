@@ -235,7 +235,7 @@ def sweep(
     values: dict[str, list[Any]] = {}
     for text in [*grid, *(more or [])]:
         key, _, choices = text.partition("=")
-        values[key] = [parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")]
+        values.setdefault(key, []).extend(parse_settings(f"{key}={choice}")[key] for choice in choices.split(","))
     folder = runs_root() / (name or preset) / "sweep"
     experiment = experiment_of(preset, data, weights, set_)
     slurm = {"parallel": jobs, **resources(minutes, cpus, gpus, sbatch)}
@@ -422,3 +422,9 @@ def main() -> None:
     except EmolibError as error:
         print(f"emolib: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a folder that may not be read, a name that is too long
+        print(
+            f"emolib: {error.filename or 'input or output'}: {error.strerror or error}; give another path, or its permission",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -15,7 +15,7 @@ import numpy as np
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
-ROW_NAME = re.compile(r"([^/\\,]+)/(\d{5,})\.jpg")  # of a template row: <id>/{frame:05d}.jpg
+ROW_NAME = re.compile(r"([^/\\,]+)/(\d{5,7})\.jpg")  # of a template row: <id>/{frame:05d}.jpg
 SUBMISSION_HEADER = "image_location," + ",".join(EXPRESSIONS)
 _LABELS = {str(label): label for label in range(-1, NUM_CLASSES)}
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from emolib.data.affwild2 import find_layout
 from emolib.data.examination import FAR, KINDS, Examination, few
 from emolib.data.index import LinkOut
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, WrongCall
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 
 # FACTS section 3: the official release.
@@ -42,11 +42,14 @@ def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str
     Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split), ``clips`` (rows of
     id, split, lines, images, faces_missing, decoded, fps, time_source, drift_s, sound), ``images_read``, ``problems``
     (kind, severity, where, what, do, count; see ``examination.KINDS``) and ``exit_ok``, False when training on the
-    tree would stop or give wrong numbers. A folder that is no tree is a problem of its own, not an exception.
+    tree would stop or give wrong numbers. A folder that is no tree is a problem of its own, not an exception. Raises
+    WrongCall for unknown ``crops``.
     """
     report: dict[str, Any] = {"root": str(root), "crops": crops, "full": full, "official": OFFICIAL}
     try:
         layout = find_layout(root, crops)
+    except WrongCall:
+        raise
     except EmolibError as error:
         kind = "link-out" if isinstance(error, LinkOut) else "not-a-tree"
         severity, advice = KINDS[kind]
@@ -65,6 +68,11 @@ def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str
     examination.left_over()
     images_read = _decode_images(examination, full=full, progress=progress)
     totals = _totals(examination)
+    for split in ("train", "validation"):
+        if not totals[split]["with_face"]:
+            examination.found(
+                "nothing-to-use", split, f"none of the {totals[split]['labelled']:,} labelled frames of this split has an image"
+            )
     if totals["train"]["clips"] >= LOOKS_OFFICIAL and not (Path(root) / GENERATED).exists():
         _against_official(examination, totals, with_faces=crops == "cropped_aligned")
     order = {severity: i for i, severity in enumerate(("error", "warning", "note"))}

@@ -41,6 +41,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "image-unreadable": ("error", "download the image again, or delete it to count as a missing face"),
     "frame-rates": ("error", "correct the line of frame_rates.csv"),
     "test-files": ("error", "download the test list and the template again"),
+    "nothing-to-use": ("error", "look whether the crops were unpacked where they belong, not a folder deeper"),
     "totals-far": ("error", "complete the tree; scores on it cannot be compared"),
     "totals": ("warning", "compare with the official release; a little is missing or added"),
     "two-annotation-folders": ("warning", "remove the older one; the newer one is used"),
@@ -350,7 +351,7 @@ def sound_seconds(video: Path, *, decode: bool) -> float | None:
         blocks = media.stream_waveform(video)
         return None if blocks is None else sum(len(block) for block in blocks) / media.SAMPLE_RATE
     try:
-        with av.open(str(video)) as container:
+        with av.open(str(video), metadata_errors="replace") as container:
             if not container.streams.audio:
                 return None
             stream = container.streams.audio[0]

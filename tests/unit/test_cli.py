@@ -232,7 +232,13 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "grid", [("--grid", "window=10,60", "seed=42,43"), ("--grid", "window=10,60", "--grid", "seed=42,43", "--quiet")], ids=str
+    "grid",
+    [
+        ("--grid", "window=10,60", "seed=42,43"),
+        ("--grid", "window=10,60", "--grid", "seed=42,43", "--quiet"),
+        ("--grid", "window=10,60", "--grid", "seed=42", "seed=43"),
+    ],
+    ids=str,
 )
 def test_sweep_takes_a_grid_of_several_settings(call, monkeypatch, grid):
     import pandas as pd
@@ -275,3 +281,16 @@ def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
     for verb in (("sweep", "--grid", "seed=42"), ("extract",)):
         code, _, err = call(*verb, "--executor", "slurm", "--sbatch", "partition")
         assert code == 2 and "--sbatch partition: must be key=value" in err
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "there"), OSError(36, "File name too long", "there")])
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
+    from emolib import cli
+
+    def refused():
+        raise error
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == f"emolib: there: {error.strerror}; give another path, or its permission\n"

@@ -10,7 +10,7 @@ from emolib.data import doctor, examination
 from emolib.data.affwild2 import TEST_LIST, read_tree
 from emolib.data.doctor import examine, format_report
 from emolib.data.examination import KINDS
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, WrongCall
 from tests.unit.trees import HEADER, JPEG, Spec, clean, make_tree, write_test_files, write_video
 
 LABELS = [0, 1, 2, 3, 4, 5, 6, 7] * 3
@@ -153,8 +153,36 @@ def test_each_planted_fault_is_found_and_nothing_else(tmp_path, kind, full):
     assert kind in format_report(report)
 
 
+@pytest.mark.parametrize("fault", ["no image", "a folder deeper", "no label"])
+def test_a_split_without_one_usable_frame_is_not_ready(tmp_path, fault):
+    root = make_tree(tmp_path / "tree", clean())
+    assert examine(root, progress=False)["exit_ok"]
+    for file in (root / "EXPR_Recognition_Challenge" / "Train_Set").glob("*.txt"):
+        if fault == "no label":
+            write(file, [HEADER, *[-1] * 24])
+        elif fault == "no image":
+            shutil.rmtree(images(root, file.stem), ignore_errors=True)
+    if fault == "a folder deeper":
+        (root / "cropped_aligned").rename(root / "crops")
+        (root / "cropped_aligned").mkdir()
+        (root / "crops").rename(root / "cropped_aligned" / "cropped_aligned")
+    report = examine(root, progress=False)
+    assert not report["exit_ok"] and "train" in [p["where"] for p in report["problems"] if p["kind"] == "nothing-to-use"]
+
+
+def test_unknown_crops_are_a_wrong_call(tmp_path):
+    with pytest.raises(WrongCall, match="crops='aligned'"):
+        examine(make_tree(tmp_path / "tree", clean()), crops="aligned", progress=False)
+
+
+def test_a_frame_number_of_years_is_a_wrong_name(tmp_path):
+    root = make_tree(tmp_path / "tree", clean())
+    (images(root) / "1699999999999.jpg").write_bytes(JPEG)
+    assert "image-names" in [problem["kind"] for problem in examine(root, progress=False)["problems"]]
+
+
 def test_every_kind_has_a_test_that_plants_it():
-    assert set(KINDS) == {*FAULTS, "not-a-tree", "totals", "totals-far"}
+    assert set(KINDS) == {*FAULTS, "not-a-tree", "nothing-to-use", "totals", "totals-far"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if KINDS[kind][0] == "error"])
