@@ -236,9 +236,9 @@ def deterministic_price() -> float:
     trainer = trainer_of(preset("demo"), windows_of_noise(60, clips=8))
 
     def free() -> None:
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode("default")
         trainer.epoch(0)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")
 
     strict, loose = interleaved(lambda: trainer.epoch(0), free, 5)
     return strict / loose

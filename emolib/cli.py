@@ -135,8 +135,9 @@ def window_text(summary: dict[str, Any]) -> str:
         lines.append(f"{row['window']:>8} {row['protocol']:>9} {score:>28} {ceiling:>8} | {validation:>10} {test:>10}")
     shape = ": compare the shape, not the height, with the paper's real data"
     kind = summary["origin"].upper() + shape if summary["origin"] else "validation"
+    how = f"; frames{summary['smoothed'].removeprefix(',')}" if summary["smoothed"] else ""
     over = {f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}, interval over {row['interval_over']}" for row in summary["window_table"]}
-    return f"Ours ({'; '.join(sorted(over))}) on {kind}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"
+    return f"Ours ({'; '.join(sorted(over))}) on {kind}{how}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"
 
 
 @verb("emolib.data.synthetic", "emolib synth\nemolib synth --out TREE --odd --set synth_train_clips=20")
@@ -212,7 +213,8 @@ def score_text(result: dict[str, Any]) -> str:
     for protocol in ("frame", "window"):
         score = result[protocol]
         low, high = score["macro_f1_interval"]
-        lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}")
+        how = result.get("smoothed", "") if protocol == "frame" else ""  # never compared with a plain one unseen
+        lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}")
     return "\n".join(lines)
 
 
@@ -255,6 +257,7 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
     clips = training.clips_of(experiment, ("validation",), progress=not quiet)
     result: dict[str, Any] = {
         "origin": origin(experiment),
+        "smoothed": experiment.smoothed(),
         "frame": evaluation.score_of_parts(model, training.FrameSets(experiment, clips)),
     }
     result["window"] = evaluation.window_score(model, window_set(experiment, clips, protocol="window", progress=not quiet))
@@ -289,7 +292,12 @@ def predict(
         "progress": not quiet,
         "say": say,
     }
-    summaries = prediction.predict(videos, run_folder(run), out, **options)
+    try:
+        summaries = prediction.predict(videos, run_folder(run), out, **options)
+    except prediction.SomeFailed as failed:
+        if as_json or failed.summaries:
+            output(failed.summaries, as_json, f"the other results are in {out}")
+        raise
     output(summaries, as_json, f"results are in {out}")
 
 

@@ -232,7 +232,9 @@ def _expected_frames(video: Path) -> int | None:
     """For the progress bar: the number of frames that the container states, or its length times its rate."""
     try:
         with av.open(str(video), metadata_errors="replace") as container:
-            stream = container.streams.video[0]
+            stream = media.moving_pictures(container)
+            if stream is None:
+                return None  # as below
             if stream.frames:
                 return stream.frames
             return (
@@ -240,5 +242,5 @@ def _expected_frames(video: Path) -> int | None:
                 if container.duration and stream.average_rate
                 else None
             )
-    except (av.FFmpegError, IndexError):
+    except av.FFmpegError:
         return None  # reading the frames tells what is wrong

@@ -197,7 +197,7 @@ def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
     """What the finished notebooks have recorded, in one record; a part whose notebook has not run is absent."""
     summary: dict[str, Any] = {
         "preset": experiment.preset, "name": folder.name, "experiment": experiment.fingerprint("train"),
-        "origin": origin(experiment), "notebooks": {}, "versions": versions(),
+        "origin": origin(experiment), "smoothed": experiment.smoothed(), "notebooks": {}, "versions": versions(),
     }  # fmt: skip
     for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         if not finished(folder, path, _key(path, experiment)):

@@ -47,6 +47,14 @@ FAILURES = (  # of one video: foreseen, or of whatever decodes, computes, draws 
 MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
 
+class SomeFailed(EmolibError):
+    """Some videos failed; ``summaries`` are those of the others."""
+
+    def __init__(self, message: str, summaries: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.summaries = summaries
+
+
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A trained run with its encoders, ready for any number of videos."""
@@ -316,7 +324,7 @@ def predict(
 
     ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``timeline``: draw
     timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the
-    summaries. A video that fails does not stop the others: after the last one an EmolibError names those that failed. WrongCall and a missing run, weights or detector stop before any work.
+    summaries. A video that fails does not stop the others: after the last one SomeFailed names those that did. WrongCall and a missing run, weights or detector stop before any work.
     """
     found = collect(videos)
     folders = folders_for(found, Path(out), overwrite=overwrite)
@@ -333,6 +341,8 @@ def predict(
                 figures.save(timelines.timeline(rows, footage, origin=predictor.origin), "timeline", folders[video])
             if annotate:
                 timelines.write_annotated(folders[video] / "annotated.mp4", rows, footage, origin=predictor.origin)
+            else:
+                (folders[video] / "annotated.mp4").unlink(missing_ok=True)  # of results that are replaced
             write(folders[video], rows, summary)
         except FAILURES as error:
             failures.append(failure(video, error))
@@ -341,5 +351,7 @@ def predict(
             summaries.append(summary)
             say(describe(summary))
     if failures:
-        raise EmolibError(failures[0] if len(found) == 1 else f"{len(failures)} of {len(found)} videos failed: {'; '.join(failures)}")
+        raise SomeFailed(
+            failures[0] if len(found) == 1 else f"{len(failures)} of {len(found)} videos failed: {'; '.join(failures)}", summaries
+        )
     return summaries

@@ -88,7 +88,7 @@ class Layout:
         folder = inside(self.annotations[0] / SPLIT_FOLDERS[split], self.root)
         if not folder.is_dir():
             raise EmolibError(f"{folder}: no such folder; the {split} annotations belong there")
-        files = [path for path in folder.iterdir() if path.suffix == ".txt" and not path.name.startswith(".")]
+        files = [path for path in folder.iterdir() if path.suffix.lower() == ".txt" and not path.name.startswith(".")]
         if not files:
             raise EmolibError(f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there")
         return sorted(files, key=lambda path: path.stem)
@@ -224,12 +224,12 @@ def _listed(layout: Layout, splits: tuple[str, ...]) -> Iterator[tuple[str, str,
 
 
 def clips_to_predict(layout: Layout) -> dict[str, int | None]:
-    """Ids of the test clips -> highest frame of the template, None for a clip the template does not have."""
+    """Ids of the test clips, of the list or the template -> highest frame of the template, None for a clip it does not have."""
     if not layout.test_lists and not layout.templates:
         raise EmolibError(f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt")
     frames = read_template(inside(layout.templates[0], layout.root)).frames() if layout.templates else {}
-    ids = read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else list(frames)
-    return {clip_id: frames.get(clip_id) for clip_id in ids}
+    ids = read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else []
+    return {clip_id: frames.get(clip_id) for clip_id in [*ids, *frames]}
 
 
 def _clip(

@@ -14,7 +14,7 @@ import numpy as np
 
 from emolib.data import media
 from emolib.data.affwild2 import ANNOTATION_FOLDERS, ASSUMED_FPS, SPLIT_FOLDERS, Layout, clips_to_predict, fit_times
-from emolib.data.annotations import BadFile, read_frame_rates, read_labels, source_id
+from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_test_list, source_id
 from emolib.data.index import IMAGE_NAME, LinkOut, TreeIndex, inside
 from emolib.errors import EmolibError
 from emolib.files import hash_file
@@ -54,7 +54,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "no-sound": ("warning", "the clip goes without sound"),
     "sound-shorter": ("warning", "windows after the end of the sound go without it"),
     "frame-count": ("warning", "the last frames' times are extrapolated or dropped"),
-    "test-clips-differ": ("warning", "the list decides which clips are predicted, the template which rows are written"),
+    "test-clips-differ": ("warning", "clips of either are predicted, the rows of the template written; download both again"),
+    "test-files-twice": ("warning", "the first one counts; remove the other"),
     "known-shared-source": ("note", "the official splits share this sound; nothing to do"),
     "older-annotation-folder": ("note", "nothing to do"),
     "byte-order-mark": ("note", "nothing to do"),
@@ -156,6 +157,14 @@ class Examination:
         except EmolibError as error:
             self.refused("test-files", (self.layout.test_lists or self.layout.templates)[0], error)
             return []
+        for found in (self.layout.test_lists, self.layout.templates):
+            if len(found) > 1:
+                self.found("test-files-twice", found[1], f"{os.path.relpath(found[0], self.root)} is another one", len(found) - 1)
+        if self.layout.test_lists and self.layout.templates:
+            listed = set(read_test_list(self.layout.test_lists[0]))
+            extra = [clip_id for clip_id in rows if clip_id not in listed]
+            if extra:
+                self.found("test-clips-differ", self.layout.templates[0], f"rows for {few(extra)}, which the test list lacks", len(extra))
         without = [clip_id for clip_id, n in rows.items() if n is None]
         if without and self.layout.templates:
             self.found("test-clips-differ", self.layout.templates[0], f"no row for {few(without)} of the test list", len(without))
@@ -352,9 +361,9 @@ def sound_seconds(video: Path, *, decode: bool) -> float | None:
         return None if blocks is None else sum(len(block) for block in blocks) / media.SAMPLE_RATE
     try:
         with av.open(str(video), metadata_errors="replace") as container:
-            if not container.streams.audio:
+            stream = media.sound_track(container)
+            if stream is None:
                 return None
-            stream = container.streams.audio[0]
             if stream.duration is None or stream.time_base is None:
                 return float("inf")
             return float((stream.duration + (stream.start_time or 0)) * stream.time_base)

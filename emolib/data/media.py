@@ -39,10 +39,21 @@ def _opened(video: Path) -> Iterator[Any]:
         raise EmolibError(f"{video}: cannot be decoded ({error.strerror}); replace the file or remove it") from error
 
 
+def moving_pictures(container: Any) -> Any | None:
+    """The video stream that players show, None where there is none; a cover picture is not one."""
+    stream = container.streams.best("video")
+    return None if stream is None or stream.disposition & av.stream.Disposition.attached_pic else stream
+
+
+def sound_track(container: Any) -> Any | None:
+    """The sound that players choose (by FFmpeg's rule: the default one, then channels and bit rate), None where there is none."""
+    return container.streams.best("audio")
+
+
 def _video_stream(container: Any, video: Path) -> Any:
-    if not container.streams.video:
+    stream = moving_pictures(container)
+    if stream is None:
         raise EmolibError(f"{video}: holds no pictures; give a video file")
-    stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
 
@@ -116,7 +127,7 @@ def read_waveform(video: Path) -> np.ndarray | None:
 def stream_waveform(video: Path) -> Iterator[np.ndarray] | None:
     """:func:`read_waveform` block by block, so that memory does not grow with the length of the sound."""
     with _opened(video) as container:
-        if not container.streams.audio:
+        if sound_track(container) is None:
             return None
         zero = _first_picture(container, video)
     return _resampled(video, zero)
@@ -124,7 +135,7 @@ def stream_waveform(video: Path) -> Iterator[np.ndarray] | None:
 
 def _first_picture(container: Any, video: Path) -> float:
     """Time of the first frame on the container's clock; 0 for a file of sound alone."""
-    if not container.streams.video:
+    if moving_pictures(container) is None:
         return 0.0
     for time, _ in _timed_frames(container, video):
         return time
@@ -134,15 +145,20 @@ def _first_picture(container: Any, video: Path) -> float:
 def _resampled(video: Path, zero: float) -> Iterator[np.ndarray]:
     """Mono blocks at 16 kHz from second ``zero`` of the container's clock on."""
     with _opened(video) as container:
-        stream = container.streams.audio[0]
-        resampler, position, rate = None, 0, 0
+        stream = sound_track(container)
+        resampler, position, rate = None, 0, 0  # position: samples at ``rate`` given so far
         for frame in container.decode(stream):
-            if resampler is None:
+            if resampler is None or frame.sample_rate != rate:  # recordings joined end to end may change it
+                if resampler is not None:
+                    yield from _through(resampler, None, position, rate)
+                    position = round(position * frame.sample_rate / rate)
                 rate = frame.sample_rate
                 resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
             samples = _mono(frame)
             if frame.time is not None:
                 begin = round((frame.time - zero) * rate)
+                if position and position - begin > rate:  # the clock begins anew: go on, as the pictures do
+                    zero, begin = zero - (position - begin) / rate, position
                 if position == 0 or abs(begin - position) > GAP * rate:  # the first block, or timestamps that jump
                     for silence in _silence(min(begin - position, LATEST * rate)):
                         yield from _through(resampler, silence, position, rate)

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import typer
 from safetensors.torch import save_file
 
 from emolib import cli, evaluation, features, training
+from emolib import predict as predict_module
 from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
 from emolib.model import EmotionModel
@@ -36,7 +38,7 @@ def call(monkeypatch, tmp_path, capsys):
 
 
 SUMMARY = {
-    "name": "demo", "origin": "synthetic", "window_table": [
+    "name": "demo", "origin": "synthetic", "smoothed": "", "window_table": [
         {"window": 60, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,
          "ceiling": 0.96, "paper_validation": 0.3599, "paper_test": 0.32},
         {"window": 90, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,
@@ -294,3 +296,32 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert capsys.readouterr().err == f"emolib: there: {error.strerror}; give another path, or its permission\n"
+
+
+def test_a_smoothed_score_says_so_where_it_stands():
+    score = {"macro_f1": 0.4, "macro_f1_interval": [0.3, 0.5], "accuracy": 0.5}
+    smoothed = preset("paper", smoothing="box", smoothing_half_width=25).smoothed()
+    text = cli.score_text({"origin": "", "smoothed": smoothed, "frame": score, "window": score}).splitlines()
+    assert text[1].endswith("accuracy 0.5000, smoothed over ±25 frames (box)") and text[2].endswith("accuracy 0.5000")
+    row = {
+        "window": 60,
+        "protocol": "frame",
+        **score,
+        "interval": [0.3, 0.5],
+        "ceiling": None,
+        "paper_validation": 0.36,
+        "paper_test": 0.32,
+    }
+    summary = {"name": "x", "origin": "", "window_table": [row | {"seeds": 3, "interval_over": "seeds"}]}
+    assert "validation; frames smoothed over ±25 frames (box)" in cli.window_text(summary | {"smoothed": smoothed})
+    assert "smoothed" not in cli.window_text(summary | {"smoothed": preset("paper").smoothed()})
+
+
+def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatch):
+    def predict(*_, **__):
+        raise predict_module.SomeFailed("1 of 2 videos failed: b.mp4: cannot be decoded", [{"video": "a.mp4"}])
+
+    monkeypatch.setattr(predict_module, "predict", predict)
+    monkeypatch.setattr(cli, "run_folder", Path)
+    code, out, err = call("predict", "a.mp4", "b.mp4", "--out", "out", "--json")
+    assert code == 1 and json.loads(out) == [{"video": "a.mp4"}] and "b.mp4" in err

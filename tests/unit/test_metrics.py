@@ -236,3 +236,11 @@ def test_class_f1_and_the_difference_of_some_classes():
     assert one["interval"][0] > 0.5 and one["difference"] > 3 * difference(labels, better, worse, clips)["difference"]
     every = difference(labels, better, worse, clips, classes=range(8))
     assert every == difference(labels, better, worse, clips)
+
+
+def test_one_clip_says_nothing_about_others():
+    labels, predictions, clips = np.repeat(np.arange(8), 4), np.roll(np.repeat(np.arange(8), 4), 1), np.zeros(32, int)
+    result = score(labels, predictions, clips, protocol="frame")
+    assert 0.5 < result["macro_f1"] < 1
+    assert result["macro_f1_interval"] == result["accuracy_interval"] == [0.0, 1.0]
+    assert difference(labels, labels, predictions, clips)["interval"] == [-1.0, 1.0]

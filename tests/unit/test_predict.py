@@ -22,7 +22,7 @@ from emolib.data.faces import TEMPLATE, Face, crop
 from emolib.errors import EmolibError, WrongCall
 from emolib.labels import EXPRESSIONS
 from emolib.model import EmotionModel
-from emolib.predict import PROBABILITIES, Predictor, collect, folders_for, predict
+from emolib.predict import PROBABILITIES, Predictor, SomeFailed, collect, folders_for, predict
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 YUNET = REAL / "yunet" / "yunet_n_320_320.onnx"
@@ -288,10 +288,11 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, run, squares):
     (folder / "b.mp4").write_text("not a video")
     film(folder / "c.mp4", 25)
     lines = []
-    with pytest.raises(EmolibError, match=r"1 of 3 videos failed: .*b\.mp4"):
+    with pytest.raises(SomeFailed, match=r"1 of 3 videos failed: .*b\.mp4") as caught:
         predict([folder], run, tmp_path / "out", detector=squares, timeline=False, progress=False, say=lines.append)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a", "c"]
     assert sum("failed" in line for line in lines) == 1 and "c.mp4: 25 frames" in lines[-1]
+    assert [summary["video"] for summary in caught.value.summaries] == ["a.mp4", "c.mp4"]
 
 
 @pytest.mark.parametrize("name", ["a $_$ b.mp4", r"$\a$.mp4", "caf\udce9.mp4"])
@@ -335,7 +336,10 @@ def test_results_are_not_overwritten_unasked(tmp_path, run, squares):
     go(video, run, tmp_path / "out", detector=squares)
     with pytest.raises(WrongCall, match="--overwrite"):
         go(video, run, tmp_path / "out", detector=squares)
+    stale = tmp_path / "out" / video.stem / "annotated.mp4"
+    stale.write_bytes(b"of the results that are replaced")
     go(video, run, tmp_path / "out", detector=squares, overwrite=True)
+    assert not stale.exists()
 
 
 def test_result_folders_of_equal_names():

@@ -102,6 +102,7 @@ FAULTS = {
         (root / "names_of_videos_in_each_test_set" / TEST_LIST).write_text("4-30-640x480\n5-30-640x480\n7\n")
         and (shutil.copytree(images(root), images(root, "7")), write_video(root / "batch1" / "7.mp4", 24, 25.0))
     ),
+    "test-files-twice": lambda root: shutil.copy(root / "names_of_videos_in_each_test_set" / TEST_LIST, root / "batch1"),
     "known-shared-source": lambda root: (
         add(root, Spec("6-30-1920x1080_left")),
         add(root, Spec("6-30-1920x1080_right", split="validation", fps=None)),
@@ -267,3 +268,12 @@ def test_the_report_shows_every_clip_and_total(tmp_path):
     assert "image-unreadable: cropped_aligned/1-30-640x480/00003.jpg" in text
     assert "597,361" in text
     assert np.max([len(line) for line in text.splitlines()]) < 200
+
+
+def test_a_clip_that_only_the_template_has_is_named_and_predicted(tmp_path):
+    root = make_tree(tmp_path / "tree", clean())
+    folder = root / "names_of_videos_in_each_test_set"
+    (folder / TEST_LIST).write_text("4-30-640x480\n")
+    (problem,) = examine(root, progress=False)["problems"]
+    assert problem["kind"] == "test-clips-differ" and "5-30-640x480, which the test list lacks" in problem["what"]
+    assert {clip.id for clip in read_tree(root, splits=("test",))} == {"4-30-640x480", "5-30-640x480"}

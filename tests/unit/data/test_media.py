@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -185,3 +186,67 @@ def test_real_clips():
     assert len(variable) == 169
     assert np.ptp(np.diff(variable)) > 0.01
     assert len(list(media.read_frames(REAL / "single_face.mp4"))) == 72
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    media.write_video(tmp_path / "plain.mp4", pictures(6), 25.0, clicks([0.1], 0.24), size=SIZE)
+    media.write_video(tmp_path / "silent.mp4", pictures(6), 25.0, None, size=SIZE)
+    for name in ("plain", "silent"):
+        with_cover(tmp_path / f"{name}.mp4", tmp_path / f"{name}_cover.mp4")
+        assert [image.shape for *_, image in media.read_frames(tmp_path / f"{name}_cover.mp4")] == [(SIZE[1], SIZE[0], 3)] * 6
+    with_cover(tmp_path / "plain.mp4", tmp_path / "sound.mp4", keep="audio")
+    with pytest.raises(EmolibError, match=r"sound\.mp4: holds no pictures"):
+        media.frame_times(tmp_path / "sound.mp4")
+    wave = media.read_waveform(tmp_path / "sound.mp4")
+    assert wave is not None
+    assert np.abs(wave).max() > 0.3
+
+
+def with_cover(video: Path, to: Path, keep: str = "video audio") -> None:
+    """The streams of ``video`` behind a cover picture of another size, which comes first."""
+    with av.open(str(video)) as source, av.open(str(to), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        streams = {stream: container.add_stream_from_template(stream) for stream in source.streams if stream.type in keep.split()}
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 200, np.uint8), format="rgb24").reformat(format="yuvj420p")
+        container.mux(cover.encode(frame))
+        container.mux(cover.encode(None))
+        for packet in source.demux(*streams):
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream]
+                container.mux(packet)
+
+
+@pytest.mark.parametrize("rates", [(16_000, 16_000), (16_000, 44_100), (44_100, 16_000)])
+def test_recordings_joined_end_to_end_keep_their_sound(tmp_path, rates):
+    parts = []
+    for number, (rate, click) in enumerate(zip(rates, (1.0, 2.0), strict=True)):
+        transport_stream(tmp_path / f"{number}.ts", rate, 3.0, click)
+        parts.append((tmp_path / f"{number}.ts").read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    times = media.frame_times(tmp_path / "joined.ts")
+    np.testing.assert_allclose(times, np.arange(150) / 25, atol=1e-6)
+    wave = media.read_waveform(tmp_path / "joined.ts")
+    assert wave is not None
+    loud = np.flatnonzero(np.abs(wave) > 0.3) / media.SAMPLE_RATE
+    np.testing.assert_allclose([loud[loud < 3].min(), loud[loud < 3].max(), loud[loud > 3].min(), loud[loud > 3].max()],
+                               [1.0, 1.01, 5.0, 5.01], atol=0.04)  # fmt: skip
+
+
+def transport_stream(path: Path, rate: int, seconds: float, click: float) -> None:
+    """25 frames/s and sound at ``rate`` Hz, silent but for 10 ms at ``click`` seconds; its clock begins anew in each file."""
+    wave = np.zeros(round(seconds * rate))
+    start, length = round(click * rate), rate // 100
+    wave[start : start + length] = 0.8 * np.sin(2 * np.pi * 1000 * np.arange(length) / rate)
+    with av.open(str(path), "w", format="mpegts") as container:
+        video, sound = container.add_stream("mpeg2video", rate=25), container.add_stream("mp2", rate=rate, layout="mono")
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        for number, image in enumerate(pictures(round(seconds * 25))):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        block = av.AudioFrame.from_ndarray(np.rint(wave * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+        for packets in (video.encode(None), sound.encode(block), sound.encode(None)):
+            container.mux(packets)
