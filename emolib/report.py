@@ -29,7 +29,7 @@ TABLES = {  # of figures/, below the headline table, where their notebooks have 
     "scores": "The main run", "per_class": "The main run by class", "test_table": "Test set", "components_claims": "Components",
     "choices_table": "Silent choices", "recipe_table": "Stronger recipe", "published_table": "The paper's numbers, by version",
 }  # fmt: skip
-PATHS = re.compile(r"(?<![\w.~/])/(?:root|home|tmp|work|Users|mnt|media|data|scratch|opt|usr|var|srv)(?:/[^\s/\"'<>:,;)\]]+)+")
+PATHS = re.compile(r"(?<![\w.~/<])(?:/[^\s/\"'<>:,;)\]]+){2,}")  # absolute, of two parts or more
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 ACTIVE = ("script", "style", "link", "iframe", "object", "embed", "form", "input", "button", "video", "audio")
 ORIGINS = {

@@ -249,7 +249,7 @@ def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "valida
     from emolib.data import affwild2
 
     root = root_of(experiment, progress=progress)
-    return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits)
+    return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits, progress=progress)
 
 
 def needs(experiment: Experiment) -> str:

@@ -202,7 +202,9 @@ def read_tree(
     index = TreeIndex(layout.root, store=cache)
     clips: list[Clip] = []
     try:
-        for split, clip_id, labels, rows in tqdm(list(_listed(layout, splits)), desc="read clips", unit="clip", disable=not progress):
+        listed = list(_listed(layout, splits))
+        bar = tqdm(listed, desc="read clips", unit="clip", disable=not progress, delay=2, leave=False)  # later reads take no time
+        for split, clip_id, labels, rows in bar:
             clips.append(_clip(layout, index, rates if timing == "true" else None, split, clip_id, labels, rows))
     finally:
         index.save()

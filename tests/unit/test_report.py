@@ -24,7 +24,7 @@ def outputs() -> list:
     return [
         v4.new_output("display_data", {"text/html": FIGURE + OUTSIDE}), v4.new_output("display_data", bar),
         v4.new_output("execute_result", {"text/html": TABLE}, execution_count=1),
-        v4.new_output("stream", name="stdout", text="wrote /home/me/secret/run/x.csv and read /data/tree/of/mine, kept a/b\n"),
+        v4.new_output("stream", name="stdout", text="wrote /home/me/secret/run/x.csv and read /data/tree/of/mine, kept a/b, frames/s and https://a.org/b/c, not /gpfs/me/tree\n"),
         v4.new_output("stream", name="stderr", text="a warning"),
     ]  # fmt: skip
 
@@ -113,7 +113,8 @@ def test_films_unfinished_notebooks_and_paths_stay_out(run):
     assert "A film of mine" not in text and "Stopped half-way" not in text and "4. How long?" in text
     shown = BeautifulSoup(text, "html.parser").find("details").get_text()
     assert "wrote …/x.csv and read …/mine, kept a/b" in shown and "…/file" in shown
-    assert not re.search("/home/me|/data/tree|/root/here", text) and str(run) not in text
+    assert not re.search("/home/me|/data/tree|/root/here|/gpfs/me", text) and str(run) not in text
+    assert "kept a/b, frames/s and https://a.org/b/c, not …/tree" in text
 
 
 def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
