@@ -16,7 +16,6 @@ import numpy as np
 from emolib import evaluation, training
 from emolib.data.affwild2 import find_layout
 from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
-from emolib.data.index import inside
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import write_text
 from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
@@ -38,9 +37,7 @@ def of_run(run: Path, out: Path, *, data: str = "", template: Path | None = None
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
     root = training.root_of(experiment, progress=progress)
-    templates = (
-        [template] if template else [inside(path, root) for path in find_layout(root, experiment.crops, need_annotations=False).templates]
-    )
+    templates = [template] if template else find_layout(root, experiment.crops, need_annotations=False).submission_templates()
     if not templates:
         raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
     classes: dict[str, np.ndarray] = {}

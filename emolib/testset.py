@@ -13,7 +13,6 @@ from emolib import metrics, submission
 from emolib.config import Experiment
 from emolib.data.affwild2 import find_layout
 from emolib.data.annotations import read_template
-from emolib.data.index import inside
 from emolib.data.mark import is_synthetic
 from emolib.data.synthetic import labels_of
 
@@ -24,7 +23,7 @@ def rows(runs: pd.DataFrame, experiment: Experiment, root: Path, folder: Path, *
     Each has ``window``, ``rows``, ``filled``, ``clips``, and ``macro_f1``, ``accuracy`` and ``classes`` (how many of the
     eight the truth shows), None where the truth is hidden. Empty where the tree has no template with rows.
     """
-    templates = [path for path in find_layout(root, experiment.crops, need_annotations=False).templates if has_rows(inside(path, root))]
+    templates = [path for path in find_layout(root, experiment.crops, need_annotations=False).submission_templates() if has_rows(path)]
     if not templates:
         return []
     result = []

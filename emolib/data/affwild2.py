@@ -93,6 +93,10 @@ class Layout:
             raise EmolibError(f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there")
         return sorted(files, key=lambda path: path.stem)
 
+    def submission_templates(self) -> list[Path]:
+        """``templates``; raises LinkOut for a link that leads out of the tree."""
+        return [inside(path, self.root) for path in self.templates]
+
     def video_of(self, clip_id: str) -> Path | None:
         """The video of the source, else one that carries the clip's own id."""
         found = self.videos.get(source_id(clip_id)) or self.videos.get(clip_id)
@@ -229,7 +233,7 @@ def clips_to_predict(layout: Layout) -> dict[str, int | None]:
     """Ids of the test clips, of the list or the template -> highest frame of the template, None for a clip it does not have."""
     if not layout.test_lists and not layout.templates:
         raise EmolibError(f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt")
-    frames = read_template(inside(layout.templates[0], layout.root)).frames() if layout.templates else {}
+    frames = read_template(layout.submission_templates()[0]).frames() if layout.templates else {}
     ids = read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else []
     return {clip_id: frames.get(clip_id) for clip_id in [*ids, *frames]}
 

@@ -203,7 +203,7 @@ def test_a_cover_picture_is_no_video(tmp_path):
 
 
 def with_cover(video: Path, to: Path, keep: str = "video audio") -> None:
-    """The streams of ``video`` behind a cover picture of another size, which comes first."""
+    """The streams of ``video`` beside a cover picture of another size."""
     with av.open(str(video)) as source, av.open(str(to), "w") as container:
         cover = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
