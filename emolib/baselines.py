@@ -15,12 +15,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from emolib import evaluation, metrics, training
+from emolib import evaluation, inputs, metrics, training
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import atomic_path
+from emolib.inputs import Data
 from emolib.labels import NUM_CLASSES, class_counts
-from emolib.training import Data
 from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def run(experiment: Experiment, folder: Path, *, names: tuple[str, ...] = (), pr
     chosen = names or known
     if unknown := set(chosen) - set(known):
         raise WrongCall(f"unknown baseline {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
-    data = training.prepare(experiment, progress=progress)
+    data = inputs.prepare(experiment, progress=progress)
     rows = []
     for name in tqdm(chosen, desc="baselines", unit="baseline", disable=not progress):
         if name in BASELINES:

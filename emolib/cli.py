@@ -167,7 +167,7 @@ def extract(
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Compute the features of faces, sound and prompts that the feature store lacks."""
-    from emolib import cluster, features, training
+    from emolib import cluster, features, inputs
 
     cluster.check_executor(executor)
     slurm = resources(minutes, cpus, gpus, sbatch)
@@ -175,7 +175,7 @@ def extract(
     result: dict[str, Any] = {}
     if verify:
         result["verified"], result["damaged"] = features.verify(experiment)
-    clips = training.clips_of(experiment, tuple(splits.split(",")), progress=not quiet)
+    clips = inputs.clips_of(experiment, tuple(splits.split(",")), progress=not quiet)
     if executor == "slurm":  # each job is this very call: jobs claim clips, so that no clip is done twice
         words = ["--preset", preset, "--splits", splits, "--quiet"]
         words += [f"--data={data}"] * bool(data) + [f"--weights={weights}"] * bool(weights) + [f"--set={text}" for text in set_]
@@ -248,17 +248,17 @@ def sweep(
 @verb("emolib.training", "emolib evaluate --run demo\nemolib evaluate --run paper --data DIR --json")
 def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_json: Json = False) -> None:
     """Score a trained run again on the validation clips of its data, or of another tree, under both protocols."""
-    from emolib import evaluation, training
+    from emolib import evaluation, inputs, training
     from emolib.features import window_set
 
     model, experiment = training.load_model(run_folder(run))
     if data:
         experiment = experiment.replace(data=str(Path(data).resolve()))
-    clips = training.clips_of(experiment, ("validation",), progress=not quiet)
+    clips = inputs.clips_of(experiment, ("validation",), progress=not quiet)
     result: dict[str, Any] = {
         "origin": origin(experiment),
         "smoothed": experiment.smoothed(),
-        "frame": evaluation.score_of_parts(model, training.FrameSets(experiment, clips)),
+        "frame": evaluation.score_of_parts(model, inputs.FrameSets(experiment, clips)),
     }
     result["window"] = evaluation.window_score(model, window_set(experiment, clips, protocol="window", progress=not quiet))
     output(result, as_json, score_text(result))

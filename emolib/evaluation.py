@@ -74,7 +74,7 @@ def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) ->
 
 
 def score_of_parts(model: EmotionModel, parts: Iterable["WindowSet"], **options: Any) -> dict[str, Any]:
-    """:func:`frame_score` of sets of a few clips each (``training.FrameSets``), of which one is in memory at a time."""
+    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``), of which one is in memory at a time."""
     clips: list[Clip] = []
     rows: list[np.ndarray] = []
     for part in parts:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from emolib import evaluation, training
+from emolib import evaluation, inputs, training
 from emolib.data.affwild2 import find_layout
 from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
 from emolib.errors import EmolibError, WrongCall
@@ -36,12 +36,12 @@ def of_run(run: Path, out: Path, *, data: str = "", template: Path | None = None
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
-    root = training.root_of(experiment, progress=progress)
+    root = inputs.root_of(experiment, progress=progress)
     templates = [template] if template else find_layout(root, experiment.crops, need_annotations=False).submission_templates()
     if not templates:
         raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
     classes: dict[str, np.ndarray] = {}
-    for part in training.FrameSets(experiment, training.clips_of(experiment, ("test",), progress=progress)):
+    for part in inputs.FrameSets(experiment, inputs.clips_of(experiment, ("test",), progress=progress)):
         rows = evaluation.predict_clips(model, part)
         seen = set(part.clip.tolist())  # a clip without any face has no window and so no prediction
         classes |= {clip.id: rows[i].argmax(axis=1) if i in seen else np.zeros(0, int) for i, clip in enumerate(part.clips)}

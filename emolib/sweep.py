@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from emolib import cluster, training
+from emolib import cluster, inputs, training
 from emolib.config import Experiment
 from emolib.determinism import device
 from emolib.errors import EmolibError, WrongCall
@@ -194,7 +194,7 @@ def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str] | No
     started = time.monotonic()
     try:
         experiments = [Experiment.load(path / "experiment.json") for path in folders]
-        data = training.prepare(experiments[0], progress=progress)
+        data = inputs.prepare(experiments[0], progress=progress)
         results = fit_stack(
             experiments, data.train, data.validation, data.prompts, data.logit_scale, folders, state, device(), progress=progress
         )  # fmt: skip
@@ -215,7 +215,7 @@ def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str] | No
 
 
 def _finished(
-    experiments: list[Experiment], data: training.Data, folders: list[Path], results: list[training.Fitted | str], seconds: float
+    experiments: list[Experiment], data: inputs.Data, folders: list[Path], results: list[training.Fitted | str], seconds: float
 ) -> list[str]:
     """Evaluate a stack's models, all in one pass over the frames, and write their files; what went wrong with each, or ""."""
     errors = [result if isinstance(result, str) else "" for result in results]
@@ -252,10 +252,10 @@ def _here(pending: list[Path], experiments: Mapping[Path, Experiment], workers: 
     with _workers(workers, max(1, cores // workers)) as processes:  # they load torch meanwhile
         alike: dict[str, list[Path]] = {}
         for path in longest_first:
-            alike.setdefault(training.needs(experiments[path]), []).append(path)
+            alike.setdefault(inputs.needs(experiments[path]), []).append(path)
         for paths in alike.values():
             try:
-                training.store_features(experiments[paths[0]], progress=progress)  # here, once, so that no two workers do it
+                inputs.store_features(experiments[paths[0]], progress=progress)  # here, once, so that no two workers do it
             except FAILURES as error:
                 why = reason(error)
                 for path in paths:

@@ -1,4 +1,4 @@
-"""One run: data on the device, the loop, exact resuming, evaluation (paper section 4.1, FACTS section 1).
+"""One run: the loop, exact resuming, evaluation (paper section 4.1, FACTS section 1).
 
 An epoch's order and dropout follow from (seed, epoch) alone, and the learning rate from the step, so the state after
 an epoch (weights, optimiser, history, best) is all that a resumed run needs to reach the same bits.
@@ -6,10 +6,10 @@ an epoch (weights, optimiser, history, best) is all that a resumed run needs to 
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,13 @@ from emolib import evaluation, metrics
 from emolib.arithmetic import training_dtype
 from emolib.batches import DeviceWindows, fit_statistics
 from emolib.config import Experiment
+from emolib.data.affwild2 import Clip
 from emolib.determinism import device as default_device
 from emolib.determinism import make_deterministic, run_threads
 from emolib.errors import EmolibError, WrongCall
-from emolib.evaluation import predict_windows
+from emolib.features import WindowSet
 from emolib.files import atomic_path, hash_of, read_json, remove_leftovers, write_json, write_text
+from emolib.inputs import Data, prepare
 from emolib.losses import Classification, Contrastive, class_weights
 from emolib.model import EmotionModel
 from emolib.origin import origin
@@ -35,29 +37,12 @@ from emolib.parameter_vector import ParameterVector
 from emolib.provenance import provenance
 from emolib.run_state import load_state, save_state
 
-if TYPE_CHECKING:
-    from emolib.data.affwild2 import Clip
-    from emolib.features import WindowSet
-
-__all__ = ["Data", "clips_of", "fit", "load_model", "predict_windows", "prepare", "root_of", "run", "store_features", "train_and_evaluate"]
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """What a run needs beside its Experiment."""
-
-    train: "WindowSet"  # window protocol
-    validation: "WindowSet"  # window protocol
-    frames: Iterable["WindowSet"]  # the validation clips again, frame protocol, a few clips at a time
-    prompts: np.ndarray  # float32 [8, 512]
-    logit_scale: float  # CLIP's
-
 
 class Trainer:
     """Model, losses and optimiser of one run. ``fit`` drives it; the benchmark and the stacked runs use its parts."""
 
     def __init__(
-        self, experiment: Experiment, train: "WindowSet", prompts: np.ndarray, logit_scale: float, device: str,
+        self, experiment: Experiment, train: WindowSet, prompts: np.ndarray, logit_scale: float, device: str,
         windows: DeviceWindows | None = None,
     ) -> None:  # fmt: skip
         """``windows``: ``train`` on the device already, when another Trainer of equal feature settings has put it there."""
@@ -162,7 +147,7 @@ class Fitted:
 
 
 def fit(
-    experiment: Experiment, train: "WindowSet", validation: "WindowSet", prompts: np.ndarray, logit_scale: float, folder: Path,
+    experiment: Experiment, train: WindowSet, validation: WindowSet, prompts: np.ndarray, logit_scale: float, folder: Path,
     *, progress: bool = True, device: str | None = None,
 ) -> Fitted:  # fmt: skip
     """Train, resuming from ``folder``/state.pt; writes state.pt, history.csv and, at the end, model.safetensors.
@@ -237,103 +222,6 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
     return model.to(device or default_device()).eval(), experiment
 
 
-def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
-    """The experiment's data: ``experiment.data``, or the generated benchmark, which is made when missing."""
-    from emolib.data import synthetic
-
-    return Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=progress)
-
-
-def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation"), *, progress: bool = True) -> list["Clip"]:
-    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing."""
-    from emolib.data import affwild2
-
-    root = root_of(experiment, progress=progress)
-    return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits, progress=progress)
-
-
-def needs(experiment: Experiment) -> str:
-    """A key of what a run reads: runs with equal ones share their clips, features and windows."""
-    e = experiment
-    return hash_of([*(e.fingerprint(stage) for stage in ("visual", "audio", "window")), e.weights, e.modalities, e.frame_stride])
-
-
-def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
-    """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
-
-    Raises EmolibError when data or weights are missing.
-    """
-    needed = needs(experiment)
-    if needed not in _LAST:
-        _LAST.clear()
-        _LAST[needed] = _prepared(experiment, progress)
-    return _LAST[needed]
-
-
-def store_features(experiment: Experiment, *, progress: bool = True) -> None:
-    """Compute what the store lacks of all that runs of ``experiment`` read, so that no two processes do it for themselves.
-
-    Raises EmolibError when data or weights are missing or files are damaged.
-    """
-    from emolib.features import extract, prompt_features
-
-    clips = clips_of(experiment, progress=progress)
-    extract(experiment, clips, progress=progress)
-    prompt_features(experiment)
-    frames = FrameSets(experiment, [clip for clip in clips if clip.split == "validation"])
-    if frames.stored:
-        extract(experiment, frames.clips, progress=progress, protocols=("frame",))
-
-
-@dataclass(frozen=True, eq=False)
-class FrameSets:
-    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory.
-
-    The sound of all is stored, so that seeds share it, or encoded anew each time where it would take too much of a disk.
-    """
-
-    experiment: Experiment
-    clips: list["Clip"]
-
-    @property
-    def stored(self) -> bool:
-        """Whether going through all once leaves everything in the feature store."""
-        from emolib.features import FRAME_SOUND, frame_sound_bytes
-
-        return frame_sound_bytes(self.experiment, self.clips) <= FRAME_SOUND
-
-    def __iter__(self) -> Iterator["WindowSet"]:
-        from emolib.features import window_set
-
-        store = self.stored
-        group: list[Clip] = []
-        for clip in self.clips:
-            if group and sum(len(member.labels) for member in [*group, clip]) > FRAMES_AT_ONCE * self.experiment.frame_stride:
-                yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
-                group = []
-            group.append(clip)
-        if group:
-            yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
-
-
-FRAMES_AT_ONCE = 8192  # windows; 1.2 GB of Wav2Vec2 features at T = 60
-_LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
-
-
-def _prepared(experiment: Experiment, progress: bool) -> Data:
-    from emolib.features import prompt_features, window_set
-
-    clips = clips_of(experiment, progress=progress)
-    train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
-    prompts, logit_scale = prompt_features(experiment)
-    return Data(
-        train=window_set(experiment, train, protocol="window", progress=progress),
-        validation=window_set(experiment, validation, protocol="window", progress=progress),
-        frames=FrameSets(experiment, validation),
-        prompts=prompts, logit_scale=logit_scale,
-    )  # fmt: skip
-
-
 def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[str, Any]:
     """The whole of one run; returns metrics.json's content, at once when the run is complete.
 
@@ -370,8 +258,8 @@ def train_and_evaluate(experiment: Experiment, data: Data, folder: Path, *, prog
 
 
 def predict_frames(
-    runs: Sequence[Fitted], folders: Sequence[Path], frames: Iterable["WindowSet"]
-) -> tuple[list["Clip"], list[list[np.ndarray]]]:
+    runs: Sequence[Fitted], folders: Sequence[Path], frames: Iterable[WindowSet]
+) -> tuple[list[Clip], list[list[np.ndarray]]]:
     """Write the predictions of every run in one pass over ``frames``, whose sound may have to be encoded in each.
 
     (clips, for each run [n, 8] of every clip).
@@ -390,7 +278,7 @@ def predict_frames(
 
 
 def finish(
-    experiment: Experiment, data: Data, folder: Path, fitted: Fitted, clips: list["Clip"], rows: list[np.ndarray], *, seconds: float
+    experiment: Experiment, data: Data, folder: Path, fitted: Fitted, clips: list[Clip], rows: list[np.ndarray], *, seconds: float
 ) -> dict[str, Any]:
     """Score a trained run under both protocols, by frame from what :func:`predict_frames` gave, and write its remaining
     files; ``seconds`` it took in this process."""

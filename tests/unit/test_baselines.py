@@ -9,9 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from windowsets import make, prompts, tiny
 
-from emolib import baselines, metrics, training
+from emolib import baselines, inputs, metrics
 from emolib.errors import WrongCall
-from emolib.training import Data
+from emolib.inputs import Data
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_mean_features(data):
 
 
 def test_table_of_all(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(training, "prepare", lambda experiment, *, progress=True: data)
+    monkeypatch.setattr(inputs, "prepare", lambda experiment, *, progress=True: data)
     table = baselines.run(tiny(epochs=1), tmp_path, progress=False)
     assert table.name.tolist() == ["majority", "zero_shot", "logistic", "frame_mlp", "audio", "visual"]
     assert (tmp_path / "baselines.csv").exists() and (tmp_path / "audio" / "metrics.json").exists()

@@ -14,7 +14,7 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from emolib import cli, evaluation, features, training
+from emolib import cli, evaluation, features, inputs
 from emolib import predict as predict_module
 from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
@@ -193,13 +193,14 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
         sizes.append((protocol, len(clips)))
         return whole(experiment, clips, protocol=protocol, **options)
 
-    monkeypatch.setattr(features, "window_set", window_set)
-    monkeypatch.setattr(training, "FRAMES_AT_ONCE", 100 // experiment.frame_stride)
+    for module in (features, inputs):
+        monkeypatch.setattr(module, "window_set", window_set)
+    monkeypatch.setattr(inputs, "FRAMES_AT_ONCE", 100 // experiment.frame_stride)
     code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
     result = json.loads(out)
     assert code == 0 and err == "" and result["origin"] == "synthetic"
     assert max(n for protocol, n in sizes if protocol == "frame") < 4, "all clips' windows were in memory at once"
-    clips = training.clips_of(experiment, ("validation",))
+    clips = inputs.clips_of(experiment, ("validation",))
     assert len(clips) == 4
     frames, windows = (whole(experiment, clips, protocol=protocol, progress=False) for protocol in ("frame", "window"))
     expected = evaluation.frame_score(frames, evaluation.predict_clips(model, frames))
@@ -260,7 +261,7 @@ def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
 
     asked = []
     monkeypatch.setattr("emolib.sweep.run", lambda *_, **options: asked.append(options["slurm"]) or pd.DataFrame({"seed": [42]}))
-    monkeypatch.setattr("emolib.training.clips_of", lambda *_, **__: [])
+    monkeypatch.setattr("emolib.inputs.clips_of", lambda *_, **__: [])
     monkeypatch.setattr("emolib.cluster.run_array", lambda commands, folder, **resources: asked.append(resources))
     options = (
         "--executor",

@@ -14,13 +14,13 @@ import simplejpeg
 import torch
 from safetensors import safe_open
 
-from emolib import extract_sound, features, training
+from emolib import extract_sound, features, inputs
 from emolib.config import preset
 from emolib.data import media
 from emolib.data.affwild2 import Clip
 from emolib.encoders import load_audio, load_visual
 from emolib.errors import EmolibError
-from emolib.training import FrameSets, prepare, store_features
+from emolib.inputs import FrameSets, prepare, store_features
 
 SIDE = 48
 
@@ -323,10 +323,10 @@ def test_store_features_leaves_a_worker_nothing_to_compute(tmp_path, experiment,
     """Afterwards no encoder is loaded by what a run reads, but for the frame protocol's sound where it is too much to store."""
     clips = [make_clip(tmp_path, "a", sound=1.6), make_clip(tmp_path, "b", sound=1.6)]
     clips[1] = dataclasses.replace(clips[1], split="validation")
-    monkeypatch.setattr(training, "clips_of", lambda *args, **kwargs: clips)
-    monkeypatch.setattr(training, "_LAST", {})
+    monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
+    monkeypatch.setattr(inputs, "_LAST", {})
     if not room:
-        monkeypatch.setattr(features, "FRAME_SOUND", 0)
+        monkeypatch.setattr(inputs, "FRAME_SOUND", 0)
     sparse = experiment.replace(frame_stride=2)  # windows of the frame protocol that the other has not
     store_features(sparse, progress=False)
     for load in ("load_visual", "load_audio"):
@@ -372,7 +372,7 @@ def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsy
     from emolib import cli
 
     clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12, sound=0.3)]
-    monkeypatch.setattr(training, "clips_of", lambda *args, **kwargs: clips)
+    monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
     words = ["emolib", "extract", "--quiet", "--set", "precision=strict", "--set", "window=10"]
     for extra, expected in (([], "faces: 2 clips, 24 frames in "), (["--json"], '"rates": []')):  # the second time all is there
         monkeypatch.setattr(sys, "argv", words + extra)

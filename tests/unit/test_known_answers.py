@@ -16,8 +16,9 @@ from latents import ceiling, make, small
 from test_mutations import Defect, plant
 
 from emolib import metrics
+from emolib.evaluation import predict_windows
 from emolib.labels import EXPRESSIONS
-from emolib.training import Trainer, predict_windows
+from emolib.training import Trainer
 
 TOLERANCE = 0.05  # sampling error of macro-F1 over 400 windows is about 0.02
 CHANCE = 1 / 8

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from slurm_fixture import slurm  # noqa: F401 (a fixture)
 from windowsets import make, prompts, tiny
 
-from emolib import stacked, sweep, training
+from emolib import inputs, stacked, sweep, training
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import hash_file, read_json, write_json
 
@@ -26,17 +26,18 @@ GRID = {"width": [16, 32], "seed": [1, 2]}
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """training.prepare gives small sets in memory; counts its calls and can be told to fail for a width."""
+    """inputs.prepare gives small sets in memory; counts its calls and can be told to fail for a width."""
     calls = []
 
     def prepare(experiment, *, progress=True):
         calls.append(experiment)
         if experiment.epochs == 1:
             raise EmolibError("no such weights")
-        return training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+        return inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
 
+    monkeypatch.setattr(inputs, "prepare", prepare)
     monkeypatch.setattr(training, "prepare", prepare)
-    monkeypatch.setattr(training, "store_features", lambda experiment, *, progress=True: None)
+    monkeypatch.setattr(inputs, "store_features", lambda experiment, *, progress=True: None)
     return calls
 
 
@@ -111,9 +112,10 @@ def in_every_process(tmp_path, monkeypatch, prepared):
         textwrap.dedent(f"""
             import os, sys, time
             sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import emolib.inputs as inputs
             import emolib.training as training
             from windowsets import make, prompts
-            training.prepare = lambda experiment, *, progress=True: training.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+            inputs.prepare = training.prepare = lambda experiment, *, progress=True: inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
             saved = training.save_state
             def save_state(path, parts, state):
                 saved(path, parts, state)
@@ -260,9 +262,9 @@ def test_a_stack_goes_through_the_frames_once(tmp_path, prepared, monkeypatch):
             return super().__iter__()
 
     monkeypatch.setattr(
-        training,
+        inputs,
         "prepare",
-        lambda e, *, progress=True: training.Data(make(), make(seed=1), Frames([make(seed=1), make(seed=2)]), *prompts()),
+        lambda e, *, progress=True: inputs.Data(make(), make(seed=1), Frames([make(seed=1), make(seed=2)]), *prompts()),
     )
     table = sweep.run(tiny(), {"seed": [1, 2, 3]}, tmp_path, workers=0, stack=True, progress=False)
     assert len(passes) == 1 and table.frame_macro_f1.nunique() > 1

@@ -19,9 +19,11 @@ from emolib import batches, training
 from emolib.batches import DeviceWindows, fit_statistics, moments
 from emolib.determinism import run_threads
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import predict_windows
 from emolib.files import hash_file
+from emolib.inputs import Data
 from emolib.model import EmotionModel
-from emolib.training import Data, Trainer, fit, load_model, predict_windows, train_and_evaluate
+from emolib.training import Trainer, fit, load_model, train_and_evaluate
 
 
 def data(**options):
