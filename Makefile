@@ -26,8 +26,9 @@ notebooks: venv ## Execute the committed notebooks anew on the demo, in place (t
 	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
 	$(BIN)/python scripts/readme.py
 
+# Notebook 07's upload button sends a film in one message, of which the server takes 10 MB unless told otherwise.
 lab: venv ## Open the notebooks in JupyterLab
-	$(BIN)/python -m jupyterlab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(BIN)/python -m jupyterlab --notebook-dir=notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 1073741824}' $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lock: venv ## Rewrite requirements.lock from what .venv holds
 	$(BIN)/python scripts/lock.py

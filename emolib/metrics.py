@@ -17,6 +17,7 @@ from emolib.labels import EXPRESSIONS, NUM_CLASSES
 PROTOCOLS = ("frame", "window")
 LEVEL = 0.95  # of every interval
 MIN_RESAMPLES = 2000
+AXES = {"precision": -2, "recall": -1}  # of a confusion matrix [8, 8] (annotated, predicted), to sum over
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -59,8 +60,7 @@ def score(
     without = total - matrices if len(matrices) > 1 else matrices  # [C, 8, 8]; leaving out the only clip leaves nothing
     f1, drawn_f1, without_f1 = _f1(total), _f1(drawn), _f1(without)
     around = {  # estimate [8], its resamples [R, 8] and its leave-one-clip-out values [C, 8]
-        "precision": tuple(_shares(matrices, axis=-2) for matrices in (total, drawn, without)),
-        "recall": tuple(_shares(matrices, axis=-1) for matrices in (total, drawn, without)),
+        **{kind: (_shares(total, axis), _shares(drawn, axis, np.nan), _shares(without, axis, np.nan)) for kind, axis in AXES.items()},
         "f1": (f1, drawn_f1, without_f1),
     }
     result: dict[str, Any] = {
@@ -169,14 +169,14 @@ def _per_clip(labels: Any, predictions: Any, clips: Any) -> tuple[np.ndarray, np
     return names, np.bincount(cell, minlength=len(names) * NUM_CLASSES**2).reshape(-1, NUM_CLASSES, NUM_CLASSES)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """part / whole, ``empty`` where whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), empty), where=np.asarray(whole) > 0)
 
 
-def _shares(matrices: np.ndarray, axis: int) -> np.ndarray:
-    """Hits of each class over the sum along ``axis``, ``[..., 8, 8]`` -> ``[..., 8]``: -2 precision, -1 recall."""
-    return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis))
+def _shares(matrices: np.ndarray, axis: int, empty: float = 0.0) -> np.ndarray:
+    """Hits of each class over the sum along ``axis`` of AXES, ``[..., 8, 8]`` -> ``[..., 8]``; ``empty`` where that is 0."""
+    return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis), empty)
 
 
 def _f1(matrices: np.ndarray) -> np.ndarray:
@@ -217,10 +217,12 @@ def _interval(estimate: float, drawn: np.ndarray, without: np.ndarray, lowest: f
     """BCa interval (Efron 1987) of ``estimate`` from its resamples ``[R]`` and leave-one-clip-out values ``[C]``.
 
     Plain percentiles lie too low, because a resample with fewer distinct clips scores lower: on simulated clips they
-    held the true macro-F1 87 % of the time at a nominal 95 %. One clip says nothing about others: from ``lowest`` to 1.
+    held the true macro-F1 87 % of the time at a nominal 95 %. One clip says nothing about others: from ``lowest`` to 1,
+    also where a share is defined (not NaN) by one clip alone. A resample without the class is no recall of 0.
     """
-    if len(without) == 1:
+    if len(without) == 1 or np.isnan(without).any():
         return [lowest, 1.0]
+    drawn = drawn[~np.isnan(drawn)]
     below = (np.sum(drawn < estimate) + np.sum(drawn == estimate) / 2) / len(drawn)
     bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
     deviation = without.mean() - without

@@ -1,7 +1,7 @@
-"""The `paper` and `released_code` presets end to end: full-size encoders, a tree given by path, every notebook.
+"""The `paper` and `released_code` presets end to end: full-size encoders, a tree given by path, the pipeline's notebooks 01 to 05.
 
 The trained weights are not at hand, so the encoders hold random numbers and the scores mean nothing; the loading, the
-shapes and the path through all notebooks are the real ones. Everything is as the presets have it, except two epochs,
+shapes and the path through those notebooks are the real ones. Everything is as the presets have it, except two epochs,
 one seed (the paper's) instead of three, fewer windows in the ablation, every fifth frame evaluated in `paper` and small encoders in
 `released_code`, whose own settings are others; EMOLIB_LONG=1 reduces the epochs alone.
 """
@@ -57,7 +57,7 @@ def emolib(root: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("preset", ["paper", "released_code"])
-def test_preset_runs_through_all_notebooks(place, preset):
+def test_preset_runs_through_the_pipeline(place, preset):
     root = tree(place, preset)
     data = ["--data", str(root), "--weights", str(place / "weights")]
     changes = {"epochs": "2"} | ({} if LONG else SHORT[preset])

@@ -244,3 +244,15 @@ def test_one_clip_says_nothing_about_others():
     assert 0.5 < result["macro_f1"] < 1
     assert result["macro_f1_interval"] == result["accuracy_interval"] == [0.0, 1.0]
     assert difference(labels, labels, predictions, clips)["interval"] == [-1.0, 1.0]
+
+
+def test_a_resample_without_a_class_is_no_recall_of_zero():
+    clips = np.repeat(np.arange(24), 50)
+    labels = np.where(clips < 3, 3, clips % 3)  # Fear in three clips, Happiness in none
+    labels[clips == 23] = 6  # Sadness in one
+    predictions = labels.copy()
+    predictions[:5] = 0  # in the first of Fear's clips
+    fear, happy, sad = (score(labels, predictions, clips, protocol="frame")["per_class"][c] for c in (3, 4, 6))
+    assert fear["recall"] == pytest.approx(145 / 150) and 0.85 < fear["recall_interval"][0] < 0.95
+    assert sad["recall"] == 1 and sad["recall_interval"] == [0, 1], "one clip says nothing about others"
+    assert happy["support"] == happy["recall"] == 0 and happy["recall_interval"] == [0, 1]
