@@ -19,7 +19,7 @@ from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.files import atomic_path, cache_root, hash_of
 
-FORMAT = 1  # raise it when the meaning of what is stored changes
+FORMAT = 2  # raise it when the meaning of what is stored changes
 SETTLED = 2.0  # seconds; a folder changed so recently could change again within one tick of the file system's clock
 SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more than this
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,6})\.jpg")  # 7 digits are 92 hours at 30 frames a second

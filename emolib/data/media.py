@@ -5,6 +5,7 @@ the same zero. Container timestamps are used as they are, so variable frame rate
 place (FACTS sections 3 and 4: a fixed 30 fps drifts by up to 143 s).
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,6 +23,8 @@ SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2 hears
 
 # Containers whose packets always carry presentation times; elsewhere (AVI, MPEG) only decoded frames tell.
 TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
+# Containers that know only when a packet is decoded; FFmpeg's presentation times are guesses there, wrong ones for H.264.
+DECODE_TIMED = {"avi"}
 GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
 SILENCE = 2**18  # samples in memory at once before sound that starts late; damaged timestamps may say days
 LATEST = 6 * 3600  # seconds of silence in one piece; no real sound starts later
@@ -63,12 +66,17 @@ def _timed_frames(container: Any, video: Path) -> Iterator[tuple[float, Any]]:
     stream = _video_stream(container, video)
     step = 1 / float(stream.average_rate or 25)
     previous = None
-    for frame in container.decode(stream):
-        time = frame.time
-        if time is None or (previous is not None and time <= previous):
-            time = 0.0 if previous is None else previous + step
-        previous = time
-        yield time, frame
+    slots: deque[float] = deque()  # of a container that knows decode times only; they grow, so the next frame shown takes the next one
+    in_slots = bool(DECODE_TIMED & set(container.format.name.split(",")))
+    for packet in container.demux(stream):
+        if in_slots and packet.size and packet.dts is not None:
+            slots.append(float(packet.dts * stream.time_base))
+        for frame in packet.decode():
+            time = slots.popleft() if slots else frame.time
+            if time is None or (previous is not None and time <= previous):
+                time = 0.0 if previous is None else previous + step
+            previous = time
+            yield time, frame
 
 
 def frame_times(video: Path) -> np.ndarray:

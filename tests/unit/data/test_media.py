@@ -12,6 +12,7 @@ from PIL import Image
 
 from emolib.data import media
 from emolib.errors import EmolibError, WrongCall
+from tests.unit.data.avi_files import moving, write_avi
 
 REAL = Path("/work/shared/real/clips")
 SIZE = (64, 48)
@@ -71,6 +72,28 @@ def test_variable_rate_keeps_times_and_sound(tmp_path):
     assert max(abs(shift(wave, read, time)) for time in (0.5, 2.5)) <= 1.0
     for number, _, image in media.read_frames(video):
         assert abs(image.mean() - (10 * ((number - 1) % 20) + 30)) < 4
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(24000, 1001)])
+@pytest.mark.parametrize(
+    ("codec", "b_frames", "dropped"),
+    [("libx264", 3, ()), ("libx264", 0, ()), ("libx264", 0, (20, 21)), ("mpeg4", 2, ()), ("mpeg4", 0, ()), ("mpeg4", 0, (20, 21))],
+)
+def test_an_avi_shows_each_frame_when_its_sound_is_heard(tmp_path, codec, b_frames, dropped, rate):
+    """Frame 50 is the only white one and clicks. AVI has no presentation times, and those that FFmpeg guesses jump."""
+    video, wave = tmp_path / "clip.avi", clicks([float(50 / rate)], float(100 / rate))
+    film = [None if number in dropped else picture for number, picture in enumerate(moving(100))]
+    film[50] = np.full_like(film[50], 255)
+    write_avi(video, film, rate, wave, codec=codec, b_frames=b_frames)
+    with av.open(str(video)) as container:
+        reordered = any(frame.pict_type == av.video.frame.PictureType.B for frame in container.decode(video=0))
+    assert reordered == (b_frames > 0)
+    times = media.frame_times(video)
+    np.testing.assert_allclose(times, [number / float(rate) for number in range(100) if number not in dropped], atol=1e-6)
+    seen = [(time, image.mean() > 200) for _, time, image in media.read_frames(video)]
+    assert [time for time, _ in seen] == times.tolist()
+    assert [time for time, white in seen if white] == pytest.approx([float(50 / rate)], abs=1e-6)
+    assert abs(shift(wave, media.read_waveform(video), float(50 / rate))) <= 1.0
 
 
 @pytest.mark.parametrize("late", [0.6, -0.4])
