@@ -67,7 +67,7 @@ def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, 
         ("Encoders", f"{experiment.visual_encoder}; {experiment.audio_encoder}; frozen"),
         ("Trained parameters", f"{score['parameters']:,}"),
         ("Selection rule", f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); the split that selects is the one reported"),
-        ("Frame predictions", f"rule {experiment.frame_rule}, a window every {experiment.frame_stride} frames{experiment.smoothed() or ', not smoothed'}"),
+        ("Frame predictions", experiment.by_frame().removeprefix(", ") + ("" if experiment.smoothed() else ", not smoothed")),
         ("Settings", "fixed by the preset before any run; no search"),
     ]  # fmt: skip
 

@@ -15,6 +15,11 @@ from emolib.files import hash_of, read_json, write_json
 
 FORMAT = 1  # of experiment.json and of everything a fingerprint names; raise it when the meaning changes
 
+# Where a smoothing half-width may come from, and what its scores then have to say (issue 3, part 4).
+HALF_WIDTH_FROM = {
+    "beforehand": "", "published": ", half-width chosen on published validation scores", "validation": ", half-width tuned on validation",
+}  # fmt: skip
+
 
 def setting(default: Any, doc: str, source: str, stages: str, choices: tuple[str, ...] = ()) -> Any:
     """A field with its documentation; ``stages`` names the stages whose results depend on it."""
@@ -100,6 +105,7 @@ class Experiment:
     frame_stride: int = setting(1, "frame protocol: frames between evaluated windows", "ours", "train")
     smoothing: str = setting("none", "smoothing of frame probabilities", "ours", "train", ("none", "box", "gaussian"))
     smoothing_half_width: int = setting(0, "frames", "ours", "train")
+    half_width_from: str = setting("beforehand", "how the half-width was chosen, for the label; changes no number", "ours", "", tuple(HALF_WIDTH_FROM))
     seeds: str = setting("42,43,44", "seeds of an ablation, comma-separated", "ours; paper: 42 only", "")
     windows: str = setting("10,15,30,60", "window lengths of the ablation, comma-separated", "paper table 1", "")
 
@@ -163,8 +169,19 @@ class Experiment:
         return _integers("windows", self.windows)
 
     def smoothed(self) -> str:
-        """``, smoothed over ±25 frames (box)``, to stand behind the name of a score; empty without smoothing."""
-        return f", smoothed over ±{self.smoothing_half_width} frames ({self.smoothing})" if self.smoothing_half_width else ""
+        """``, smoothed over ±25 frames (box)``, to stand behind the name of a score; empty without smoothing.
+
+        Where validation scores chose the half-width, it says so.
+        """
+        how = f", smoothed over ±{self.smoothing_half_width} frames ({self.smoothing}){HALF_WIDTH_FROM[self.half_width_from]}"
+        return how if self.smoothing_half_width else ""
+
+    def by_frame(self) -> str:
+        """``, mean of the windows that cover the frame, a window every 5 frames``, and :meth:`smoothed`: to stand behind a score
+        of the frame protocol, because scores of another rule, stride or smoothing are not comparable with it."""
+        rule = {"last": "window that ends nearest to the frame", "mean": "mean of the windows that cover the frame"}[self.frame_rule]
+        every = f"{self.frame_stride} frames" if self.frame_stride > 1 else "frame"
+        return f", {rule}, a window every {every}{self.smoothed()}"
 
     def save(self, path: Path) -> None:
         """Write ``experiment.json``."""
@@ -200,6 +217,7 @@ STRONG: dict[str, Any] = {
     # not logit adjustment in the place of class weights: measured, and it kept the rare motion pair from being learned (LOG)
     "frame_rule": "mean",  # all windows that cover a frame, not only the one that ends there
     "smoothing": "box", "smoothing_half_width": 25,  # published: 0.384 to 0.418 (FACTS 2); 50 gave 0.424 without windows
+    "half_width_from": "published",  # those are scores on Aff-Wild2's validation set, which ours are on as well
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # The camera-ready paper; silent points as released, except audio by true time.

@@ -285,7 +285,7 @@ def finish(
     result = {
         "window": evaluation.window_score(fitted.model, data.validation), "frame": evaluation.score_of_clips(clips, rows),
         "best_epoch": fitted.best_epoch, "selection": experiment.selection, "parameters": fitted.model.parameter_count(),
-        "experiment": experiment.fingerprint("train"), "origin": origin(experiment), "smoothed": experiment.smoothed(),
+        "experiment": experiment.fingerprint("train"), "origin": origin(experiment), "by_frame": experiment.by_frame(),
     }  # fmt: skip
     device = str(fitted.model.get_buffer("class_prior").device)
     arithmetic = str(training_dtype(device, experiment.amp)).removeprefix("torch.")

@@ -46,6 +46,7 @@ def run(tmp_path):
 
 def test_every_point_of_the_checklists(run):
     sheet = dict(checklist.rows(run))
+    assert sheet["Frame predictions"] == "window that ends nearest to the frame, a window every 5 frames, not smoothed"
     assert "9.9, commit abc with local changes" in sheet["Code"] and sheet["Hardware"] == "a chip, 2 cores, 1 threads"
     assert sheet["Versions"] == "python 3.11.7, torch 2.11" and sheet["Trained parameters"] == "12,345"
     assert f"epoch 5 of {preset('demo').epochs}" in sheet["Selection rule"] and sheet["Seeds"].startswith("42 for the main run; 42, 43, 44")

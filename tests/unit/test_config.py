@@ -55,7 +55,7 @@ def test_fingerprints_move_with_what_they_depend_on():
     assert moved(window=30) == {"audio", "window", "train"}
     assert moved(resize="bilinear") == {"visual", "train"}
     assert moved(synth_seed=8) == {"synth", "data", "visual", "audio", "train"}
-    assert moved(seeds="1") == moved(weights="/elsewhere") == set()
+    assert moved(seeds="1") == moved(weights="/elsewhere") == moved(half_width_from="validation") == set()
     assert base.replace(data="/a").fingerprint("data") != base.replace(data="/b").fingerprint("data")
 
 
@@ -66,6 +66,17 @@ def test_another_version_is_refused_with_its_format(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 0}))
     with pytest.raises(WrongCall, match="another version"):
         Experiment.load(path)
+
+
+def test_how_a_frame_is_predicted_is_said_in_words():
+    assert preset("paper").by_frame() == ", window that ends nearest to the frame, a window every frame"
+    assert preset("demo").by_frame() == ", window that ends nearest to the frame, a window every 5 frames"
+    plain = preset("demo", smoothing="box", smoothing_half_width=5)
+    assert plain.by_frame() == preset("demo").by_frame() + ", smoothed over ±5 frames (box)"
+    assert plain.replace(half_width_from="validation").smoothed().endswith("(box), half-width tuned on validation")
+    strong = ", smoothed over ±25 frames (box), half-width chosen on published validation scores"
+    assert preset("strong").by_frame() == ", mean of the windows that cover the frame, a window every frame" + strong
+    assert preset("strong", smoothing="none", smoothing_half_width=0).smoothed() == ""
 
 
 @given(st.sampled_from(sorted(PRESETS)), st.integers(1, 99), st.floats(0, 0.9), st.sampled_from(["last", "majority", "centre"]))
