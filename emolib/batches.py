@@ -72,9 +72,9 @@ class DeviceWindows:
         return Batch(visual, audio, length)
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """All windows in their order, ``size`` at a time."""
-        for rows in torch.arange(len(self)).split(size):
-            yield self.batch(rows)
+        """All windows in their order, ``size`` at a time; no batch where there is no window."""
+        for first in range(0, len(self), size):
+            yield self.batch(torch.arange(first, min(first + size, len(self))))
 
     def _home(self) -> torch.device:
         if self.device.type != "cuda":

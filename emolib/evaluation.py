@@ -44,14 +44,19 @@ def predict_windows(model: EmotionModel, windows: "WindowSet") -> np.ndarray:
     return probabilities(model, DeviceWindows(windows, model))
 
 
+def fallback(model: EmotionModel) -> np.ndarray:
+    """float64 [8], what every frame of a clip without any face gets: the class shares of the training windows."""
+    return model.get_buffer("class_prior").double().cpu().numpy()
+
+
 def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]:
     """Frame protocol: for each of ``windows.clips`` float64 [n, 8], one row per frame.
 
-    A clip without a window (no face at all) gets the training set's class shares in every frame.
+    A clip without a window gets :func:`fallback` in every frame.
     """
     e = model.experiment
     by_window = predict_windows(model, windows)
-    prior = model.get_buffer("class_prior").double().cpu().numpy()
+    prior = fallback(model)
     results = []
     for position, clip in enumerate(windows.clips):
         mine = windows.clip == position
@@ -90,12 +95,17 @@ def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) 
 
 
 def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]) -> None:
-    """``<clip>.parquet`` for each clip: frame (from 1), time (seconds), label, face, p_<Class> x 8, prediction."""
+    """:func:`write_clip` of each clip, as ``<clip>.parquet``."""
     for clip, probability in zip(windows.clips, rows, strict=True):
-        table = pd.DataFrame({
-            "frame": np.arange(1, len(clip.labels) + 1), "time": clip.frame_times, "label": clip.labels, "face": clip.face_present,
-            **{f"p_{name}": probability[:, c].astype(np.float32) for c, name in enumerate(EXPRESSIONS)},
-            "prediction": probability.argmax(axis=1).astype(np.int8),
-        })  # fmt: skip
-        with atomic_path(folder / f"{clip.id}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+        write_clip(folder / f"{clip.id}.parquet", clip, probability)
+
+
+def write_clip(path: Path, clip: "Clip", probability: np.ndarray) -> None:
+    """A table of one clip's frames, atomically: frame (from 1), time (seconds), label, face, p_<Class> x 8, prediction."""
+    table = pd.DataFrame({
+        "frame": np.arange(1, len(clip.labels) + 1), "time": clip.frame_times, "label": clip.labels, "face": clip.face_present,
+        **{f"p_{name}": probability[:, c].astype(np.float32) for c, name in enumerate(EXPRESSIONS)},
+        "prediction": probability.argmax(axis=1).astype(np.int8),
+    })  # fmt: skip
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)

@@ -18,8 +18,11 @@ from emolib.determinism import device
 from emolib.encoders import HOP, AudioEncoder, VisualEncoder, identify, load_audio, load_visual
 from emolib.errors import EmolibError, WrongCall
 from emolib.extract_faces import extract_faces
+from emolib.extract_faces import source_of as source_of_faces
 from emolib.extract_sound import Spans, encode_sound, extract_sound, samples_of
+from emolib.extract_sound import source_of as source_of_sound
 from emolib.extraction import Report
+from emolib.files import hash_of
 from emolib.labels import prompts
 from emolib.store import FeatureStore, Tensors
 from emolib.windows import WindowIndex, frame_windows, index_windows
@@ -82,14 +85,20 @@ def _loader(load: Callable[..., Any], experiment: Experiment) -> Callable[[bool]
     return lambda strict: load(experiment.replace(precision="strict") if strict else experiment, device())
 
 
-def _index(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:
+def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
+    """bool ``[n]``: the frames that the frame protocol has something of: a face, or every frame for a run that only hears."""
+    return np.ones_like(clip.face_present) if experiment.modalities == "audio" else clip.face_present
+
+
+def index_of(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:
+    """The windows of one clip under ``protocol``, ``window`` or ``frame``; reads no feature."""
     e = experiment
     if protocol == "window":
         return index_windows(
             clip.labels, clip.face_present, length=e.window, stride=e.stride, label_rule=e.label_rule, max_gap=e.max_gap
         )  # fmt: skip
     if protocol == "frame":
-        return frame_windows(clip.face_present, length=e.window, stride=e.frame_stride)
+        return frame_windows(shown(e, clip), length=e.window, stride=e.frame_stride)
     raise WrongCall(f"protocol={protocol!r}: choose one of window, frame")
 
 
@@ -97,11 +106,14 @@ def _spans(index: WindowIndex) -> Spans:
     return np.stack([index.start, index.end], axis=1).astype(np.int32)
 
 
-def extract(experiment: Experiment, clips: list[Clip], *, progress: bool = True, protocols: tuple[str, ...] = ("window",)) -> Features:
+def extract(
+    experiment: Experiment, clips: list[Clip],
+    *, progress: bool = True, protocols: Callable[[Clip], tuple[str, ...]] = lambda clip: ("window",),
+) -> Features:  # fmt: skip
     """Compute what the store lacks of the clips' features, for the streams that the experiment uses.
 
-    Idempotent, resumable per clip, shared with other processes that do the same. Raises EmolibError naming every
-    damaged file, after everything else is stored.
+    ``protocols``: those whose windows' sound is wanted of a clip. Idempotent, resumable per clip, shared with other
+    processes that do the same. Raises EmolibError naming every damaged file, after everything else is stored.
     """
     report = Report()
     visual = audio = None
@@ -110,7 +122,7 @@ def extract(experiment: Experiment, clips: list[Clip], *, progress: bool = True,
         extract_faces(visual, clips, _loader(load_visual, experiment), report, progress=progress)
     if experiment.modalities != "visual":
         audio = store_of(experiment, "audio")
-        wanted = {clip.id: _unique([_spans(_index(experiment, clip, protocol)) for protocol in protocols]) for clip in clips}
+        wanted = {clip.id: _unique([_spans(index_of(experiment, clip, protocol)) for protocol in protocols(clip)]) for clip in clips}
         track = experiment.audio_context == "track"
         extract_sound(audio, wanted, clips, _loader(load_audio, experiment), report, track=track, progress=progress)
     if report.damaged:
@@ -123,10 +135,26 @@ def _unique(spans: list[Spans]) -> Spans:
     return np.unique(np.concatenate(spans), axis=0) if spans else np.zeros((0, 2), np.int32)
 
 
+def stamps(experiment: Experiment, clips: list[Clip]) -> dict[str, str]:
+    """For each clip's id a hash of what its features are made from: encoders, frames, faces, times and the files read."""
+    stores = [store_of(experiment, kind).fingerprint for kind in _kinds(experiment)]
+    sources = {"visual": source_of_faces, "audio": lambda clip: source_of_sound(clip, track=False)}
+    return {
+        clip.id: hash_of([
+            stores, clip.face_present.tolist(), clip.frame_times.tolist(), *(sources[kind](clip) for kind in _kinds(experiment))
+        ])
+        for clip in clips
+    }  # fmt: skip
+
+
+def _kinds(experiment: Experiment) -> list[str]:
+    """The stores that the experiment uses."""
+    return [kind for kind, other in (("visual", "audio"), ("audio", "visual")) if experiment.modalities != other]
+
+
 def verify(experiment: Experiment) -> tuple[int, list[str]]:
     """Re-hash the experiment's stores: (files, paths of damaged ones, which are removed and so computed again)."""
-    kinds = [kind for kind, other in (("visual", "audio"), ("audio", "visual")) if experiment.modalities != other]
-    results = [store_of(experiment, kind).verify() for kind in kinds]
+    results = [store_of(experiment, kind).verify() for kind in _kinds(experiment)]
     return sum(count for count, _ in results), [path for _, damaged in results for path in damaged]
 
 
@@ -145,10 +173,10 @@ def window_set(experiment: Experiment, clips: list[Clip], *, protocol: str, prog
     ``experiment.frame_stride``; call it for a few clips at a time. Without ``store`` the windows' sound is encoded now
     and not kept (see :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
     """
-    index = [_index(experiment, clip, protocol) for clip in clips]
+    index = [index_of(experiment, clip, protocol) for clip in clips]
     track = experiment.audio_context == "track"
     stored = store or track
-    features = extract(experiment, clips, progress=progress, protocols=(protocol,) if stored else ())
+    features = extract(experiment, clips, progress=progress, protocols=lambda clip: (protocol,) if stored else ())
     visual, frames = _gather_faces(features, clips, index, experiment.window)
     if features.audio is None:
         sounds = None

@@ -9,7 +9,9 @@ import numpy as np
 from emolib.config import Experiment
 from emolib.data import affwild2, synthetic
 from emolib.data.affwild2 import Clip
-from emolib.features import FRAME_SOUND, WindowSet, extract, frame_sound_bytes, prompt_features, window_set
+from emolib.errors import EmolibError
+from emolib.extraction import Report
+from emolib.features import FRAME_SOUND, WindowSet, extract, frame_sound_bytes, index_of, prompt_features, window_set
 from emolib.files import hash_of
 
 
@@ -29,10 +31,25 @@ def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
     return Path(experiment.data) if experiment.data else synthetic.ensure(experiment, progress=progress)
 
 
-def clips_of(experiment: Experiment, splits: tuple[str, ...] = ("train", "validation"), *, progress: bool = True) -> list[Clip]:
-    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing."""
-    root = root_of(experiment, progress=progress)
-    return affwild2.read_tree(root, crops=experiment.crops, timing=experiment.timing, splits=splits, progress=progress)
+def clips_of(
+    experiment: Experiment, splits: tuple[str, ...] = ("train", "validation"), *, template: Path | None = None, progress: bool = True
+) -> list[Clip]:
+    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing.
+
+    ``template``: the submission template that says which test clips there are, else what the tree itself lists.
+    """
+    root, e = root_of(experiment, progress=progress), experiment
+    return affwild2.read_tree(root, crops=e.crops, timing=e.timing, splits=splits, template=template, progress=progress)
+
+
+def check_windows(experiment: Experiment, clips: list[Clip], splits: tuple[str, ...] = ("train", "validation")) -> None:
+    """Raises EmolibError, before any feature is computed, for a split without a window under the window protocol."""
+    for split in splits:
+        if not any(len(index_of(experiment, clip, "window")) for clip in clips if clip.split == split):
+            raise EmolibError(
+                f"{experiment.data or 'generated benchmark'}: no {split} window: each {split} clip is shorter than "
+                f"window={experiment.window} frames or has no labelled faces; use a shorter one (--set window=N)"
+            )
 
 
 def needs(experiment: Experiment) -> str:
@@ -44,7 +61,7 @@ def needs(experiment: Experiment) -> str:
 def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
     """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
 
-    Raises EmolibError when data or weights are missing.
+    Raises EmolibError when data or weights are missing, or a split has no window.
     """
     needed = needs(experiment)
     if needed not in _LAST:
@@ -53,17 +70,23 @@ def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
     return _LAST[needed]
 
 
-def store_features(experiment: Experiment, *, progress: bool = True) -> None:
-    """Compute what the store lacks of all that runs of ``experiment`` read, so that no two processes do it for themselves.
+def store_features(experiment: Experiment, clips: list[Clip] | None = None, *, progress: bool = True) -> Report:
+    """Compute what the store lacks of all that is read of ``clips``, so that no two processes do it for themselves.
 
-    Raises EmolibError when data or weights are missing or files are damaged.
+    ``clips``: by default those that runs of ``experiment`` read. Of validation and test clips the frame protocol's sound
+    is stored too, where it does not take too much of a disk. Raises EmolibError when data or weights are missing, files
+    are damaged, or a run would have no window.
     """
-    clips = clips_of(experiment, progress=progress)
-    extract(experiment, clips, progress=progress)
+    if clips is None:
+        clips = clips_of(experiment, progress=progress)
+        check_windows(experiment, clips)
+    protocols = {"train": ("window",), "validation": ("window",), "test": ()}  # test clips have no labels, so no labelled window
+    for split in ("validation", "test"):
+        if FrameSets(experiment, [clip for clip in clips if clip.split == split]).stored:
+            protocols[split] = (*protocols[split], "frame")
+    report = extract(experiment, clips, progress=progress, protocols=lambda clip: protocols[clip.split]).report
     prompt_features(experiment)
-    frames = FrameSets(experiment, [clip for clip in clips if clip.split == "validation"])
-    if frames.stored:
-        extract(experiment, frames.clips, progress=progress, protocols=("frame",))
+    return report
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +122,7 @@ _LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
 
 def _prepared(experiment: Experiment, progress: bool) -> Data:
     clips = clips_of(experiment, progress=progress)
+    check_windows(experiment, clips)
     train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
     prompts, logit_scale = prompt_features(experiment)
     return Data(

@@ -30,6 +30,8 @@ TEMPLATE = re.compile(r"(.*_)?Expr_test_set_example\.txt", re.IGNORECASE)
 FRAME_RATES = "frame_rates.csv"
 VIDEO_SUFFIXES = (".mp4", ".avi")  # in order of preference
 ASSUMED_FPS = 30.0  # what the released code takes for every video
+USUAL_DIFFERENCE = 2  # frames between annotation lines and decoded frames
+FAR = 0.01  # share of a clip's frames, or of a total, that is no longer a small difference
 OURS = re.compile(r"(EXPR_|cropped|batch|videos?$|names_of|annotations$)", re.IGNORECASE)  # folders that may not lead elsewhere
 
 
@@ -172,10 +174,10 @@ def _by_name(pairs: Iterator[tuple[Path, str]]) -> dict[str, list[Path]]:
 
 
 def _videos(files: list[Path], root: Path) -> dict[str, list[Path]]:
-    """Videos by stem, .mp4 before .avi; one file reached by several links counts once."""
+    """Videos by stem, .mp4 before .avi; one file reached under one stem by several links counts once."""
     videos = [path for suffix in VIDEO_SUFFIXES for path in files if path.suffix.lower() == suffix]
-    unique = {os.path.realpath(inside(path, root)): path for path in reversed(videos)}
-    return _by_name((path, path.stem) for path in videos if unique[os.path.realpath(path)] is path)
+    unique = {(path.stem, os.path.realpath(inside(path, root))): path for path in reversed(videos)}
+    return _by_name((path, path.stem) for path in videos if unique[path.stem, os.path.realpath(path)] is path)
 
 
 def read_tree(
@@ -184,13 +186,15 @@ def read_tree(
     crops: str = "cropped_aligned",
     timing: str = "true",
     splits: tuple[str, ...] = ("train", "validation"),
+    template: Path | None = None,
     cache: bool = True,
     progress: bool = False,
 ) -> list[Clip]:
     """The clips of ``splits``: train, then validation, then test, each sorted by id.
 
     ``timing``: ``true`` takes each frame's time from the video, without one from ``frame_rates.csv``, else assumes
-    30 fps with a warning that names the clip; ``fixed_30`` is the released code's fault, for measuring it. The first
+    30 fps with a warning that names the clip; ``fixed_30`` is the released code's fault, for measuring it.
+    ``template``: the test clips and their frames are those of this submission template, whatever the tree lists. The first
     read lists every image and reads every video; later ones use an index that notices change, unless ``cache`` is False.
 
     Raises EmolibError (file and line where there is one) for a folder that is not a tree, a damaged annotation, a
@@ -206,7 +210,7 @@ def read_tree(
     index = TreeIndex(layout.root, store=cache)
     clips: list[Clip] = []
     try:
-        listed = list(_listed(layout, splits))
+        listed = list(_listed(layout, splits, template))
         bar = tqdm(listed, desc="read clips", unit="clip", disable=not progress, delay=2, leave=False)  # later reads take no time
         for split, clip_id, labels, rows in bar:
             clips.append(_clip(layout, index, rates if timing == "true" else None, split, clip_id, labels, rows))
@@ -215,7 +219,7 @@ def read_tree(
     return clips
 
 
-def _listed(layout: Layout, splits: tuple[str, ...]) -> Iterator[tuple[str, str, np.ndarray | None, int | None]]:
+def _listed(layout: Layout, splits: tuple[str, ...], template: Path | None) -> Iterator[tuple[str, str, np.ndarray | None, int | None]]:
     """(split, id, labels, rows of the template) of every clip, in order."""
     seen: dict[str, Path] = {}
     for split in SPLIT_FOLDERS:
@@ -225,17 +229,26 @@ def _listed(layout: Layout, splits: tuple[str, ...]) -> Iterator[tuple[str, str,
             seen[path.stem] = path
             yield split, path.stem, read_labels(inside(path, layout.root)), None
     if "test" in splits:
-        for clip_id, rows in sorted(clips_to_predict(layout).items()):
+        for clip_id, rows in sorted(clips_to_predict(layout, template).items()):
             yield "test", clip_id, None, rows
 
 
-def clips_to_predict(layout: Layout) -> dict[str, int | None]:
-    """Ids of the test clips, of the list or the template -> highest frame of the template, None for a clip it does not have."""
+def listed_for_test(layout: Layout) -> list[str]:
+    """Ids of the tree's test list, in its order; empty without one."""
+    return read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else []
+
+
+def clips_to_predict(layout: Layout, template: Path | None = None) -> dict[str, int | None]:
+    """Ids of the test clips -> highest frame of the template, None for a clip it does not have.
+
+    The clips are those of ``template``, which decides alone when it is given, else of the tree's list and template.
+    """
+    if template is not None:
+        return dict(read_template(template).frames())
     if not layout.test_lists and not layout.templates:
         raise EmolibError(f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt")
     frames = read_template(layout.submission_templates()[0]).frames() if layout.templates else {}
-    ids = read_test_list(inside(layout.test_lists[0], layout.root)) if layout.test_lists else []
-    return {clip_id: frames.get(clip_id) for clip_id in [*ids, *frames]}
+    return {clip_id: frames.get(clip_id) for clip_id in [*listed_for_test(layout), *frames]}
 
 
 def _clip(
@@ -244,10 +257,16 @@ def _clip(
     present, images = np.zeros(0, dtype=bool), None
     for folder in layout.images.get(clip_id, []):  # the first one that holds images
         if images is None or not present.any():
-            present, images = index.faces(folder), folder
+            numbers, images = index.faces(folder), folder
+            if numbers[0]:
+                raise EmolibError(f"{folder}: holds an image 00000.jpg, so every label is one frame off; number the images from 00001.jpg")
+            present = numbers[1:]
     n = len(labels) if labels is not None else rows if rows is not None else len(present)
     video = layout.video_of(clip_id)
-    times, fps, source = _times(index, video, rates, clip_id, n)
+    times, fps, source = _times(index, video, rates, clip_id, n, annotated=labels is not None)
+    if labels is not None and far_off(len(present) - n, n):
+        told = f"{clip_id}: the last image is {len(present):05d}.jpg, the annotation ends at frame {n}; check that they belong together"
+        warnings.warn(told, stacklevel=3)
     return Clip(
         id=clip_id,
         split=split,
@@ -261,12 +280,23 @@ def _clip(
     )
 
 
-def _times(index: TreeIndex, video: Path | None, rates: dict[str, float] | None, clip_id: str, n: int) -> tuple[np.ndarray, float, str]:
+def far_off(more: int, n: int) -> bool:
+    """Whether ``more`` frames than the ``n`` annotated ones are too many to be the usual difference (FACTS section 3)."""
+    return more > max(USUAL_DIFFERENCE, FAR * n)
+
+
+def _times(
+    index: TreeIndex, video: Path | None, rates: dict[str, float] | None, clip_id: str, n: int, *, annotated: bool
+) -> tuple[np.ndarray, float, str]:
     """(seconds of ``n`` frames, mean rate, where they come from); ``rates`` None: the fixed 30 fps."""
     if rates is None:
         return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "fixed 30 fps"
     if video is not None:
-        times, fps = fit_times(index.times(video), n)
+        decoded = index.times(video)
+        if annotated and far_off(abs(n - len(decoded)), n):
+            told = f"{clip_id}: {n} annotation lines, but the video has {len(decoded)} frames; check that they belong together"
+            warnings.warn(told, stacklevel=4)
+        times, fps = fit_times(decoded, n)
         return times, fps, "video"
     rate = rates.get(clip_id) or rates.get(source_id(clip_id))
     if rate:

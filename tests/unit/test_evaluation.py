@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from windowsets import make, tiny
 
 from emolib.batches import fit_statistics
-from emolib.evaluation import frame_score, predict_clips, predict_windows, window_score, write_predictions
+from emolib.errors import EmolibError
+from emolib.evaluation import fallback, frame_score, predict_clips, predict_windows, score_of_parts, window_score, write_predictions
 from emolib.labels import EXPRESSIONS
 from emolib.model import EmotionModel
 
@@ -47,6 +48,18 @@ def test_a_clip_without_a_face_gets_the_training_shares(windows):
     rows = predict_clips(model, windows)
     assert rows[2] == pytest.approx(np.tile(model.class_prior.numpy(), (40, 1)))
     assert rows[1] != pytest.approx(rows[2])
+
+
+def test_a_set_of_faceless_clips_alone_is_predicted_and_scored(windows):
+    model, whole = model_of(windows), windows.clips
+    for name in ("frames", "audio_start", "audio_length", "label", "clip", "end"):
+        setattr(windows, name, getattr(windows, name)[:0])
+    assert predict_windows(model, windows).shape == (0, 8)
+    assert [np.unique(rows, axis=0).tolist() for rows in predict_clips(model, windows)] == [[fallback(model).tolist()]] * len(whole)
+    score = score_of_parts(model, [windows, make(seed=1, stride=3)])
+    assert score["protocol"] == "frame" and score["n"] == 2 * 8 * 40
+    with pytest.raises(EmolibError, match="nothing to score"):
+        window_score(model, windows)
 
 
 def test_smoothing_smooths(windows):

@@ -139,6 +139,29 @@ def test_sound_of_the_frame_protocol_is_stored_unless_it_takes_too_much(tmp_path
     assert features.frame_sound_bytes(experiment.replace(window=60, frame_stride=1), [at_thirty] * 3500) == pytest.approx(43e9, rel=0.03)
 
 
+@pytest.mark.parametrize("modalities", ["audio", "audio_visual"])
+def test_a_run_that_only_hears_needs_no_face_in_the_frame_protocol(tmp_path, experiment, modalities):
+    alone = {"fusion": "concat", "contrastive_weight": 0.0} if modalities == "audio" else {}
+    e = experiment.replace(modalities=modalities, **alone)
+    clip = make_clip(tmp_path, "a", sound=1.6, gap=range(1, 41))
+    windows = features.window_set(e, [clip], protocol="frame")
+    seen = features.window_set(e, [make_clip(tmp_path, "b", sound=1.6)], protocol="frame")
+    assert len(seen) == 7 and windows.end.tolist() == (seen.end.tolist() if modalities == "audio" else [])
+    assert (windows.audio_length == 19).all() and len(windows.visual) == 0
+
+
+def test_a_split_without_a_window_is_told_before_anything_is_computed(tmp_path, experiment, monkeypatch):
+    clips = [make_clip(tmp_path, "a", n=12), dataclasses.replace(make_clip(tmp_path, "b", n=9), split="validation")]
+    monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
+    monkeypatch.setattr(inputs, "_LAST", {})
+    monkeypatch.setattr(features, "extract_faces", lambda *args, **kwargs: pytest.fail("features are computed"))
+    for work in (prepare, store_features):
+        with pytest.raises(EmolibError, match="no validation window: each validation clip is shorter than window=10 frames"):
+            work(experiment, progress=False)
+    with pytest.raises(EmolibError, match="no train window"):
+        prepare(experiment.replace(window=20), progress=False)
+
+
 def test_whole_track_is_shared_by_windows(tmp_path, experiment):
     clip = make_clip(tmp_path, "a", n=80, sound=3.2)
     whole = experiment.replace(audio_context="track")
@@ -318,26 +341,29 @@ def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
     assert torch.cosine_similarity(expected, torch.from_numpy(faces[5]).float(), dim=0) < 1 - 1e-4
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["clips given", "a run's clips"])
 @pytest.mark.parametrize("room", [True, False], ids=["frames' sound stored", "no room for it"])
-def test_store_features_leaves_a_worker_nothing_to_compute(tmp_path, experiment, monkeypatch, room):
+def test_store_features_leaves_a_worker_nothing_to_compute(tmp_path, experiment, monkeypatch, room, given):
     """Afterwards no encoder is loaded by what a run reads, but for the frame protocol's sound where it is too much to store."""
-    clips = [make_clip(tmp_path, "a", sound=1.6), make_clip(tmp_path, "b", sound=1.6)]
-    clips[1] = dataclasses.replace(clips[1], split="validation")
+    clips = [make_clip(tmp_path, name, sound=1.6) for name in "abc"]
+    clips[1:] = dataclasses.replace(clips[1], split="validation"), dataclasses.replace(clips[2], split="test")
     monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
     monkeypatch.setattr(inputs, "_LAST", {})
     if not room:
         monkeypatch.setattr(inputs, "FRAME_SOUND", 0)
     sparse = experiment.replace(frame_stride=2)  # windows of the frame protocol that the other has not
-    store_features(sparse, progress=False)
+    store_features(sparse, clips if given else None, progress=False)
     for load in ("load_visual", "load_audio"):
         monkeypatch.setattr(features, load, lambda *args: pytest.fail("an encoder is loaded"))
     data = prepare(sparse, progress=False)
     assert len(data.train) == len(data.validation) == 7 and data.prompts.shape == (8, 512)
     if room:
         assert [len(frames) for frames in data.frames] == [16]  # ends at frame 10, 12, ..., 40
+        assert [len(frames) for frames in FrameSets(sparse, clips[2:])] == [16]
     else:
-        with pytest.raises(pytest.fail.Exception, match="an encoder is loaded"):
-            list(data.frames)
+        for sets in (data.frames, FrameSets(sparse, clips[2:])):
+            with pytest.raises(pytest.fail.Exception, match="an encoder is loaded"):
+                list(sets)
 
 
 def test_prompts_are_kept(experiment, monkeypatch):
