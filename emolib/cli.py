@@ -166,7 +166,10 @@ def extract(
     minutes: Minutes = 24 * 60, cpus: Cpus = 2, gpus: Gpus = 0, sbatch: Sbatch = [],  # noqa: B006
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Compute the features of faces, sound and prompts that the feature store lacks."""
+    """Compute the features of faces, sound and prompts that the feature store lacks.
+
+    The sound of validation and test frames is stored too, unless it takes too much of a disk: it is then encoded when it is needed.
+    """
     from emolib import cluster, features, inputs
 
     cluster.check_executor(executor)
@@ -180,12 +183,11 @@ def extract(
         words = ["--preset", preset, "--splits", splits, "--quiet"]
         words += [f"--data={data}"] * bool(data) + [f"--weights={weights}"] * bool(weights) + [f"--set={text}" for text in set_]
         cluster.run_array([cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", **slurm)
-    done = features.extract(experiment, clips, progress=not quiet)
-    features.prompt_features(experiment)
-    result |= {"clips": len(clips), "computed": done.report.clips, "seconds": round(done.report.seconds, 1)}
+    report = inputs.store_features(experiment, clips, progress=not quiet)
+    result |= {"clips": len(clips), "computed": report.clips, "seconds": round(report.seconds, 1)}
     text = "".join(f"damaged, made again: {path}\n" for path in result.get("damaged", []))
-    result["rates"] = done.report.lines()
-    text += f"features of {len(clips)} clips are in the store, {done.report.clips} files computed now"
+    result["rates"] = report.lines()
+    text += f"features of {len(clips)} clips are in the store, {report.clips} files computed now"
     output(result, as_json, "\n".join([text, *result["rates"]]))
 
 
@@ -213,7 +215,8 @@ def score_text(result: dict[str, Any]) -> str:
     for protocol in ("frame", "window"):
         score = result[protocol]
         low, high = score["macro_f1_interval"]
-        how = result.get("smoothed", "") if protocol == "frame" else ""  # never compared with a plain one unseen
+        # never compared unseen with another rule, stride or smoothing; a run of before has noted its smoothing alone
+        how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
         lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}")
     return "\n".join(lines)
 
@@ -255,9 +258,10 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
     if data:
         experiment = experiment.replace(data=str(Path(data).resolve()))
     clips = inputs.clips_of(experiment, ("validation",), progress=not quiet)
+    inputs.check_windows(experiment, clips, ("validation",))
     result: dict[str, Any] = {
         "origin": origin(experiment),
-        "smoothed": experiment.smoothed(),
+        "by_frame": experiment.by_frame(),
         "frame": evaluation.score_of_parts(model, inputs.FrameSets(experiment, clips)),
     }
     result["window"] = evaluation.window_score(model, window_set(experiment, clips, protocol="window", progress=not quiet))
@@ -309,8 +313,9 @@ def submit(
     check: Annotated[Path | None, typer.Option(help="Only check this file against --template.")] = None,
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Predict the test clips, write the challenge's file along its template and check it; or check a file."""
+    """Predict the template's clips, write the challenge's file along it and check it; or check a file. A stopped one goes on."""
     from emolib import submission
+    from emolib.data.examination import few
 
     if check:
         if template is None:
@@ -322,6 +327,9 @@ def submit(
             raise typer.Exit(1)
         return
     result = submission.of_run(run_folder(run), out, data=data, template=template, progress=not quiet)
+    for key, what in {"empty": "without any face, all filled", "left_out": "on the test list but not in the template"}.items():
+        if result[key] and not as_json:
+            print(f"emolib: {len(result[key])} clip(s) {what}: {few(result[key])}", file=sys.stderr)
     text = labelled(f"{out}: {result['rows']} rows of {result['clips']} clips", result["origin"])
     output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}")
 

@@ -4,7 +4,8 @@ A header ``image_location,Neutral,...,Other``, then every row of the template in
 ``14-30-1920x1080/00001.jpg,0``.
 
 Fill rule: a frame without a prediction takes the last predicted frame before it in its clip, at the beginning of a
-clip the first predicted one; a clip whose every frame is without a prediction is Neutral (0), as in the released code.
+clip the first predicted one; a clip without any face is what validation scores such a clip as, the training windows'
+most frequent class (``evaluation.fallback``). Predictions of no run have no such class: Neutral (0), as in the released code.
 """
 
 from collections.abc import Iterator
@@ -12,52 +13,81 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from emolib import evaluation, inputs, training
-from emolib.data.affwild2 import find_layout
+from emolib import evaluation, features, inputs, training
+from emolib.config import Experiment
+from emolib.data.affwild2 import Clip, find_layout, listed_for_test
 from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import write_text
-from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
+from emolib.files import hash_file, hash_of, write_text
+from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
+from emolib.model import EmotionModel
 from emolib.origin import origin
 
-FILL_RULE = (
-    "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is Neutral"
-)
+FILL_RULE = "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is"
 NEUTRAL = 0
 _CLASSES = {str(label) for label in range(NUM_CLASSES)}
 
 
 def of_run(run: Path, out: Path, *, data: str = "", template: Path | None = None, progress: bool = True) -> dict[str, Any]:
-    """Predict the test clips with the run in folder ``run``, write ``out`` along the template and check it.
+    """Predict the template's clips with the run in folder ``run``, write ``out`` along the template and check it.
 
-    ``data``: another tree than the run's; ``template``: by default the tree's own. Returns what :func:`write_submission`
-    does, with ``origin``. Raises EmolibError when there is no template or the written file does not pass :func:`check`.
+    ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says which clips and how many
+    frames are predicted. Each clip's predictions are kept in ``run``/test_predictions and, while what they come from is the
+    same, not made again. Returns what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's
+    test list that the template lacks. Raises EmolibError when there is no template, no clip with anything to predict
+    from, or the written file does not pass :func:`check`.
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
     root = inputs.root_of(experiment, progress=progress)
-    templates = [template] if template else find_layout(root, experiment.crops, need_annotations=False).submission_templates()
+    layout = find_layout(root, experiment.crops, need_annotations=False)
+    templates = [template] if template else layout.submission_templates()
     if not templates:
         raise EmolibError(f"{root}: no example of a submission file in this tree; give it with --template FILE")
-    classes: dict[str, np.ndarray] = {}
-    for part in inputs.FrameSets(experiment, inputs.clips_of(experiment, ("test",), progress=progress)):
-        rows = evaluation.predict_clips(model, part)
-        seen = set(part.clip.tolist())  # a clip without any face has no window and so no prediction
-        classes |= {clip.id: rows[i].argmax(axis=1) if i in seen else np.zeros(0, int) for i, clip in enumerate(part.clips)}
-    result = {**write_submission(templates[0], classes, out), "origin": origin(experiment)}
+    clips = inputs.clips_of(experiment, ("test",), template=templates[0], progress=progress)
+    classes = _predicted(run, model, experiment, [clip for clip in clips if features.shown(experiment, clip).any()])
+    if not classes:
+        where = " or ".join(str(folder) for folder in layout.image_roots)
+        raise EmolibError(f"{where}: no image of any of the {len(clips)} test clips; unpack the test clips' crops there")
+    classes = {clip.id: classes.get(clip.id, np.zeros(0, int)) for clip in clips}
+    result = write_submission(templates[0], classes, out, fallback=int(evaluation.fallback(model).argmax()))
     if problems := check(out, templates[0]):
         raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
-    return result
+    return result | {"origin": origin(experiment), "left_out": sorted(set(listed_for_test(layout)) - set(classes))}
 
 
-def write_submission(template: Path, predictions: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
+def _predicted(run: Path, model: EmotionModel, experiment: Experiment, clips: list[Clip]) -> dict[str, np.ndarray]:
+    """Classes ``[n]`` of every frame of ``clips`` by id: what ``run`` keeps already, and the rest predicted and kept.
+
+    A file's name has a hash of all that it depends on, so that one of another model, template or tree is never taken.
+    """
+    key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train")]
+    paths = {
+        clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
+        for clip_id, stamp in features.stamps(experiment, clips).items()
+    }
+    for part in inputs.FrameSets(experiment, [clip for clip in clips if not paths[clip.id].exists()]):
+        for clip, rows in zip(part.clips, evaluation.predict_clips(model, part), strict=True):
+            evaluation.write_clip(paths[clip.id], clip, rows)
+    return {clip_id: _kept(path) for clip_id, path in paths.items()}
+
+
+def _kept(path: Path) -> np.ndarray:
+    try:
+        return pd.read_parquet(path, columns=["prediction"])["prediction"].to_numpy()
+    except ValueError as error:  # no parquet file, or one without this column
+        raise EmolibError(f"{path}: damaged ({error}); delete it and submit again") from error
+
+
+def write_submission(template: Path, predictions: dict[str, np.ndarray], path: Path, *, fallback: int = NEUTRAL) -> dict[str, Any]:
     """Write the submission ``path`` for the official ``template``, atomically.
 
     predictions: clip id -> int ``[n]``, element i - 1 the class 0..7 of frame i, or -1 where there is none; frames
-    beyond ``n`` have none. Clips that the template does not name are left out. Returns ``rows``, ``clips``,
-    ``filled`` (rows filled by the rule), ``empty`` (clips without any prediction), ``left_out`` (ids) and
-    ``fill_rule``. Raises EmolibError when a clip of the template is not among the predictions or the template is
+    beyond ``n`` have none; a clip without any is class ``fallback``. Clips that the template does not name are left out.
+    Returns ``rows``, ``clips``, ``filled`` (rows filled by the rule), ``empty`` (clips without any prediction),
+    ``left_out`` (ids) and ``fill_rule``. Raises EmolibError when a clip of the template is not among the predictions or the template is
     damaged, WrongCall for a class outside -1..7.
     """
     rows = read_template(template)
@@ -66,7 +96,7 @@ def write_submission(template: Path, predictions: dict[str, np.ndarray], path: P
         raise EmolibError(
             f"{template}: {len(missing)} of its {len(rows.ids)} clips have no predictions, the first is {missing[0]}; predict every test clip"
         )
-    classes, given = _by_row(rows, predictions)
+    classes, given = _by_row(rows, predictions, fallback)
     digits = classes.tolist()
     lines = [f"{row},{digit}" for row, digit in zip(rows.rows, digits, strict=True)]
     write_text(path, "\n".join([rows.header, *lines]) + "\n")
@@ -76,11 +106,11 @@ def write_submission(template: Path, predictions: dict[str, np.ndarray], path: P
         "filled": int(len(lines) - given.sum()),
         "empty": [clip_id for clip_id in rows.ids if not (np.asarray(predictions[clip_id]) >= 0).any()],
         "left_out": sorted(set(predictions) - set(rows.ids)),
-        "fill_rule": FILL_RULE,
+        "fill_rule": f"{FILL_RULE} {EXPRESSIONS[fallback]}",
     }
 
 
-def _by_row(template: Template, predictions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _by_row(template: Template, predictions: dict[str, np.ndarray], fallback: int) -> tuple[np.ndarray, np.ndarray]:
     """(class of every row of the template, whether it was predicted rather than filled), both ``[R]``."""
     lengths = template.frames()
     whole, given, offsets, at = [], [], [], 0
@@ -88,7 +118,7 @@ def _by_row(template: Template, predictions: dict[str, np.ndarray]) -> tuple[np.
         classes = _checked(clip_id, predictions[clip_id])
         n = max(lengths[clip_id], len(classes))
         classes = np.pad(classes, (0, n - len(classes)), constant_values=NOT_ANNOTATED)
-        whole.append(fill(classes))
+        whole.append(fill(classes, fallback))
         given.append(classes >= 0)
         offsets.append(at)
         at += n
@@ -106,11 +136,11 @@ def _checked(clip_id: str, classes: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def fill(classes: np.ndarray) -> np.ndarray:
-    """Classes ``[n]`` of one clip with every -1 filled by the module's fill rule."""
+def fill(classes: np.ndarray, fallback: int = NEUTRAL) -> np.ndarray:
+    """Classes ``[n]`` of one clip with every -1 filled by the module's fill rule; all ``fallback`` where every one is -1."""
     predicted = np.flatnonzero(classes >= 0)
     if not len(predicted):
-        return np.full(len(classes), NEUTRAL, dtype=np.int64)
+        return np.full(len(classes), fallback, dtype=np.int64)
     source = np.maximum.accumulate(np.where(classes >= 0, np.arange(len(classes)), predicted[0]))
     return classes[source]
 

@@ -208,6 +208,7 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
     assert result["window"]["n"] == len(windows.label)
     code, out, _ = call("evaluate", "--run", "mine", "--quiet")
     assert code == 0 and "SYNTHETIC" in out and f"frame: macro-F1 {expected['macro_f1']:.4f}" in out
+    assert "window that ends nearest to the frame, a window every 5 frames\n" in out
 
 
 def test_info_tells_versions_device_and_sizes(call):
@@ -301,9 +302,12 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
 
 def test_a_smoothed_score_says_so_where_it_stands():
     score = {"macro_f1": 0.4, "macro_f1_interval": [0.3, 0.5], "accuracy": 0.5}
-    smoothed = preset("paper", smoothing="box", smoothing_half_width=25).smoothed()
-    text = cli.score_text({"origin": "", "smoothed": smoothed, "frame": score, "window": score}).splitlines()
-    assert text[1].endswith("accuracy 0.5000, smoothed over ±25 frames (box)") and text[2].endswith("accuracy 0.5000")
+    even = preset("paper", smoothing="box", smoothing_half_width=25)
+    smoothed = even.smoothed()
+    for field, how in (("by_frame", even.by_frame()), ("smoothed", smoothed)):  # the second: metrics.json of before
+        text = cli.score_text({"origin": "", field: how, "frame": score, "window": score}).splitlines()
+        assert text[1].endswith(f"accuracy 0.5000{how}") and text[2].endswith("accuracy 0.5000")
+    assert "a window every frame, smoothed over ±25 frames (box)" in even.by_frame()
     row = {
         "window": 60,
         "protocol": "frame",
@@ -316,6 +320,19 @@ def test_a_smoothed_score_says_so_where_it_stands():
     summary = {"name": "x", "origin": "", "window_table": [row | {"seeds": 3, "interval_over": "seeds"}]}
     assert "validation; frames smoothed over ±25 frames (box)" in cli.window_text(summary | {"smoothed": smoothed})
     assert "smoothed" not in cli.window_text(summary | {"smoothed": preset("paper").smoothed()})
+
+
+def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
+    result = {"rows": 9, "clips": 6, "filled": 4, "empty": ["a", "b", "c", "d"], "left_out": ["x"], "fill_rule": "so", "origin": ""}
+    monkeypatch.setattr("emolib.submission.of_run", lambda *_, **__: result)
+    monkeypatch.setattr(cli, "run_folder", Path)
+    code, out, err = call("submit")
+    assert code == 0 and "4 filled: so" in out
+    assert err.splitlines() == [
+        "emolib: 4 clip(s) without any face, all filled: a, b, c and 1 more", "emolib: 1 clip(s) on the test list but not in the template: x",
+    ]  # fmt: skip
+    code, out, err = call("submit", "--json")
+    assert (code, err) == (0, "") and json.loads(out) == result
 
 
 def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatch):

@@ -1,13 +1,20 @@
 """The challenge's file: every row of the template in its order, and a checker that names each kind of damage."""
 
+import os
+import shutil
 import time
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from emolib import evaluation, inputs
+from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.submission import check, fill, write_submission
-from tests.unit.trees import HEADER
+from emolib.model import EmotionModel
+from emolib.submission import check, fill, of_run, write_submission
+from tests.unit.trees import HEADER, JPEG, Spec, age, make_tree
 
 FRAMES = {"14-30-1920x1080": 6, "7-25-640x480_left": 5, "100-12-320x240": 4}
 
@@ -49,7 +56,7 @@ def test_rows_follow_frame_numbers_not_positions(tmp_path, template):
 
 def test_the_fill_rule():
     assert fill(np.array([-1, -1, 3, -1, 5, -1])).tolist() == [3, 3, 3, 3, 5, 5]
-    assert fill(np.array([-1, -1])).tolist() == [0, 0]
+    assert fill(np.array([-1, -1])).tolist() == [0, 0] and fill(np.array([-1, -1]), 5).tolist() == [5, 5]
     rng = np.random.default_rng(1)
     for _ in range(300):
         classes = rng.integers(-1, 8, rng.integers(1, 20)) * (rng.random() < 0.9)
@@ -186,3 +193,150 @@ def test_a_million_rows_take_seconds(tmp_path):
     assert check(out, template) == []
     assert written - begun < 15
     assert time.process_time() - written < 15
+
+
+# of a run
+
+TEST = {"4-30-640x480": 24, "5-30-640x480": 24, "6-30-640x480": 24}
+MOST = 5  # the class that the untrained model has seen most
+
+
+def asked(path, frames):
+    """A template for so many frames of each clip."""
+    rows = [f"{clip}/{frame:05d}.jpg,0" for clip, n in frames.items() for frame in range(1, n + 1)]
+    path.write_text("\n".join([f"image_location,{HEADER}", *rows]) + "\n")
+    return path
+
+
+def a_run(folder, root, seed=0, **changes):
+    """A run folder with an untrained model on the tree ``root``."""
+    small = {"width": 16, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", "window": 10, "timing": "fixed_30"}
+    experiment = preset("demo", data=str(root), **{**small, **changes})
+    experiment.save(folder / "experiment.json")
+    torch.manual_seed(seed)
+    model = EmotionModel(experiment)
+    model.get_buffer("class_prior").copy_(torch.eye(8)[MOST])
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Three test clips, of which the last has no image; nothing else."""
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path / "runs"))
+    root = tmp_path / "tree"
+    missing = {"6-30-640x480": tuple(range(1, 25))}
+    make_tree(root, [Spec(clip, split="test", missing=missing.get(clip, ()), fps=None, labels=[0] * n) for clip, n in TEST.items()])
+    age(root)
+    return root
+
+
+@pytest.fixture
+def predicted_clips(monkeypatch):
+    """Ids of the clips that are predicted anew, in order; a clip a group."""
+    ids, original = [], evaluation.predict_clips
+    monkeypatch.setattr(inputs, "FRAMES_AT_ONCE", 1)
+    monkeypatch.setattr(evaluation, "predict_clips", lambda model, part: [ids.extend(c.id for c in part.clips), original(model, part)][1])
+    return ids
+
+
+def classes_of(out):
+    found = {}
+    for line in out.read_text().splitlines()[1:]:
+        found.setdefault(line.split("/")[0], []).append(int(line.rsplit(",", 1)[1]))
+    return found
+
+
+def test_the_given_template_alone_says_what_is_predicted(tmp_path, tree):
+    run, out = a_run(tmp_path / "run", tree), tmp_path / "out.txt"
+    asked(tree / "ABAW_Expr_test_set_example.txt", dict.fromkeys(TEST, 12))
+    assert of_run(run, out, progress=False)["rows"] == 36
+    given = asked(tmp_path / "given.txt", {"5-30-640x480": 24, "4-30-640x480": 24})
+    result = of_run(run, out, template=given, progress=False)
+    assert (result["rows"], result["filled"], result["empty"], result["left_out"]) == (48, 0, [], ["6-30-640x480"])
+    shutil.rmtree(tree / "names_of_videos_in_each_test_set")
+    (tree / "ABAW_Expr_test_set_example.txt").unlink()
+    without = of_run(run, out, template=given, progress=False)
+    assert without == {**result, "left_out": []} and check(out, given) == []
+    with pytest.raises(EmolibError, match="give it with --template FILE"):
+        of_run(run, out, progress=False)
+
+
+def test_a_clip_without_a_face_is_submitted_as_validation_scores_it(tmp_path, tree):
+    run, out = a_run(tmp_path / "run", tree), tmp_path / "out.txt"
+    result = of_run(run, out, progress=False)
+    assert result["empty"] == ["6-30-640x480"] and result["filled"] == 24 and result["fill_rule"].endswith("without any is Sadness")
+    assert classes_of(out)["6-30-640x480"] == [MOST] * 24
+    for clip in ("4-30-640x480", "5-30-640x480"):
+        shutil.rmtree(tree / "cropped_aligned" / clip)
+    age(tree)
+    with pytest.raises(EmolibError, match="cropped_aligned: no image of any of the 3 test clips; unpack"):
+        of_run(run, out, progress=False)
+
+
+def test_a_run_that_only_hears_needs_no_face(tmp_path, tree):
+    audio = {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0}
+    result = of_run(a_run(tmp_path / "run", tree, **audio), tmp_path / "out.txt", progress=False)
+    assert (result["filled"], result["empty"]) == (0, [])
+    heard = classes_of(tmp_path / "out.txt")
+    assert heard["6-30-640x480"] == heard["5-30-640x480"], "both are silent, so the model says the same of them"
+
+
+def test_a_stopped_submission_goes_on_with_what_is_missing(tmp_path, tree, predicted_clips, monkeypatch):
+    run, out, other = a_run(tmp_path / "run", tree), tmp_path / "out.txt", tmp_path / "other.txt"
+    kept, whole = evaluation.write_clip, a_run(tmp_path / "whole", tree)
+    of_run(whole, other, progress=False)
+    predicted_clips.clear()
+
+    def stop(path, clip, rows):
+        kept(path, clip, rows)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(evaluation, "write_clip", stop)
+        of_run(run, out, progress=False)
+    assert predicted_clips == ["4-30-640x480"] and not out.exists()
+    of_run(run, out, progress=False)
+    assert predicted_clips == ["4-30-640x480", "5-30-640x480"] and out.read_bytes() == other.read_bytes()
+    of_run(run, out, progress=False)
+    assert len(predicted_clips) == 2, "nothing is predicted twice"
+
+
+def other_model(run, tree):
+    a_run(run, tree, seed=1)
+
+
+def other_experiment(run, tree):
+    a_run(run, tree, frame_rule="mean")
+
+
+def longer_template(run, tree):
+    asked(tree / "ABAW_Expr_test_set_example.txt", TEST | {"5-30-640x480": 25})
+
+
+def other_image(run, tree):
+    path = tree / "cropped_aligned" / "5-30-640x480" / "00001.jpg"
+    path.write_bytes(JPEG)
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"), [(other_model, [4, 5]), (other_experiment, [4, 5]), (longer_template, [5]), (other_image, [5])],
+    ids=lambda value: getattr(value, "__name__", ""),
+)  # fmt: skip
+def test_what_is_kept_of_something_else_is_predicted_anew(tmp_path, tree, predicted_clips, change, anew):
+    run = a_run(tmp_path / "run", tree)
+    of_run(run, tmp_path / "out.txt", progress=False)
+    predicted_clips.clear()
+    change(run, tree)
+    of_run(run, tmp_path / "out.txt", progress=False)
+    assert predicted_clips == [f"{number}-30-640x480" for number in anew]
+
+
+def test_a_damaged_kept_prediction_is_named(tmp_path, tree):
+    run = a_run(tmp_path / "run", tree)
+    of_run(run, tmp_path / "out.txt", progress=False)
+    (path,) = (run / "test_predictions").glob("4-30-640x480-*.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(EmolibError, match=r"4-30-640x480-\w+\.parquet: damaged .*; delete it and submit again"):
+        of_run(run, tmp_path / "out.txt", progress=False)
