@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from emolib.data.affwild2 import find_layout
-from emolib.data.examination import FAR, KINDS, Examination, few
+from emolib.data.affwild2 import FAR, find_layout
+from emolib.data.examination import KINDS, Examination, few
 from emolib.data.index import LinkOut
 from emolib.errors import EmolibError, WrongCall
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
@@ -68,11 +68,7 @@ def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str
     examination.left_over()
     images_read = _decode_images(examination, full=full, progress=progress)
     totals = _totals(examination)
-    for split in ("train", "validation"):
-        if not totals[split]["with_face"]:
-            examination.found(
-                "nothing-to-use", split, f"none of the {totals[split]['labelled']:,} labelled frames of this split has an image"
-            )
+    _usable(examination, totals)
     if totals["train"]["clips"] >= LOOKS_OFFICIAL and not (Path(root) / GENERATED).exists():
         _against_official(examination, totals, with_faces=crops == "cropped_aligned")
     order = {severity: i for i, severity in enumerate(("error", "warning", "note"))}
@@ -114,6 +110,19 @@ def _totals(examination: Examination) -> dict[str, Any]:
             "classes": np.sum([class_counts(array) for array in faces], axis=0).tolist() if faces else [0] * NUM_CLASSES,
         }
     return totals
+
+
+def _usable(examination: Examination, totals: dict[str, Any]) -> None:
+    """A split without one image or without any sound: scores on it would not be those of an audio-visual model."""
+    for split, counts in totals.items():
+        rows = [row for row in examination.clips if row["split"] == split]
+        if split == "test":
+            if rows and not any(examination.faces[row["id"]].any() for row in rows):
+                examination.found("nothing-to-use", split, f"none of the {len(rows)} clips to predict has an image")
+        elif not counts["with_face"]:
+            examination.found("nothing-to-use", split, f"none of the {counts['labelled']:,} labelled frames of this split has an image")
+        if rows and not any(row["sound"] for row in rows):
+            examination.found("nothing-to-use", split, f"none of the {len(rows)} clips of this split has sound")
 
 
 def _against_official(examination: Examination, totals: dict[str, Any], *, with_faces: bool) -> None:

@@ -13,8 +13,17 @@ import av
 import numpy as np
 
 from emolib.data import media
-from emolib.data.affwild2 import ANNOTATION_FOLDERS, ASSUMED_FPS, SPLIT_FOLDERS, Layout, clips_to_predict, fit_times
-from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_test_list, source_id
+from emolib.data.affwild2 import (
+    ANNOTATION_FOLDERS,
+    ASSUMED_FPS,
+    SPLIT_FOLDERS,
+    USUAL_DIFFERENCE,
+    Layout,
+    far_off,
+    fit_times,
+    listed_for_test,
+)
+from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_template, source_id
 from emolib.data.index import IMAGE_NAME, LinkOut, TreeIndex, inside
 from emolib.errors import EmolibError
 from emolib.files import hash_file
@@ -41,7 +50,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "image-unreadable": ("error", "download the image again, or delete it to count as a missing face"),
     "frame-rates": ("error", "correct the line of frame_rates.csv"),
     "test-files": ("error", "download the test list and the template again"),
-    "nothing-to-use": ("error", "look whether the crops were unpacked where they belong, not a folder deeper"),
+    "nothing-to-use": ("error", "look whether the crops and the videos were unpacked where they belong, not a folder deeper"),
     "totals-far": ("error", "complete the tree; scores on it cannot be compared"),
     "totals": ("warning", "compare with the official release; a little is missing or added"),
     "two-annotation-folders": ("warning", "remove the older one; the newer one is used"),
@@ -64,12 +73,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "unpaired-images": ("note", "nothing to do; these crops have no EXPR annotation and are not used"),
     "unpaired-videos": ("note", "nothing to do; these videos have no EXPR annotation and are not used"),
 }
-SEVERITIES = ("error", "warning", "note")
-
 
 KNOWN_SHARED = {"6-30-1920x1080", "135-24-1920x1080"}  # one person in train, the other in validation (FACTS section 3)
-USUAL_DIFFERENCE = 2  # frames between annotation lines and decoded frames
-FAR = 0.01  # share of a clip's frames, or of a total, that is no longer a small difference
 SHORTER = 1.0  # seconds of sound missing at the end
 
 
@@ -153,16 +158,17 @@ class Examination:
         if not self.layout.test_lists and not self.layout.templates:
             return []
         try:
-            rows = self.test_rows = clips_to_predict(self.layout)
+            listed = listed_for_test(self.layout)
+            frames = read_template(self.layout.submission_templates()[0]).frames() if self.layout.templates else {}
         except EmolibError as error:
             self.refused("test-files", (self.layout.test_lists or self.layout.templates)[0], error)
             return []
+        rows = self.test_rows = {clip_id: frames.get(clip_id) for clip_id in [*listed, *frames]}
         for found in (self.layout.test_lists, self.layout.templates):
             if len(found) > 1:
                 self.found("test-files-twice", found[1], f"{os.path.relpath(found[0], self.root)} is another one", len(found) - 1)
         if self.layout.test_lists and self.layout.templates:
-            listed = set(read_test_list(self.layout.test_lists[0]))
-            extra = [clip_id for clip_id in rows if clip_id not in listed]
+            extra = sorted(set(frames) - set(listed))
             if extra:
                 self.found("test-clips-differ", self.layout.templates[0], f"rows for {few(extra)}, which the test list lacks", len(extra))
         without = [clip_id for clip_id, n in rows.items() if n is None]
@@ -207,11 +213,15 @@ class Examination:
         self.folders[clip_id] = None
         for folder in self.layout.images.get(clip_id, []):
             try:
-                images = self.index.faces(folder)
+                numbers = self.index.faces(folder)
             except EmolibError as error:
                 self.refused("link-out", folder, error)
                 return first
-            self._names(folder)
+            if numbers[0]:
+                self.found("images-from-zero", folder, "there is an image 00000.jpg; frames count from 00001.jpg")
+            else:
+                self._names(folder)
+            images = numbers[1:]
             if images.any() and first.any():
                 self.found("images-twice", folder, f"{clip_id} has images in another folder as well")
             if not first.any():
@@ -224,15 +234,13 @@ class Examination:
         """Images whose name is not the number of a frame."""
         suffixes = (".jpg", ".jpeg", ".png", ".bmp")
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not IMAGE_NAME.fullmatch(entry.name) or entry.name == "00000.jpg"]
+            names = [entry.name for entry in entries if not IMAGE_NAME.fullmatch(entry.name)]
         wrong = sorted(name for name in names if name.lower().endswith(suffixes) and not name.startswith("."))
-        if "00000.jpg" in wrong:
-            self.found("images-from-zero", folder, "there is an image 00000.jpg; frames count from 00001.jpg")
-        elif wrong:
+        if wrong:
             self.found("image-names", folder, f"images not named like 00001.jpg: {few(wrong)}", len(wrong))
 
     def _against_labels(self, clip_id: str, labels: np.ndarray, images: np.ndarray, present: np.ndarray) -> None:
-        if len(images) - len(labels) > max(USUAL_DIFFERENCE, FAR * len(labels)):
+        if far_off(len(images) - len(labels), len(labels)):
             what = f"the last image is {len(images):05d}.jpg, the annotation ends at frame {len(labels)}"
             self.found("images-beyond-labels", clip_id, what)
         elif (labels >= 0).any() and present[labels >= 0].mean() < 0.5:
@@ -275,7 +283,7 @@ class Examination:
 
     def _frame_count(self, clip_id: str, lines: int, decoded: int) -> None:
         off = lines - decoded
-        if abs(off) > max(USUAL_DIFFERENCE, FAR * lines):
+        if far_off(abs(off), lines):
             self.found("frame-count-far", clip_id, f"{lines} annotation lines, but the video has {decoded} frames")
         elif abs(off) > USUAL_DIFFERENCE:
             self.found("frame-count", clip_id, f"{lines} annotation lines, but the video has {decoded} frames")

@@ -19,7 +19,7 @@ from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.files import atomic_path, cache_root, hash_of
 
-FORMAT = 2  # raise it when the meaning of what is stored changes
+FORMAT = 3  # raise it when the meaning of what is stored changes
 SETTLED = 2.0  # seconds; a folder changed so recently could change again within one tick of the file system's clock
 SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more than this
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,6})\.jpg")  # 7 digits are 92 hours at 30 frames a second
@@ -38,16 +38,16 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def list_images(folder: Path, root: Path) -> np.ndarray:
-    """Which image numbers exist in ``folder``: bool ``[highest]``, element i - 1 for ``{i:05d}.jpg``.
+    """Which image numbers exist in ``folder``: bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
 
-    Other names, 00000.jpg among them, are not images. Raises EmolibError for a link that leads out of ``root``.
+    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not images. Raises EmolibError for a link that leads out of ``root``.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False) or _good_link(entry, root)]
     numbers = np.array([int(name[:-4]) for name in names if IMAGE_NAME.fullmatch(name)], dtype=np.int64)
     present = np.zeros(numbers.max(initial=0) + 1, dtype=bool)
     present[numbers] = True
-    return present[1:]
+    return present
 
 
 def _good_link(entry: os.DirEntry, root: Path) -> bool:
@@ -60,7 +60,7 @@ class TreeIndex:
     def __init__(self, root: Path, *, store: bool = True) -> None:
         self.root = Path(root)
         self.path = cache_root() / "index" / f"{hash_of(os.path.realpath(root))}.npz" if store else None
-        self.faces_of: dict[str, tuple[list[int], np.ndarray]] = {}  # folder -> (stamp, bool [highest])
+        self.faces_of: dict[str, tuple[list[int], np.ndarray]] = {}  # folder -> (stamp, bool [highest + 1])
         self.times_of: dict[str, tuple[list[int], np.ndarray]] = {}  # video -> (stamp, float64 [n])
         self.changed = False
         self.saved_at = time.monotonic()

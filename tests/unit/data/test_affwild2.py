@@ -199,13 +199,42 @@ def test_avi_and_ids_without_images_or_video(tmp_path):
 def test_only_numbered_images_count(tmp_path):
     make_tree(tmp_path, clean())
     folder = tmp_path / "cropped_aligned" / "1-30-640x480"
-    for name in ("00000.jpg", "1.jpg", "000007.jpg", "00003.png", "00004.jpg.tmp", "Thumbs.db", "00025.jpg"):
+    for name in ("1.jpg", "000007.jpg", "00003.png", "00004.jpg.tmp", "Thumbs.db", "00025.jpg"):
         (folder / name).write_bytes(JPEG)
     (folder / "00002.jpg").unlink()
     (folder / "00002.jpg").mkdir()  # a folder is no image
     faces = read_tree(tmp_path)[0].face_present
     assert len(faces) == 24
     assert np.flatnonzero(~faces).tolist() == [1]
+
+
+def test_images_from_zero_are_refused_by_folder_also_from_the_index(tmp_path, monkeypatch):
+    make_tree(tmp_path, clean())
+    folder = tmp_path / "cropped_aligned" / "2-25-640x480_right"
+    (folder / "00000.jpg").write_bytes(JPEG)
+    age(tmp_path)
+    for _ in range(2):
+        with pytest.raises(EmolibError, match=r"2-25-640x480_right: holds an image 00000\.jpg.*number the images from 00001\.jpg"):
+            read_tree(tmp_path)
+        listing = index.list_images  # the second time the index knows
+        monkeypatch.setattr(index, "list_images", lambda at, root: pytest.fail("listed again") if at == folder else listing(at, root))
+
+
+@pytest.mark.parametrize("lines", [24, 400])
+@pytest.mark.parametrize("more", [-5, -3, -2, 2, 3, 5])
+def test_a_frame_count_or_images_far_from_the_labels_are_told_by_clip(tmp_path, lines, more):
+    """Two frames are usual (FACTS section 3), beyond that 1 %."""
+    make_tree(tmp_path, [Spec("1-30-640x480", labels=[0] * lines, frames=lines + more), Spec("3", split="validation")])
+    for frame in range(lines + 1, lines + more + 1):
+        (tmp_path / "cropped_aligned" / "1-30-640x480" / f"{frame:05d}.jpg").write_bytes(JPEG)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        read_tree(tmp_path)
+    far = abs(more) > max(2, 0.01 * lines)
+    told = [f"1-30-640x480: {lines} annotation lines, but the video has {lines + more} frames"] * far
+    told += [f"1-30-640x480: the last image is {lines + more:05d}.jpg, the annotation ends at frame {lines}"] * (far and more > 0)
+    assert [str(warning.message).split(";")[0] for warning in warned] == told
+    assert {warning.filename for warning in warned} <= {__file__}
 
 
 def test_test_clips_take_their_length_from_the_template_else_from_the_images(tmp_path):
@@ -311,6 +340,16 @@ def test_links_inside_the_tree_are_followed_and_loops_end(tmp_path):
     assert after[0].video == before[0].video
 
 
+def test_a_video_that_is_a_link_to_another_clips_keeps_its_name(tmp_path):
+    make_tree(tmp_path, clean())
+    (tmp_path / "batch1" / "4-30-640x480.mp4").unlink()
+    (tmp_path / "batch1" / "4-30-640x480.mp4").symlink_to("1-30-640x480.mp4")
+    (tmp_path / "batch1" / "1-30-640x480.avi").symlink_to("1-30-640x480.mp4")
+    layout = affwild2.find_layout(tmp_path)
+    assert layout.videos["4-30-640x480"] == [tmp_path / "batch1" / "4-30-640x480.mp4"]
+    assert layout.videos["1-30-640x480"] == [tmp_path / "batch1" / "1-30-640x480.mp4"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -414,9 +453,9 @@ def test_a_tree_of_full_length_reads_in_seconds_once_indexed(tmp_path, monkeypat
             annotation(tmp_path, split, clip_id).write_text(f"{HEADER}\n{body}\n")
             (tmp_path / "cropped_aligned" / clip_id).mkdir(parents=True)
     age(tmp_path)
-    monkeypatch.setattr(index, "list_images", lambda folder, root: np.ones(4060, bool))
+    monkeypatch.setattr(index, "list_images", lambda folder, root: np.arange(4061) > 0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # no video, more images than labels
         read_tree(tmp_path)
         begun = time.process_time()
         clips = read_tree(tmp_path)

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 
-from emolib.data import doctor, examination
+from emolib.data import annotations, doctor, examination
 from emolib.data.affwild2 import TEST_LIST, read_tree
 from emolib.data.doctor import examine, format_report
 from emolib.data.examination import KINDS
@@ -154,6 +155,44 @@ def test_each_planted_fault_is_found_and_nothing_else(tmp_path, kind, full):
     assert kind in format_report(report)
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("lacking", ["images", "video", "sound"])
+def test_a_split_without_any_image_or_sound_is_not_ready(tmp_path, split, lacking):
+    root = make_tree(tmp_path / "tree", clean())
+    for spec in clean():
+        if spec.split == split:
+            video = root / spec.videos / f"{spec.id.removesuffix('_left').removesuffix('_right')}.mp4"
+            if lacking == "images":
+                shutil.rmtree(images(root, spec.id))
+            elif lacking == "video":
+                video.unlink(missing_ok=True)
+            elif video.exists():
+                write_video(video, 24, 25.0, sound=False)
+    report = examine(root, progress=False)
+    assert [problem["where"] for problem in report["problems"] if problem["severity"] == "error"] == [split]
+    assert not report["exit_ok"] and "Ready for training." not in format_report(report)
+
+
+def test_a_test_clip_with_images_is_enough(tmp_path):
+    root = make_tree(tmp_path / "tree", clean())
+    shutil.rmtree(images(root, "4-30-640x480"))
+    assert examine(root, progress=False)["exit_ok"]
+
+
+def test_a_link_to_a_video_of_the_other_split_is_a_leak(tmp_path):
+    root = make_tree(tmp_path / "tree", clean())
+    add(root, Spec("8-30-640x480", split="validation", fps=None))
+    (root / "batch1" / "8-30-640x480.mp4").symlink_to("1-30-640x480.mp4")
+    assert [problem["kind"] for problem in examine(root, progress=False)["problems"]] == ["shared-video"]
+
+
+def test_the_test_list_is_read_once(tmp_path, monkeypatch):
+    read, lines = [], annotations.read_lines
+    monkeypatch.setattr(annotations, "read_lines", lambda path: read.append(path.name) or lines(path))
+    examine(make_tree(tmp_path, clean()), progress=False)
+    assert read.count(TEST_LIST) == 1
+
+
 @pytest.mark.parametrize("fault", ["no image", "a folder deeper", "no label"])
 def test_a_split_without_one_usable_frame_is_not_ready(tmp_path, fault):
     root = make_tree(tmp_path / "tree", clean())
@@ -188,13 +227,16 @@ def test_every_kind_has_a_test_that_plants_it():
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if KINDS[kind][0] == "error"])
 def test_only_errors_can_stop_the_reader(tmp_path, kind):
-    """What is an error is refused by the reader, or is silently wrong and only the doctor can see it."""
+    """What is an error is refused by the reader, or told in a warning, or is silently wrong and only the doctor can see it."""
     root = make_tree(tmp_path / "tree", clean())
     FAULTS[kind](root)
-    silent = {"id-in-test-too", "shared-source", "shared-video", "frame-count-far"}
-    silent |= {"images-beyond-labels", "images-from-zero", "image-names", "image-unreadable"}
-    if kind in silent:
-        read_tree(root, splits=("train", "validation", "test"))
+    silent = {"id-in-test-too", "shared-source", "shared-video", "image-names", "image-unreadable"}
+    told = {"frame-count-far", "images-beyond-labels"}
+    if kind in silent | told:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            read_tree(root, splits=("train", "validation", "test"))
+        assert len(warned) == (kind in told)
     else:
         with pytest.raises(EmolibError):
             read_tree(root, splits=("train", "validation", "test"))
