@@ -194,7 +194,16 @@ def _name_runs(axis: Axes, times: np.ndarray, band: np.ndarray, height: float) -
     starts = np.flatnonzero(np.diff(band, prepend=band[0] - 1))
     for start, end in zip(starts, np.append(starts[1:], len(band)) - 1, strict=True):
         if band[start] >= 0 and times[end] - times[start] > 0.1 * (times[-1] - times[0]):
-            axis.text((times[start] + times[end]) / 2, height, EXPRESSIONS[band[start]], ha="center", va="center", fontsize=6)
+            ink = ink_on(CLASS_COLOURS[band[start]])
+            axis.text((times[start] + times[end]) / 2, height, EXPRESSIONS[band[start]], ha="center", va="center", fontsize=6, color=ink)
+
+
+def ink_on(fill: str) -> str:
+    """Black or white, whichever is read more easily on the colour ``fill`` ("#RRGGBB"): by WCAG 2's contrast of luminances."""
+    sRGB = np.array([int(fill[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(sRGB <= 0.04045, sRGB / 12.92, ((sRGB + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#FFFFFF"  # equal contrast where the squares are equal
 
 
 # results

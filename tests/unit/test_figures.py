@@ -156,3 +156,22 @@ def test_effects_leave_out_the_full_model_and_mark_what_excludes_zero():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["no TCN", "no TCN"]
     points = [line for line in axis.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
     assert [point.get_markerfacecolor() == "white" for point in points] == [False, True]
+
+
+def test_text_on_a_class_colour_can_be_read():
+    """WCAG 2 asks for a contrast of at least 4.5, by its definition of luminance."""
+
+    def luminance(code):
+        parts = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        return sum(
+            w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4) for w, p in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+        )
+
+    for fill in (*figures.CLASS_COLOURS, "#000000", "#FFFFFF"):
+        low, high = sorted((luminance(fill), luminance(figures.ink_on(fill))))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, fill
+    assert figures.ink_on("#0072B2") == "#FFFFFF" and figures.ink_on("#F0E442") == "#000000"
+    labels = np.repeat([5, 4], 15)
+    figure = figures.timeline(np.arange(30) / 30, PROBABILITIES, labels, labels, title="Clip", origin="synthetic")
+    written = {text.get_text(): text.get_color() for text in figure.axes[1].texts}
+    assert written == {"Sadness": "#FFFFFF", "Happiness": "#000000"}
