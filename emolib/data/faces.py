@@ -17,6 +17,8 @@ from emolib.errors import EmolibError, WrongCall
 
 CROP = 112  # pixels, Aff-Wild2's
 HUB_DETECTOR = ("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")
+GET = f"get {HUB_DETECTOR[1]} of {HUB_DETECTOR[0]} from the Hugging Face hub"
+LFS = b"version https://git-lfs"  # how a Git-LFS pointer begins, which a clone without git-lfs and a plain download bring instead of a file
 MIN_SCORE = 0.6  # finds every face of the real test clips and nothing else there
 LONGEST = 480  # pixels of the longer side that the detector sees: four times as fast as 960, faces from 12 of them on
 LOST_AFTER = 1.0  # seconds without a match until a track ends
@@ -50,22 +52,28 @@ def detector_file(given: Path | str | None) -> Path:
     repository, name = HUB_DETECTOR
     cached = try_to_load_from_cache(repository, name)
     if not isinstance(cached, str):
-        raise EmolibError(f"no face detector: get {name} of {repository} from the Hugging Face hub and give it with --detector FILE")
+        raise EmolibError(f"no face detector: {GET} and give it with --detector FILE")
     return Path(cached)
 
 
 class FaceFinder:
-    """YuNet on single frames. Raises EmolibError when ``model`` is not a YuNet file."""
+    """YuNet on single frames. Raises EmolibError when ``model`` is not a YuNet file, or only the Git-LFS pointer to one."""
 
     def __init__(self, model: Path, *, min_score: float = MIN_SCORE, longest: int = LONGEST) -> None:
-        self.longest = longest
+        self.model, self.longest = model, longest
         self.size = (longest, longest)
         try:
+            with open(model, "rb") as file:
+                if file.read(len(LFS)) == LFS:
+                    raise EmolibError(
+                        f"{model}: a Git-LFS pointer, not the detector itself; run `git lfs pull` in the clone it comes from, or {GET} "
+                        f"(`hf download {' '.join(HUB_DETECTOR)}`)"
+                    )
             with _quiet():
                 self.detector = cv2.FaceDetectorYN.create(str(model), "", self.size, min_score)
                 self.detector.detect(np.zeros((longest, longest, 3), np.uint8))
-        except cv2.error as error:
-            raise EmolibError(f"{model}: not a YuNet face detector that OpenCV {cv2.__version__} can run; get it again") from error
+        except (cv2.error, OSError) as error:
+            raise EmolibError(f"{model}: not a YuNet face detector that OpenCV {cv2.__version__} can run; {GET}") from error
 
     def faces(self, image: np.ndarray) -> list[Face]:
         """The faces in an RGB uint8 ``[H, W, 3]`` image, the largest first."""

@@ -82,8 +82,11 @@ def test_detector_file_names_the_remedy(tmp_path, monkeypatch):
 
 def test_a_file_that_is_no_detector_is_refused(tmp_path):
     (tmp_path / "text.onnx").write_text("not a model")
-    with pytest.raises(EmolibError, match="not a YuNet face detector"):
+    with pytest.raises(EmolibError, match=r"not a YuNet face detector.*face_detection_yunet_2023mar"):
         FaceFinder(tmp_path / "text.onnx")
+    (tmp_path / "pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:8f2383e4\nsize 232589\n")
+    with pytest.raises(EmolibError, match=r"pointer\.onnx: a Git-LFS pointer.*git lfs pull"):
+        FaceFinder(tmp_path / "pointer.onnx")
 
 
 def test_tracks_follow_two_people_who_swap_their_order():
