@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from emolib import timeline
 from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.figures import CLASS_COLOURS
@@ -50,9 +51,10 @@ def slider(rows: pd.DataFrame, footage: Footage) -> Any:
     """A slider over the film's time; below it the picture and the eight probabilities of each face at that moment."""
     import ipywidgets
 
+    several = rows["track"].nunique() > 1
     wanted = np.unique(np.linspace(1, len(footage.times), MOMENTS).astype(int))
     pages = [
-        page(image, rows[rows["frame"] == number], time)
+        page(image, rows[rows["frame"] == number], time, several=several)
         for number, time, image in media.read_frames(footage.video)
         if number in wanted
     ]  # fmt: skip
@@ -65,23 +67,30 @@ def slider(rows: pd.DataFrame, footage: Footage) -> Any:
     return ipywidgets.VBox([control, view])
 
 
-def page(image: np.ndarray, rows: pd.DataFrame, time: float) -> str:
-    """HTML of one moment: the picture (RGB) with its boxes, and a bar for each class of each face."""
+def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -> str:
+    """HTML of one moment: the picture (RGB) with its boxes, and a bar for each class of each face.
+
+    ``several``: the film has more than one track, so each box and its bars carry the track's number.
+    """
     image = np.ascontiguousarray(image)
     for row in rows.dropna(subset=["x"]).itertuples():
         corner = (round(row.x), round(row.y))
         cv2.rectangle(image, corner, (corner[0] + round(row.w), corner[1] + round(row.h)), (255, 255, 255), max(1, image.shape[0] // 200))
+        if several:
+            size = image.shape[0] / 300  # 17 pixels of HEIGHT
+            timeline.write_on(image, str(row.track), (corner[0], max(corner[1], round(24 * size))), size, "#FFFFFF")
     small = cv2.resize(image, (max(1, round(image.shape[1] * HEIGHT / image.shape[0])), HEIGHT), interpolation=cv2.INTER_AREA)
     data = base64.b64encode(cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1].tobytes()).decode()
-    classes = ", ".join(rows["class"].dropna()) or "nothing predicted"
+    names = [(f"track {row['track']}: " if several and pd.notna(row["track"]) else "", row) for _, row in rows.iterrows()]
+    classes = ", ".join(f"{name}{row['class']}" for name, row in names if pd.notna(row["class"])) or "nothing predicted"
     text = html.escape(f"The film at {time:.2f} s: {classes}", quote=True)
     picture = f'<img src="data:image/jpeg;base64,{data}" alt="{text}" title="{text}">'
-    bars = "".join(_bars(row) for _, row in rows.iterrows())
+    bars = "".join(_bars(row, name.rstrip(": ")) for name, row in names)
     return f'<div style="display: flex; gap: 1em; flex-wrap: wrap">{picture}{bars}</div><p>{text}</p>'
 
 
-def _bars(row: pd.Series) -> str:
-    """A bar for each class of one face; nothing where there is no prediction."""
+def _bars(row: pd.Series, caption: str) -> str:
+    """A bar for each class of one face, under ``caption``; nothing where there is no prediction."""
     if pd.isna(row["class"]):
         return ""
     lines = []
@@ -89,4 +98,4 @@ def _bars(row: pd.Series) -> str:
         share = float(row[f"p_{name}"])
         bar = f'<span style="display: inline-block; width: {8 * share:.2f}em; height: 0.8em; background: {colour}"></span>'
         lines.append(f"<tr><td>{name}</td><td>{bar} {share:.2f}</td></tr>")
-    return f"<table>{''.join(lines)}</table>"
+    return f"<table>{caption and f'<caption>{caption}</caption>'}{''.join(lines)}</table>"

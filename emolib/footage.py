@@ -5,7 +5,7 @@ second) go to unnamed temporary files and are read back window by window.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ WHICH_FACES = {
     "whole": "the video is a face crop already: every frame is the face, nothing is detected",
 }
 BATCH = 64  # crops encoded at once
-SILENCE = 1e-4  # samples up to this are digital silence
+SILENCE = 3  # int16 samples up to this are digital silence: -80 dB of full scale
 THUMBNAILS = 8  # at least so many crops are kept for the timeline, and at most twice as many
 
 
@@ -70,6 +70,7 @@ class Footage:
     video: Path
     times: np.ndarray  # float64 [n]; seconds at which each frame begins to show
     size: tuple[int, int]  # width, height of the first frame, pixels
+    found: np.ndarray  # int32 [n]; faces found in each frame, chosen or not
     frame: np.ndarray  # int32 [R]; the frame each face is in
     track: np.ndarray  # int32 [R]; the person's number, from 1
     box: np.ndarray  # float32 [R, 4]; x, y, width, height in pixels
@@ -77,7 +78,7 @@ class Footage:
     sound: Spool | None = None  # int16 [samples, 1] at 16 kHz, sample 0 at the first frame; None: no audio stream
     steps: Spool | None = None  # float16 [steps, 768] of the whole track, for runs with audio_context=track
     sound_begin: float = float("inf")  # seconds; where the first sample that is not digital silence is
-    thumbnails: list[tuple[float, np.ndarray]] = field(default_factory=list)  # (seconds, crop)
+    thumbnails: list[tuple[float, np.ndarray]] = field(default_factory=list)  # (seconds, crop) of whom ``shown`` names
 
     @property
     def fps(self) -> float:
@@ -85,30 +86,65 @@ class Footage:
         return (len(self.times) - 1) / float(self.times[-1]) if len(self.times) > 1 else 30.0
 
     @property
+    def constant_rate(self) -> bool:
+        """Whether all frames show for the same time, but for what containers round."""
+        steps = np.diff(self.times)
+        return not len(steps) or bool(np.ptp(steps) < 0.002)
+
+    @property
+    def frame_seconds(self) -> float:
+        """How long the last frame shows, which no container tells: the median of the others, which a pause leaves as it is."""
+        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 1 / self.fps
+
+    @property
+    def end(self) -> float:
+        """Seconds; where the last frame has shown."""
+        return float(self.times[-1]) + self.frame_seconds
+
+    @property
     def sound_seconds(self) -> float:
         return self.sound.rows / media.SAMPLE_RATE if self.sound else 0.0
 
     @property
-    def heard(self) -> np.ndarray:
-        """Whether there is sound while each frame shows, bool ``[n]``: not before it begins, nor in digital silence up to
-        there, nor after its end."""
-        return (self.times + 1 / self.fps > self.sound_begin) & (self.times < self.sound_seconds)
+    def heard(self) -> bool:
+        """Whether anything but digital silence sounds before the pictures end."""
+        return self.sound_begin < self.end
+
+    @property
+    def shown(self) -> int | None:
+        """The track that a picture of one person shows: the one in most frames where some frame has several; None: all of them."""
+        return int(np.bincount(self.track).argmax()) if len(np.unique(self.frame)) < len(self.frame) else None
+
+    @property
+    def title(self) -> str:
+        """The film's name, with the track where only one of several is shown."""
+        return self.video.name + (f", track {self.shown}" if self.shown else "")
+
+
+def audible(samples: np.ndarray) -> np.ndarray:
+    """Which int16 samples are more than digital silence, bool of the same shape."""
+    return np.abs(samples) > SILENCE
 
 
 class FaceChoice:
-    """Which of a frame's faces are analysed, by one of ``WHICH_FACES``; gives (track, face) pairs, largest face first."""
+    """Which of a frame's faces are analysed, by one of ``WHICH_FACES``; gives (track, face) pairs, largest face first.
+
+    ``found``: how many faces the last frame has, chosen or not.
+    """
 
     def __init__(self, which: str, finder: FaceFinder | None) -> None:
         self.which, self.finder, self.tracker = which, finder, Tracker()
-        self.followed = 0
+        self.followed, self.found = 0, 0
 
     def __call__(self, time: float, image: np.ndarray) -> list[tuple[int, Face]]:
         if self.which == "whole":
+            self.found = 1
             height, width = image.shape[:2]
             return [(1, Face(box=(0.0, 0.0, float(width), float(height)), points=np.zeros((5, 2)), score=1.0))]
         if self.finder is None:
             return []
         faces = self.finder.faces(image)
+        self.found = len(faces)
         tracked = list(zip(self.tracker.update(time, faces), faces, strict=True))
         if self.which == "all":
             return tracked
@@ -127,8 +163,9 @@ def watch(
     ``crops`` as ``Experiment.crops``. Raises EmolibError when the video cannot be decoded.
     """
     visual, waiting = Spool(np.float16, width), _Batches(encoder)
-    thumbnails = _Thumbnails()
+    thumbnails = _Albums()
     times: list[float] = []
+    found: list[int] = []
     faces: list[tuple[int, int, tuple[float, float, float, float]]] = []
     size = (0, 0)
     frames = tqdm(media.read_frames(video), total=_expected_frames(video), desc=video.name, unit="frame", disable=not progress)
@@ -138,14 +175,17 @@ def watch(
         for track, face in choose(time, image):
             faces.append((number, track, face.box))
             cut = _whole(image) if choose.which == "whole" else crop(image, face, crops)
-            thumbnails.offer(time, cut)
+            thumbnails.offer(track, time, cut, choose.tracker.open)
             waiting.add(cut, visual)
+        found.append(choose.found)
     waiting.flush(visual)
-    return Footage(
-        video=video, times=np.array(times), size=size, visual=visual, thumbnails=thumbnails.kept,
+    footage = Footage(
+        video=video, times=np.array(times), size=size, found=np.array(found, np.int32), visual=visual,
         frame=np.array([face[0] for face in faces], np.int32), track=np.array([face[1] for face in faces], np.int32),
         box=np.array([face[2] for face in faces], np.float32).reshape(-1, 4),
     )  # fmt: skip
+    footage.thumbnails = thumbnails.of(footage.shown)
+    return footage
 
 
 def listen(footage: Footage) -> None:
@@ -158,9 +198,10 @@ def listen(footage: Footage) -> None:
         return
     spool = Spool(np.int16, 1)
     for block in blocks:
-        spool.append(np.rint(np.clip(block, -1, 1) * 32767)[:, None])
-        if footage.sound_begin == float("inf") and (np.abs(block) > SILENCE).any():
-            footage.sound_begin = (spool.rows - len(block) + int(np.argmax(np.abs(block) > SILENCE))) / media.SAMPLE_RATE
+        samples = np.rint(np.clip(block, -1, 1) * 32767).astype(np.int16)
+        if footage.sound_begin == float("inf") and (loud := audible(samples)).any():
+            footage.sound_begin = (spool.rows + int(np.argmax(loud))) / media.SAMPLE_RATE
+        spool.append(samples[:, None])
     footage.sound = spool if spool.rows else None
 
 
@@ -170,7 +211,7 @@ def sound_of(footage: Footage) -> Iterator[np.ndarray] | None:
     Raises EmolibError when it cannot be decoded.
     """
     blocks = media.stream_waveform(footage.video)
-    limit = round((float(footage.times[-1]) + max(1.0, 1 / footage.fps)) * media.SAMPLE_RATE)
+    limit = round((float(footage.times[-1]) + max(1.0, footage.frame_seconds)) * media.SAMPLE_RATE)
     return None if blocks is None else _up_to(limit, blocks)
 
 
@@ -186,7 +227,7 @@ def envelope(footage: Footage, buckets: int) -> np.ndarray:
     """Largest absolute sample in each of ``buckets`` equal parts of the pictures' time, float32; empty without sound."""
     if footage.sound is None:
         return np.zeros(0, np.float32)
-    edges = np.linspace(0, (footage.times[-1] + 1 / footage.fps) * media.SAMPLE_RATE, buckets + 1).astype(int)
+    edges = np.linspace(0, footage.end * media.SAMPLE_RATE, buckets + 1).astype(int)
     return np.array([np.abs(footage.sound.read(a, b) / 32767).max(initial=0.0) for a, b in pairwise(edges)], np.float32)
 
 
@@ -222,6 +263,27 @@ class _Thumbnails:
             if len(self.kept) > 2 * THUMBNAILS:
                 self.kept, self.step = self.kept[::2], 2 * self.step
         self.seen += 1
+
+
+class _Albums:
+    """Thumbnails of everybody and of each track, a track's only as long as it may turn out to be the one seen longest."""
+
+    def __init__(self) -> None:
+        self.everybody = _Thumbnails()
+        self.tracks: dict[int, _Thumbnails] = {}
+
+    def offer(self, track: int, time: float, cut: np.ndarray, still_open: Container[int]) -> None:
+        """``still_open``: the tracks that may be seen again; of the others only the longest is kept, or a crowd would fill the memory."""
+        if track not in self.tracks:
+            longest = max(self.tracks, key=lambda known: self.tracks[known].seen, default=track)
+            self.tracks = {known: kept for known, kept in self.tracks.items() if known == longest or known in still_open}
+            self.tracks[track] = _Thumbnails()
+        for album in (self.everybody, self.tracks[track]):
+            album.offer(time, cut)
+
+    def of(self, track: int | None) -> list[tuple[float, np.ndarray]]:
+        """Those of ``track``; of everybody for None."""
+        return (self.everybody if track is None else self.tracks[track]).kept
 
 
 def _whole(image: np.ndarray) -> np.ndarray:

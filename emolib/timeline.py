@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emolib.data import media
-from emolib.figures import CLASS_COLOURS, COLUMN, STYLE, blank
+from emolib.figures import CLASS_COLOURS, COLUMN, STYLE, blank, ink_on
 from emolib.footage import Footage, envelope, sound_of
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
@@ -20,16 +20,16 @@ PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 
 @mpl.rc_context(STYLE)
 def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
-    """Faces, probabilities and loudness over time, of the person seen longest; gaps where nothing was predicted.
+    """Faces, probabilities and loudness over time, of the track ``footage.shown``; gaps where nothing was predicted.
 
     ``rows``: a table of ``predict.table``.
     """
-    rows, person = _longest_seen(rows)
-    title = f"{footage.video.name}{person}" + (f": {warning(origin)}" if origin else "")
+    rows = _shown(rows, footage.shown)
+    title = footage.title + (f": {warning(origin)}" if origin else "")
     figure, (pictures, shares, sound) = blank(
         title, origin="", rows=3, size=(2 * COLUMN, 3.2), sharex=True, gridspec_kw={"height_ratios": [1.1, 3, 0.8]}
     )
-    last = float(footage.times[-1]) + 1 / footage.fps
+    last = footage.end
     _strip(pictures, footage.thumbnails, last)
     shown = rows.iloc[:: max(1, len(rows) // POINTS)]
     values = np.nan_to_num(shown[PROBABILITIES].to_numpy(float))  # an empty row has no height: a gap
@@ -38,11 +38,11 @@ def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
     shares.set(ylabel="probability", ylim=(0, 1), xlim=(0, last))
     shares.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     loud = envelope(footage, POINTS // 2)
-    if len(loud) and loud.any():
+    if footage.heard:
         middle = (np.arange(len(loud)) + 0.5) / len(loud) * last
         sound.fill_between(middle, -loud, loud, color="black", lw=0)
     else:
-        sound.text(0.5, 0.5, "silent" if len(loud) else "no sound", transform=sound.transAxes, ha="center", va="center")
+        sound.text(0.5, 0.5, "silent" if footage.sound else "no sound", transform=sound.transAxes, ha="center", va="center")
     sound.set(ylabel="sound", xlabel="time, s", ylim=(-1, 1), yticks=[])
     return figure
 
@@ -52,13 +52,12 @@ def warning(origin: str) -> str:
     return f"{origin} weights, no meaning on real people" if origin else ""
 
 
-def _longest_seen(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """One row a frame, and a note for the title where there are several people in a frame."""
-    if not rows["frame"].duplicated().any():
-        return rows, ""
-    track = rows["track"].value_counts().idxmax()
+def _shown(rows: pd.DataFrame, track: int | None) -> pd.DataFrame:
+    """One row a frame, of ``track`` where there are several."""
+    if track is None:
+        return rows
     mine = rows[(rows["track"] == track) | rows["track"].isna()]
-    return rows.drop_duplicates("frame")[["frame", "time"]].merge(mine.drop(columns="time"), on="frame", how="left"), f", person {track}"
+    return rows.drop_duplicates("frame")[["frame", "time"]].merge(mine.drop(columns="time"), on="frame", how="left")
 
 
 def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last: float) -> None:
@@ -80,49 +79,60 @@ def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last
 
 def annotated(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Iterator[np.ndarray]:
     """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it, and the warning."""
+    several = rows["track"].nunique() > 1
     first, last = (np.searchsorted(rows["frame"], np.arange(1, len(footage.times) + 1), side) for side in ("left", "right"))
     for number, _, image in media.read_frames(footage.video):
         if image.shape[1::-1] != footage.size:
             image = cv2.resize(image, footage.size, interpolation=cv2.INTER_AREA)
         image = np.ascontiguousarray(image)
         for _, row in rows[first[number - 1] : last[number - 1]].iterrows():  # a table a frame would not fit for long films
-            _draw(image, row)
+            _draw(image, row, str(row["track"]) if several and pd.notna(row["track"]) else "")
         if origin:
-            _write(image, warning(origin), (4, len(image) - 8), max(0.35, len(image) / 1200), (255, 255, 255))
+            write_on(image, warning(origin), (4, len(image) - 8), max(0.35, len(image) / 1200))
         yield image
 
 
-def _draw(image: np.ndarray, row: pd.Series) -> None:
-    """A box in the colour of the class, its name, and a bar for each class beside it."""
+def _draw(image: np.ndarray, row: pd.Series, track: str) -> None:
+    """A box in the colour of the class, the ``track`` and the class's name; beside it a bar for each class with its first letters."""
     if pd.isna(row["class"]) and pd.isna(row["x"]):
         return
     height, width = image.shape[:2]
     scale = max(0.4, height / 900)
     x, y, w, h = (0, 0, 0, 0) if pd.isna(row["x"]) else (round(row[name]) for name in ("x", "y", "w", "h"))
     best = None if pd.isna(row["class"]) else EXPRESSIONS.index(row["class"])
-    colour = _rgb(best) if best is not None else (255, 255, 255)
+    colour = CLASS_COLOURS[best] if best is not None else "#FFFFFF"
+    place = (x, max(y - round(6 * scale), round(24 * scale)))
     if w:
-        cv2.rectangle(image, (x, y), (x + w, y + h), colour, max(1, round(2 * scale)))
+        cv2.rectangle(image, (x, y), (x + w, y + h), _rgb(colour), max(1, round(2 * scale)))
+    named = f"{row['class']} {row[PROBABILITIES[best]]:.0%}" if best is not None else ""
+    if track or named:
+        write_on(image, ": ".join(filter(None, (track, named))), place, scale, colour)
     if best is None:
         return
-    _write(image, f"{row['class']} {row[PROBABILITIES[best]]:.0%}", (x, max(y - round(6 * scale), round(24 * scale))), scale, colour)
-    step = max(2, round(16 * scale))
-    left = x + w + 4 if x + w + 4 + 6 * step < width else max(0, x - 6 * step - 4)
-    for i in range(NUM_CLASSES):
-        top = y + i * step
+    step = max(10, round(16 * scale))  # pixels; letters in less could not be read
+    letters = round(1.3 * step)
+    whole = letters + 6 * step
+    left = x + w + 4 if x + w + 4 + whole < width else max(0, x - whole - 4)
+    above = max(0, min(y, height - NUM_CLASSES * step))
+    for i, name in enumerate(EXPRESSIONS):
+        top = above + i * step
+        write_on(image, name[:2], (left, top + round(0.75 * step)), step / 30)
         length = round(6 * step * float(row[PROBABILITIES[i]]))
-        cv2.rectangle(image, (left, top + 1), (left + length, top + step - 2), _rgb(i), -1)
+        cv2.rectangle(image, (left + letters, top + 1), (left + letters + length, top + step - 2), _rgb(CLASS_COLOURS[i]), -1)
 
 
-def _write(image: np.ndarray, text: str, place: tuple[int, int], scale: float, colour: tuple[int, int, int]) -> None:
+def write_on(image: np.ndarray, text: str, place: tuple[int, int], scale: float, fill: str = "#000000") -> None:
+    """``text`` into an RGB uint8 image, black or white on the colour ``fill``; ``place``: left end of its base line, pixels.
+
+    A capital letter is 21 * ``scale`` pixels high.
+    """
     thickness = max(1, round(2 * scale))
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    cv2.rectangle(image, (place[0], place[1] - height - below), (place[0] + width, place[1] + below), (0, 0, 0), -1)
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    cv2.rectangle(image, (place[0], place[1] - height - below), (place[0] + width, place[1] + below), _rgb(fill), -1)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _rgb(ink_on(fill)), thickness, cv2.LINE_AA)
 
 
-def _rgb(index: int) -> tuple[int, int, int]:
-    code = CLASS_COLOURS[index]
+def _rgb(code: str) -> tuple[int, int, int]:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 

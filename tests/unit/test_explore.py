@@ -33,11 +33,12 @@ def test_slider_turns_its_pages(tmp_path):
     media.write_video(video, (np.full((32, 48, 3), 3 * i, np.uint8) for i in range(80)), 25.0, None, size=(48, 32))
     shares = np.random.default_rng(0).dirichlet(np.ones(8), 80)
     rows = pd.DataFrame(shares, columns=[f"p_{name}" for name in EXPRESSIONS])
-    rows = rows.assign(frame=np.arange(1, 81), x=1.0, y=2.0, w=20.0, h=20.0)
+    rows = rows.assign(frame=np.arange(1, 81), track=1, x=1.0, y=2.0, w=20.0, h=20.0)
     rows["class"] = pd.array(np.array(EXPRESSIONS)[shares.argmax(axis=1)], dtype="string")
     rows.loc[rows["frame"] == 80, ["x", "class"]] = None
     empty = Spool(np.float16, 512)
-    footage = Footage(video, media.frame_times(video), (48, 32), np.zeros(0, int), np.zeros(0, int), np.zeros((0, 4)), empty)
+    nobody = np.zeros(0, int)
+    footage = Footage(video, media.frame_times(video), (48, 32), np.ones(80, int), nobody, nobody, np.zeros((0, 4)), empty)
     control, view = explore.slider(rows, footage).children
     assert isinstance(control, ipywidgets.SelectionSlider) and len(control.options) == explore.MOMENTS
     first = view.value
@@ -46,3 +47,17 @@ def test_slider_turns_its_pages(tmp_path):
     assert view.value != first and rows["class"][int(np.linspace(1, 80, 60)[20]) - 1] in view.value
     control.value = explore.MOMENTS - 1
     assert "3.16 s: nothing predicted" in view.value and "<tr>" not in view.value
+
+
+def test_bars_of_several_people_carry_the_number_of_their_box(monkeypatch):
+    rows = pd.DataFrame({f"p_{name}": [0.0, 0.0] for name in EXPRESSIONS}).assign(p_Anger=[1.0, 0.0], p_Fear=[0.0, 1.0])
+    rows = rows.assign(track=[3, 5], x=[1.0, 30.0], y=2.0, w=20.0, h=20.0)
+    rows["class"] = pd.array(["Anger", "Fear"], dtype="string")
+    written = []
+    monkeypatch.setattr(explore.timeline, "write_on", lambda image, text, *rest: written.append(text))
+    image = np.zeros((60, 80, 3), np.uint8)
+    both = explore.page(image, rows, 1.0, several=True)
+    assert written == ["3", "5"] and "1.00 s: track 3: Anger, track 5: Fear" in both
+    assert both.index("<caption>track 3</caption>") < both.index("<caption>track 5</caption>")
+    alone = explore.page(image, rows[:1], 1.0, several=False)
+    assert len(written) == 2 and "1.00 s: Anger" in alone and "track" not in alone and "caption" not in alone

@@ -199,11 +199,22 @@ def test_without_sound_the_result_says_so(tmp_path, run, squares):
     assert rows_of(tmp_path / "out", films[0])["class"].notna().all()
 
 
+@pytest.mark.parametrize("context", ["window", "track"])
+def test_digital_silence_says_as_much_as_no_sound(tmp_path, squares, context):
+    run = make_run(tmp_path / "run", audio_context=context)
+    silence = np.zeros(30 * 640, np.float32)
+    films = [film(tmp_path / f"{name}.mp4", 30, sound=sound) for name, sound in (("mute", False), ("silent", silence), ("loud", True))]
+    go(films, run, tmp_path / "out", detector=squares)
+    mute, silent, loud = (rows_of(tmp_path / "out", video) for video in films)
+    pd.testing.assert_frame_equal(mute, silent)
+    assert np.abs(mute[PROBABILITIES] - loud[PROBABILITIES]).to_numpy().max() > 1e-3 and (loud["modality"] == "face+voice").all()
+
+
 def test_sound_may_be_shorter_or_longer_than_the_pictures(tmp_path, run, squares):
     films = [film(tmp_path / "short.mp4", 50, sound=tone(1.0)), film(tmp_path / "long.mp4", 50, sound=tone(9.0))]
     (short, long), _ = go(films, run, tmp_path / "out", detector=squares)
-    voices = rows_of(tmp_path / "out", films[0])["modality"]
-    assert (voices[:24] == "face+voice").all() and (voices[28:] == "face").all()
+    voices = rows_of(tmp_path / "out", films[0])["modality"]  # of windows that end at 20, 24 ... 48, 50
+    assert (voices[:42] == "face+voice").all() and (voices[49:] == "face").all()
     assert (rows_of(tmp_path / "out", films[1])["modality"] == "face+voice").all()
     assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 50
 
@@ -213,8 +224,35 @@ def test_the_silence_before_late_sound_is_no_voice(tmp_path, run, squares):
     sound[:16000] = 0
     video = film(tmp_path / "late.mp4", 50, sound=sound)
     go(video, run, tmp_path / "out", detector=squares)
-    voices = rows_of(tmp_path / "out", video)["modality"]
-    assert (voices[:22] == "face").all() and (voices[26:] == "face+voice").all()  # AAC smears by at most 0.1 s
+    rows = rows_of(tmp_path / "out", video)
+    assert (rows["modality"][:21] == "face").all() and (rows["modality"][25:] == "face+voice").all()  # AAC smears by at most 0.1 s
+    assert (rows.groupby(PROBABILITIES)["modality"].nunique() == 1).all()  # what rests on one window says one thing
+
+
+def test_late_sound_is_in_every_row_of_the_one_window_of_a_short_film(tmp_path, squares):
+    run = make_run(tmp_path / "run", window=60)
+    sound = tone(1.8)
+    sound[:24000] = 0
+    video = film(tmp_path / "late.mp4", 45, sound=sound)
+    go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    assert (rows["modality"] == "face+voice").all() and len(rows[PROBABILITIES].drop_duplicates()) == 1
+
+
+def test_windows_without_sound_say_nothing_in_a_blind_run(tmp_path):
+    sound = tone(2.0)
+    sound[:17280] = 0  # 27 frames: the windows that end at 20 and 24 hear nothing, the one at 28 does
+    video = film(tmp_path / "late.mp4", 50, faces=lambda i: [], sound=sound)
+    rows = {}
+    for rule in ("last", "mean"):
+        run = make_run(tmp_path / rule, modalities="audio", fusion="concat", contrastive_weight=0.0, frame_rule=rule)
+        go(video, run, tmp_path / "out" / rule)
+        rows[rule] = rows_of(tmp_path / "out" / rule, video)
+    values = rows["mean"][PROBABILITIES].to_numpy()
+    assert np.isnan(values[:8]).all() and not np.isnan(values[8:]).any()
+    assert (
+        np.abs(values[8:12] - rows["last"][PROBABILITIES].to_numpy()[27]).max() < 1e-5
+    )  # of the three windows there, only the third hears
 
 
 def test_a_deaf_run_hears_nothing(tmp_path, deaf, squares):
@@ -258,6 +296,52 @@ def test_tracked_stays_with_one_person_and_largest_does_not(tmp_path, run, squar
     assert len(tracked) == len(largest) == 40
     assert (tracked["track"] == 1).all()
     assert largest["track"].tolist() == [1] * 20 + [2] * 20
+
+
+def test_a_face_is_found_also_where_it_is_not_the_followed_one(tmp_path, run, squares):
+    video = film(tmp_path / "two.mp4", 40, faces=lambda i: [(95, 30, 40)] * (i < 35) + [(10, 30, 50)] * (not 15 <= i < 25))
+    (summary,), lines = go(video, run, tmp_path / "out", detector=squares)
+    rows = rows_of(tmp_path / "out", video)
+    followed = np.array([not 15 <= i < 25 for i in range(40)])
+    assert rows["face"].all() and (rows["track"].notna() == followed).all() and (rows["class"].notna() == followed).all()
+    assert summary["frames_with_face"] == 40 and summary["frames_followed"] == summary["frames_predicted"] == 30
+    assert "a face in 40, the followed one in 30" in lines[-1]
+
+
+def test_shares_are_of_faces_where_a_frame_has_several(tmp_path, run, squares):
+    two = film(tmp_path / "two.mp4", 30, faces=lambda i: [(10, 30, 50)] + [(95, 30, 40)] * (i < 20))
+    one = film(tmp_path / "one.mp4", 30)
+    (many, alone), lines = go([two, one], run, tmp_path / "out", detector=squares, faces="all")
+    assert (many["rows_predicted"], many["frames_predicted"]) == (50, 30) and "of 50 faces)" in lines[-2]
+    assert many["share"]["Anger"] == round((rows_of(tmp_path / "out", two)["class"] == "Anger").sum() / 50, 4)
+    assert alone["rows_predicted"] == alone["frames_predicted"] == 30 and "of 30 frames)" in lines[-1]
+
+
+def test_a_picture_shows_the_faces_of_the_one_whose_probabilities_it_shows(tmp_path, run, squares):
+    """The larger face is seen shortly; the one seen longest has 255 in its green, the other 225."""
+    video = film(tmp_path / "two.mp4", 50, faces=lambda i: [(10, 30, 40)] + [(80, 30, 60)] * (i < 30))
+    footage = Predictor.load(run, squares, "all").observe(video, progress=False)
+    assert footage.shown == 2 and footage.title == "two.mp4, track 2"
+    green = [cut[40:70, 40:70, 1].mean() for _, cut in footage.thumbnails]
+    assert len(green) >= footage_module.THUMBNAILS and min(green) > 245
+    alone = Predictor.load(run, squares, "tracked").observe(video, progress=False)
+    assert alone.shown is None and alone.title == "two.mp4" and alone.thumbnails[0][1][40:70, 40:70, 1].mean() < 235
+
+
+def test_a_pause_makes_the_last_frame_no_longer(tmp_path, run, squares):
+    times = np.arange(30) * 0.033 + 20 * (np.arange(30) >= 15)
+    (summary,), _ = go(film(tmp_path / "pause.mp4", 30, times=times, sound=False), run, tmp_path / "out", detector=squares)
+    assert summary["seconds"] == pytest.approx(20.99, abs=0.003) and summary["frames_per_second"] == pytest.approx(29 / 20.957, abs=0.01)
+
+
+@pytest.mark.parametrize(("times", "constant"), [([0.0], True), ([0, 0.04], True), ([0, 0.033, 0.067], True), ([0, 0.03, 0.08], False)])
+def test_whether_a_rate_is_constant(times, constant):
+    nobody = np.zeros(0, np.int32)
+    footage = footage_module.Footage(
+        video=Path("film.mp4"), times=np.array(times), size=(8, 8), found=np.zeros(len(times), np.int32), frame=nobody, track=nobody,
+        box=np.zeros((0, 4)), visual=footage_module.Spool(np.float16, 512),
+    )  # fmt: skip
+    assert footage.constant_rate is constant and footage.end > times[-1] and footage.shown is None
 
 
 def test_a_person_lost_for_long_is_followed_by_the_next(tmp_path, run, squares):
@@ -336,10 +420,52 @@ def test_results_are_not_overwritten_unasked(tmp_path, run, squares):
     go(video, run, tmp_path / "out", detector=squares)
     with pytest.raises(WrongCall, match="--overwrite"):
         go(video, run, tmp_path / "out", detector=squares)
-    stale = tmp_path / "out" / video.stem / "annotated.mp4"
+    stale, notes = (tmp_path / "out" / video.stem / name for name in ("annotated.mp4", "notes.txt"))
     stale.write_bytes(b"of the results that are replaced")
+    notes.write_text("not a result")
     go(video, run, tmp_path / "out", detector=squares, overwrite=True)
-    assert not stale.exists()
+    assert not stale.exists() and notes.read_text() == "not a result"
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("step", ["timeline", "annotated film", "table", "summary"])
+def test_a_failure_leaves_the_old_results_whole_and_no_new_ones(tmp_path, run, squares, monkeypatch, step):
+    def fail(*arguments, **options):
+        raise OSError("broken")
+
+    video = film(tmp_path / "film.mp4", 12)
+    go(video, run, tmp_path / "out", detector=squares, timeline=True)
+    before = contents(tmp_path / "out")
+    where = {
+        "timeline": (predict_module.figures, "save"), "annotated film": (predict_module.timelines, "write_annotated"),
+        "table": (predict_module, "write"), "summary": (predict_module, "write_json"),
+    }  # fmt: skip
+    film(video, 15, faces=lambda i: [(20, 30, 60)])  # another film of the same name
+    with monkeypatch.context() as patch:
+        patch.setattr(*where[step], fail)
+        for folder, overwrite in (("out", True), ("new", False)):
+            with pytest.raises(SomeFailed, match="broken"):
+                go(video, run, tmp_path / folder, detector=squares, timeline=True, annotate=True, overwrite=overwrite)
+    assert contents(tmp_path / "out") == before and list((tmp_path / "new").iterdir()) == []
+    go(video, run, tmp_path / "out", detector=squares, timeline=True, annotate=True, overwrite=True)
+    after = contents(tmp_path / "out" / "film")
+    assert sorted(map(str, after)) == sorted(predict_module.RESULTS)
+    assert all(after[name.relative_to("film")] != content for name, content in before.items())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film"]
+
+
+def test_something_else_in_a_results_place_is_named_before_any_work(tmp_path, run, squares):
+    video = film(tmp_path / "film.mp4", 5)
+    (tmp_path / "out" / "film" / "annotated.mp4").mkdir(parents=True)
+    with pytest.raises(EmolibError, match=r"annotated\.mp4: a folder where a result belongs"):
+        go(video, run, tmp_path / "out", detector=squares, overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "film").write_text("")
+    with pytest.raises(EmolibError, match="a file where the folder of results belongs"):
+        go(video, run, tmp_path / "other", detector=squares)
 
 
 def test_result_folders_of_equal_names():
@@ -367,6 +493,44 @@ def test_calls_that_cannot_work_stop_before_any_work(tmp_path, run, squares):
         go(video, tmp_path / "no-run", tmp_path / "out", detector=squares)
     with pytest.raises(EmolibError, match="no such face detector"):
         go(video, run, tmp_path / "out", detector=tmp_path / "absent.onnx")
+
+
+def test_a_bad_detector_stops_before_any_work(tmp_path, run):
+    (tmp_path / "bad.onnx").write_text("not a model")
+    lines = []
+    with pytest.raises(EmolibError, match="not a YuNet face detector") as caught:
+        predict(
+            [film(tmp_path / f"{name}.mp4", 5) for name in "ab"], run, tmp_path / "out", detector=tmp_path / "bad.onnx", say=lines.append
+        )
+    assert not isinstance(caught.value, SomeFailed) and not lines
+
+
+def test_a_folder_says_what_it_does_not_take(tmp_path):
+    for name in ("a.mp4", "b.MTS", "c.ogv", ".hidden.txt", *(f"{i}.txt" for i in range(7))):
+        (tmp_path / name).write_text("")
+    (tmp_path / "sub").mkdir()
+    lines = []
+    assert [path.name for path in collect([tmp_path], lines.append)] == ["a.mp4", "b.MTS", "c.ogv"]
+    (line,) = lines
+    assert "not taken: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more; name them to try them" in line
+    lines.clear()
+    assert collect([tmp_path / "0.txt", tmp_path / "a.mp4"], lines.append) == [tmp_path / "0.txt", tmp_path / "a.mp4"] and not lines
+
+
+CONTAINERS = {
+    ".mp4": "mpeg4", ".mov": "mpeg4", ".mkv": "mpeg4", ".avi": "mpeg4", ".webm": "libvpx", ".mpg": "mpeg1video", ".mpeg": "mpeg2video",
+    ".m4v": "mpeg4", ".wmv": "wmv2", ".flv": "flv", ".ts": "mpeg2video", ".3gp": "mpeg4", ".mts": "mpeg2video", ".m2ts": "mpeg2video",
+    ".vob": "mpeg2video", ".asf": "wmv2", ".3g2": "mpeg4", ".mxf": "mpeg2video", ".ogv": "libtheora",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", predict_module.VIDEO_SUFFIXES)
+def test_every_kind_of_file_that_a_folder_gives_can_be_read(tmp_path, suffix):
+    if CONTAINERS[suffix] not in av.codecs_available:
+        pytest.skip(f"this FFmpeg cannot write {CONTAINERS[suffix]}")
+    video = encode(tmp_path / f"film{suffix}", CONTAINERS[suffix])
+    assert collect([tmp_path], pytest.fail) == [video]
+    assert len(list(media.read_frames(video))) == 12 or suffix == ".ogv"  # Theora leaves out frames that are as the last one
 
 
 def encode(path, codec, n=12, size=(160, 120), fmt=None, options=None):
@@ -596,8 +760,23 @@ def test_timeline_and_annotated_film(tmp_path, run, squares):
 def test_timeline_of_several_people_without_sound(tmp_path, run, squares):
     video = film(tmp_path / "two.mp4", 25, faces=lambda i: [(10, 30, 50), (90, 30, 40)], sound=False)
     go(video, run, tmp_path / "out", detector=squares, faces="all", timeline=True, annotate=True)
-    assert "person 1" in (tmp_path / "out" / "two" / "timeline.svg").read_text()
+    assert "two.mp4, track 1" in (tmp_path / "out" / "two" / "timeline.svg").read_text()
     assert media.read_waveform(tmp_path / "out" / "two" / "annotated.mp4") is None
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_annotated_film_names_classes_and_of_several_people_the_tracks(tmp_path, run, squares, monkeypatch, people):
+    texts = []
+    write_on = predict_module.timelines.write_on
+    monkeypatch.setattr(predict_module.timelines, "write_on", lambda image, text, *rest: (texts.append(text), write_on(image, text, *rest)))
+    video = film(tmp_path / "film.mp4", 4, faces=lambda i: [(10, 30, 50), (90, 30, 40)][:people])
+    go(video, run, tmp_path / "out", detector=squares, faces="all", annotate=True)
+    rows = rows_of(tmp_path / "out", video)
+    labels = [f"{row['class']} {row['p_' + row['class']]:.0%}" for _, row in rows.iterrows()]
+    expected = labels if people == 1 else [f"{track}: {label}" for track, label in zip(rows["track"], labels, strict=True)]
+    assert [text for text in texts if "%" in text] == expected
+    assert [text for text in texts if len(text) == 2] == [name[:2] for name in EXPRESSIONS] * len(rows)
+    assert len({name[:2] for name in EXPRESSIONS}) == 8
 
 
 @pytest.mark.parametrize("rate", [4, pytest.param(25, marks=pytest.mark.slow)])
@@ -619,3 +798,14 @@ def test_thumbnails_are_spread_over_any_length():
         times = [time for time, _ in kept.kept]
         assert min(n, footage_module.THUMBNAILS) <= len(times) <= 2 * footage_module.THUMBNAILS
         assert n < 2 or (times[0] == 0 and times[-1] >= 0.8 * (n - 1))
+
+
+def test_thumbnails_of_a_crowd_stay_few():
+    """A person for each second, seen in 5 frames; number 300 in 9. At most the longest and those of the last second are kept."""
+    albums = footage_module._Albums()
+    for person in range(1, 1001):
+        for i in range(9 if person == 300 else 5):
+            albums.offer(person, person + i / 10, np.full(1, person), {person})
+            assert len(albums.tracks) <= 3
+    assert len(albums.of(300)) == 9 and {int(cut[0]) for _, cut in albums.of(300)} == {300}
+    assert len({int(cut[0]) for _, cut in albums.of(None)}) > footage_module.THUMBNAILS
