@@ -40,7 +40,8 @@ def inside(path: Path, root: Path) -> Path:
 def list_images(folder: Path, root: Path) -> np.ndarray:
     """Which image numbers exist in ``folder``: bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
 
-    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not images. Raises EmolibError for a link that leads out of ``root``.
+    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not images. Raises EmolibError
+    for a link that leads out of ``root``.
     """
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False) or _good_link(entry, root)]
