@@ -23,7 +23,7 @@ from emolib.origin import labelled, origin
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Multimodal emotion recognition with bi-directional cross-attention and temporal modelling, as reproducible notebooks.\n\n"
-    "Start with `emolib run`: the whole pipeline on generated data, a few minutes on two cores.",
+    "Start with `emolib run`: the whole pipeline on generated data, about ten minutes on two cores.",
 )  # fmt: skip
 
 

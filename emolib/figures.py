@@ -78,12 +78,12 @@ def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> F
     """Shares of the classes by split, beside the paper's training ratios. ``counts``: split -> [8]."""
     figure, axis = blank("Class distribution", origin=origin)
     bars = {split: 100 * np.asarray(values) / max(sum(values), 1) for split, values in counts.items()}
-    bars["paper, train"] = 100 * np.array(list(paper.TRAIN_RATIO.values()))
+    bars["paper, real train (poster)"] = 100 * np.array(list(paper.TRAIN_RATIO.values()))
     width = 0.8 / len(bars)
     for i, (label, values) in enumerate(bars.items()):
         colour, hatch = (PAPER, "") if label.startswith("paper") else ((OURS, "") if i == 0 else (OTHER, "////"))
         axis.bar(np.arange(NUM_CLASSES) + (i - (len(bars) - 1) / 2) * width, values, width, label=label, color=colour, hatch=hatch, lw=0)
-    axis.set_ylabel("share of labelled frames, %")
+    axis.set_ylabel("share, %")
     _class_ticks(axis)
     axis.grid(axis="x", visible=False)
     axis.legend()
