@@ -214,7 +214,7 @@ def _integers(name: str, text: str) -> list[int]:
 # What the preset `strong` changes against the paper, each with its reason; notebook 09 measures it against the paper's recipe.
 STRONG: dict[str, Any] = {
     "contrastive_targets": "classes",  # with pairs, two samples of one class are each other's negatives (FACTS 1)
-    # not logit adjustment in the place of class weights: measured, and it kept the rare motion pair from being learned (LOG)
+    # not logit adjustment in the place of class weights: it kept the rare motion pair from being learned when this was chosen (LOG)
     "frame_rule": "mean",  # all windows that cover a frame, not only the one that ends there
     "smoothing": "box", "smoothing_half_width": 25,  # published: 0.384 to 0.418 (FACTS 2); 50 gave 0.424 without windows
     "half_width_from": "published",  # those are scores on Aff-Wild2's validation set, which ours are on as well
