@@ -86,9 +86,9 @@ class Predictor:
         detects = faces != "whole" and bool(model.sees or detector)
         return cls(
             model=model,
+            finder=FaceFinder(detector_file(detector)) if detects else None,  # the quickest to fail comes first
             visual=load_visual(experiment, where) if model.sees else None,
             audio=load_audio(experiment, where) if model.hears else None,
-            finder=FaceFinder(detector_file(detector)) if detects else None,
             faces=faces,
             origin=origin(experiment),
             name=Path(run).resolve().name,
