@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Numbers that are no results: settings, versions, names, facts of the data set and of the paper.
 PLAIN = (
     "arXiv 2603.11971", "10th ABAW", "Wav2Vec 2.0", "Python 3.11", "2 CPU cores", "10, 15, 30, 60 frames", "tables 1 and 2",
-    "(01 to 05;", "for long: 08, 09.", "notebooks 01 to 05;", "Notebook 08", "notebook 04's", "stride 15", "fixed 30 fps",
+    "(01 to 05;", "notebooks 01 to 05;", "Notebook 08", "notebook 04's", "stride 15", "fixed 30 fps",
     '"drift at 30"', "counted from 0", "N / (8 n)",
 )  # fmt: skip
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
