@@ -17,7 +17,7 @@ import typer
 from emolib.cluster import EXECUTORS
 from emolib.config import PRESETS, Experiment, nearest, parse_settings, preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import runs_root
+from emolib.files import few, runs_root
 from emolib.origin import labelled, origin
 
 app = typer.Typer(
@@ -118,26 +118,7 @@ def run(
 
     experiment = experiment_of(preset, data, weights, set_)
     summary = pipeline.run(experiment, name, only=only or None, time_limit=time_limit, progress=not quiet)
-    output(summary, as_json, window_text(summary))
-
-
-def window_text(summary: dict[str, Any]) -> str:
-    """The window table for the terminal, with what kind of data it is from."""
-    if "window_table" not in summary:
-        return f"done: {runs_root() / summary['name']}; no window table yet (notebook 04)"
-    lines = [f"{'window':>8} {'protocol':>9} {'macro-F1 [95 % interval]':>28} {'ceiling':>8} | {'paper val.':>10} {'paper test':>10}"]
-    for row in summary["window_table"]:
-        low, high = row["interval"]
-        ceiling, validation, test = (
-            "–" if row[key] is None else f"{row[key]:.3f}" for key in ("ceiling", "paper_validation", "paper_test")
-        )  # fmt: skip
-        score = f"{row['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
-        lines.append(f"{row['window']:>8} {row['protocol']:>9} {score:>28} {ceiling:>8} | {validation:>10} {test:>10}")
-    shape = ": compare the shape, not the height, with the paper's real data"
-    kind = summary["origin"].upper() + shape if summary["origin"] else "validation"
-    how = f"; frames{summary['smoothed'].removeprefix(',')}" if summary["smoothed"] else ""
-    over = {f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}, interval over {row['interval_over']}" for row in summary["window_table"]}
-    return f"Ours ({'; '.join(sorted(over))}) on {kind}{how}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"
+    output(summary, as_json, pipeline.window_text(summary))
 
 
 @verb("emolib.data.synthetic", "emolib synth\nemolib synth --out TREE --odd --set synth_train_clips=20")
@@ -197,28 +178,11 @@ def train(
     quiet: Quiet = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train and evaluate one run; a stopped one goes on to the same bits, a complete one is only shown."""
-    from emolib import training
+    from emolib import evaluation, training
 
     folder = runs_root() / (name or preset)
     result = training.run(experiment_of(preset, data, weights, set_), folder, progress=not quiet)
-    output(result, as_json, score_text(result) + f"\n{folder}")
-
-
-def score_text(result: dict[str, Any]) -> str:
-    """Both protocols of one run, a line each, with what kind of data they are from.
-
-    Raises EmolibError for a metrics.json of another version.
-    """
-    if lacking := [name for name in ("origin", "frame", "window") if name not in result]:
-        raise EmolibError(f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; delete it and train again")
-    lines = [f"validation, {result['origin'].upper() or 'real data'}"]
-    for protocol in ("frame", "window"):
-        score = result[protocol]
-        low, high = score["macro_f1_interval"]
-        # never compared unseen with another rule, stride or smoothing; a run of before has noted its smoothing alone
-        how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
-        lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}")
-    return "\n".join(lines)
+    output(result, as_json, evaluation.score_text(result) + f"\n{folder}")
 
 
 @verb(
@@ -265,7 +229,7 @@ def evaluate(run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_
         "frame": evaluation.score_of_parts(model, inputs.FrameSets(experiment, clips)),
     }
     result["window"] = evaluation.window_score(model, window_set(experiment, clips, protocol="window", progress=not quiet))
-    output(result, as_json, score_text(result))
+    output(result, as_json, evaluation.score_text(result))
 
 
 @verb("emolib.predict", "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results")
@@ -315,7 +279,6 @@ def submit(
 ) -> None:  # fmt: skip
     """Predict the template's clips, write the challenge's file along it and check it; or check a file. A stopped one goes on."""
     from emolib import submission
-    from emolib.data.examination import few
 
     if check:
         if template is None:

@@ -12,6 +12,7 @@ from emolib import metrics
 from emolib.arithmetic import training_dtype
 from emolib.batches import DeviceWindows
 from emolib.determinism import run_threads
+from emolib.errors import EmolibError
 from emolib.files import atomic_path
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
@@ -109,3 +110,20 @@ def write_clip(path: Path, clip: "Clip", probability: np.ndarray) -> None:
     })  # fmt: skip
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def score_text(result: dict[str, Any]) -> str:
+    """Both protocols of one run, a line each, with what kind of data they are from.
+
+    Raises EmolibError for a metrics.json of another version.
+    """
+    if lacking := [name for name in ("origin", "frame", "window") if name not in result]:
+        raise EmolibError(f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; delete it and train again")
+    lines = [f"validation, {result['origin'].upper() or 'real data'}"]
+    for protocol in ("frame", "window"):
+        score = result[protocol]
+        low, high = score["macro_f1_interval"]
+        # never compared unseen with another rule, stride or smoothing; a run of before has noted its smoothing alone
+        how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
+        lines.append(f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}")
+    return "\n".join(lines)

@@ -102,3 +102,8 @@ def runs_root() -> Path:
 def cache_root() -> Path:
     """Where generated data and features are kept between runs: ``<runs>/cache``."""
     return runs_root() / "cache"
+
+
+def few(names: list[str]) -> str:
+    """The first of ``names``, for a message."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -318,3 +318,22 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def window_text(summary: dict[str, Any]) -> str:
+    """The window table for the terminal, with what kind of data it is from."""
+    if "window_table" not in summary:
+        return f"done: {runs_root() / summary['name']}; no window table yet (notebook 04)"
+    lines = [f"{'window':>8} {'protocol':>9} {'macro-F1 [95 % interval]':>28} {'ceiling':>8} | {'paper val.':>10} {'paper test':>10}"]
+    for row in summary["window_table"]:
+        low, high = row["interval"]
+        ceiling, validation, test = (
+            "–" if row[key] is None else f"{row[key]:.3f}" for key in ("ceiling", "paper_validation", "paper_test")
+        )  # fmt: skip
+        score = f"{row['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+        lines.append(f"{row['window']:>8} {row['protocol']:>9} {score:>28} {ceiling:>8} | {validation:>10} {test:>10}")
+    shape = ": compare the shape, not the height, with the paper's real data"
+    kind = summary["origin"].upper() + shape if summary["origin"] else "validation"
+    how = f"; frames{summary['smoothed'].removeprefix(',')}" if summary["smoothed"] else ""
+    over = {f"{row['seeds']} seed{'s' * (row['seeds'] > 1)}, interval over {row['interval_over']}" for row in summary["window_table"]}
+    return f"Ours ({'; '.join(sorted(over))}) on {kind}{how}\n" + "\n".join(lines) + f"\n{runs_root() / summary['name'] / 'summary.json'}"

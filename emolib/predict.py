@@ -1,51 +1,27 @@
 """Emotions of a user's own videos: one row a frame with time, face, eight probabilities and what they rest on.
 
-The way of the benchmark, from the film instead of the tree: faces found and cut out as the training crops are, the
-run's frozen encoders, windows of ``Experiment.window`` frames over true times, and the run's frame rule. Nothing is
-invented: a frame without a face has no probabilities (unless the run only hears), and empty is not zero.
+Nothing is invented: a frame without a face has no probabilities (unless the run only hears), and empty is not zero.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pandas as pd
-import torch
-from tqdm.auto import tqdm
 
 from emolib import __version__, figures
 from emolib import timeline as timelines
-from emolib.data.affwild2 import Clip
-from emolib.data.faces import FaceFinder, detector_file
-from emolib.determinism import device
-from emolib.encoders import HOP, AudioEncoder, VisualEncoder, load_audio, load_visual
-from emolib.errors import EmolibError, WrongCall
-from emolib.evaluation import predict_windows
-from emolib.extract_sound import SoundEncoder, samples_of
-from emolib.features import WindowSet
+from emolib.errors import EmolibError
 from emolib.files import atomic_path, hash_file, printable, write_json, write_text
-from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, audible, listen, watch
-from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
-from emolib.model import EmotionModel
-from emolib.origin import origin
+from emolib.film_files import collect, folders_for, whole_results
+from emolib.footage import Footage
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.predictor import Predicted, Predictor
 from emolib.timeline import PROBABILITIES
-from emolib.training import load_model
-from emolib.windows import frame_predictions, frame_windows, smooth
 
-VIDEO_SUFFIXES = (
-    ".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".3gp",
-    ".mts", ".m2ts", ".vob", ".asf", ".3g2", ".mxf", ".ogv",
-)  # fmt: skip
-NAMED = 5  # files that a line names; it counts the others
-RESULTS = ("predictions.csv", "predictions.parquet", "timeline.png", "timeline.svg", "annotated.mp4", "summary.json")
-CHUNK = 128  # windows whose features are in memory at once
-SOUNDS = 16  # waveforms encoded at once
 FACE_COLUMNS = ("x", "y", "w", "h")
 FAILURES = (  # of one video: foreseen, or of whatever decodes, computes, draws or writes it
     EmolibError, av.FFmpegError, cv2.error, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError,
@@ -59,145 +35,6 @@ class SomeFailed(EmolibError):
     def __init__(self, message: str, summaries: list[dict[str, Any]]) -> None:
         super().__init__(message)
         self.summaries = summaries
-
-
-@dataclass(frozen=True, eq=False)
-class Predictor:
-    """A trained run with its encoders, ready for any number of videos."""
-
-    model: EmotionModel
-    visual: VisualEncoder | None  # None: the run does not see
-    audio: AudioEncoder | None  # None: the run does not hear
-    finder: FaceFinder | None  # None: nothing is detected
-    faces: str  # one of footage.WHICH_FACES
-    origin: str  # of the run's data and weights; empty: real
-    name: str
-
-    @classmethod
-    def load(cls, run: Path, detector: Path | str | None = None, faces: str = "tracked") -> "Predictor":
-        """The run in folder ``run``; ``faces``: one of ``footage.WHICH_FACES``.
-
-        Raises EmolibError when it, its encoders' weights or the face detector are missing, WrongCall for unknown ``faces``.
-        """
-        if faces not in WHICH_FACES:
-            raise WrongCall(f"faces={faces!r}: choose one of {', '.join(WHICH_FACES)}")
-        where = device()
-        model, experiment = load_model(Path(run), where)
-        detects = faces != "whole" and bool(model.sees or detector)
-        return cls(
-            model=model,
-            finder=FaceFinder(detector_file(detector)) if detects else None,  # the quickest to fail comes first
-            visual=load_visual(experiment, where) if model.sees else None,
-            audio=load_audio(experiment, where) if model.hears else None,
-            faces=faces,
-            origin=origin(experiment),
-            name=Path(run).resolve().name,
-        )
-
-    def observe(self, video: Path, *, progress: bool = True) -> Footage:
-        """Faces, their features and the sound of ``video``. Raises EmolibError when it cannot be decoded."""
-        footage = watch(video, FaceChoice(self.faces, self.finder), self.visual, self.model.experiment.crops, progress=progress)
-        if self.audio is not None:
-            listen(footage)
-            if self.model.experiment.audio_context == "track" and footage.sound:
-                footage.steps = Spool(np.float16, AudioEncoder.width)
-                footage.steps.append(SoundEncoder(self.audio).track(footage.sound.mapped()[:, 0]))
-        return footage
-
-    def probabilities(self, footage: Footage, *, progress: bool = True) -> "Predicted":
-        """For the R faces of ``footage``; for each of its n frames when the run does not see."""
-        if self.model.sees:
-            result = np.full((len(footage.frame), NUM_CLASSES + 1), np.nan)
-            for track in np.unique(footage.track):
-                rows = np.flatnonzero(footage.track == track)
-                result[rows] = self._track(footage, footage.frame[rows], rows, progress=progress)
-        else:
-            result = self._track(footage, np.arange(1, len(footage.times) + 1), None, progress=progress)
-        values, heard = result[:, :NUM_CLASSES], result[:, NUM_CLASSES]
-        if not self.model.sees:  # its windows without sound were given no weight; where there are no others, nothing is known
-            values = np.divide(values, heard[:, None], out=np.full_like(values, np.nan), where=heard[:, None] > 0)
-        return Predicted(values, heard > 0)
-
-    def _track(self, footage: Footage, frames: np.ndarray, rows: np.ndarray | None, *, progress: bool) -> np.ndarray:
-        """``[len(frames), 9]`` for one person, seen in ``frames`` (1-based, rising) with features in ``rows``: eight
-        probabilities and the share of windows with sound in them, all by the frame rule."""
-        e = self.model.experiment
-        before = int(frames[0]) - 1
-        present = np.zeros(int(frames[-1]) - before, bool)
-        present[frames - 1 - before] = True
-        index = frame_windows(present, length=e.window, stride=e.frame_stride)
-        row_of = np.zeros(len(present) + 1, np.int64)
-        row_of[frames - before] = 0 if rows is None else rows
-        clip = _clip(footage)
-        parts = []
-        for first in tqdm(range(0, len(index), CHUNK), desc="windows", unit="chunk", disable=not progress, leave=False):
-            chunk = slice(first, first + CHUNK)
-            start, end = index.start[chunk] + before, index.end[chunk] + before
-            windows = self._window_set(footage, clip, row_of[index.frames[chunk]], start, end)
-            heard = windows.audio_length[:, None] > 0
-            parts.append(np.hstack([predict_windows(self.model, windows) * (self.model.sees | heard), heard]))
-        by_frame = frame_predictions(
-            np.concatenate(parts), index.end, len(present), length=e.window, rule=e.frame_rule, fallback=np.full(NUM_CLASSES + 1, np.nan)
-        )  # fmt: skip
-        return smooth(by_frame, e.smoothing, e.smoothing_half_width)[frames - 1 - before]
-
-    def _window_set(self, footage: Footage, clip: Clip, rows: np.ndarray, start: np.ndarray, end: np.ndarray) -> WindowSet:
-        """The windows that show the feature ``rows`` ``[N, T]`` from frame ``start`` to ``end`` ``[N]``, with their sound."""
-        lowest, n = int(rows.min()), len(rows)
-        audio, audio_start, audio_length = self._sound(footage, *samples_of(clip, np.stack([start, end], axis=1)))
-        return WindowSet(
-            clips=[clip], visual=footage.visual.read(lowest, int(rows.max()) + 1), frames=rows - lowest, audio=audio,
-            audio_start=audio_start, audio_length=audio_length.astype(np.int32), label=np.full(n, NOT_ANNOTATED, np.int64),
-            clip=np.zeros(n, np.int32), end=end.astype(np.int32),
-        )  # fmt: skip
-
-    def _sound(self, footage: Footage, begin: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(features float16 ``[S, 768]``, first row and number of steps int64 ``[N]``) of spans of the sound.
-
-        A span that is digital silence throughout has no steps, as one without a sound track: both are the same to hear.
-        """
-        spans = zip(begin, samples, strict=True)
-        waves = [] if footage.sound is None else [footage.sound.read(a, a + n)[:, 0] for a, n in spans]
-        waves = [wave if audible(wave).any() else wave[:0] for wave in waves]
-        if footage.steps is not None:  # the whole track is encoded: as many steps as the span alone would give
-            first = np.minimum(np.rint(begin / HOP).astype(np.int64), footage.steps.rows)
-            steps = [AudioEncoder.steps(n) if len(wave) else 0 for n, wave in zip(samples.tolist(), waves, strict=True)]
-            length = np.minimum(steps, footage.steps.rows - first)
-            return footage.steps.read(int(first.min()), int((first + length).max())), first - first.min(), length
-        return self._segments(waves, len(begin))
-
-    def _segments(self, waves: list[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As :meth:`_sound`, of ``n`` segments int16 encoded each alone; none at all without sound."""
-        steps = [np.zeros((0, AudioEncoder.width), np.float16)] * n
-        by_length: dict[int, list[int]] = {}
-        for i, wave in enumerate(waves):
-            by_length.setdefault(len(wave), []).append(i)
-        for size, same in by_length.items():  # only equal lengths: padding would change every output
-            for first in range(0, len(same) if AudioEncoder.steps(size) else 0, SOUNDS):
-                group = same[first : first + SOUNDS]
-                assert self.audio is not None
-                encoded = self.audio.waveforms(torch.from_numpy(np.stack([waves[i] for i in group]).astype(np.float32) / 32767))
-                for i, feature in zip(group, encoded.cpu().numpy().astype(np.float16), strict=True):
-                    steps[i] = feature
-        length = np.array([len(part) for part in steps], np.int64)
-        return np.concatenate(steps), np.cumsum(length) - length, length
-
-
-class Predicted(NamedTuple):
-    """What a run says of the faces or frames of one video."""
-
-    probabilities: np.ndarray  # float64 [R, 8]; NaN where nothing is known
-    heard: np.ndarray  # bool [R]; whether a window they rest on holds more than digital silence
-
-
-def _clip(footage: Footage) -> Clip:
-    n = len(footage.times)
-    present = np.zeros(n, bool)
-    present[footage.frame - 1] = True
-    return Clip(
-        id=footage.video.name, split="test", labels=np.full(n, NOT_ANNOTATED, np.int8), face_present=present,
-        frame_times=footage.times, fps=1 / footage.frame_seconds, time_source="video", images=None, video=footage.video,
-    )  # fmt: skip
 
 
 def table(predictor: Predictor, footage: Footage, predicted: Predicted) -> pd.DataFrame:
@@ -291,86 +128,12 @@ def failure(video: Path, error: BaseException) -> str:
     )
 
 
-def collect(videos: Sequence[Path], say: Callable[[str], None] = print) -> list[Path]:
-    """The videos named, folders replaced by the videos in them (not deeper), each once.
-
-    ``say`` gets a line about a folder's files that are not taken for videos. Raises WrongCall when nothing is named,
-    EmolibError for a folder without videos.
-    """
-    found: list[Path] = []
-    for path in map(Path, videos):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-            taken = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-            others = [p.name for p in inside if p not in taken and p.is_file()]
-            if not taken:
-                raise EmolibError(f"{path}: no video in this folder; looked for {', '.join(VIDEO_SUFFIXES)}; name other files to try them")
-            if others:
-                more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-                say(printable(f"{path}: not taken: {', '.join(others[:NAMED])}{more}; name them to try them"))
-            found += taken
-        else:
-            found.append(path)
-    if not found:
-        raise WrongCall("no video given: name files or a folder")
-    return list(dict.fromkeys(found))
-
-
-def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[Path, Path]:
-    """A result folder in ``out`` for each video, named by its stem; by its whole name where stems are equal.
-
-    Raises WrongCall for two videos of one name and for results that are there already, EmolibError when ``out`` cannot be
-    written or something else is in a result's place; all before any work.
-    """
-    stems = [video.stem for video in videos]
-    names = {video: video.stem if stems.count(video.stem) == 1 else video.name.replace(".", "_") for video in videos}
-    for video, name in names.items():
-        if list(names.values()).count(name) > 1:
-            raise WrongCall(f"{video}: another video has the same name; give them in two calls with two --out folders")
-        if not overwrite and any((out / name / file).exists() for file in RESULTS):
-            raise WrongCall(f"{out / name}: holds results already; choose another --out or say --overwrite")
-        if (out / name).exists() and not (out / name).is_dir():
-            raise EmolibError(f"{out / name}: a file where the folder of results belongs; move it or choose another --out")
-        for path in (out / name / file for file in RESULTS):
-            if path.is_dir():
-                raise EmolibError(f"{path}: a folder where a result belongs; move it or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise EmolibError(f"{out}: cannot be written: {error.strerror}; choose another --out folder") from error
-    return {video: out / name for video, name in names.items()}
-
-
 def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
     """predictions.csv, predictions.parquet and summary.json into ``folder``."""
     write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
     with atomic_path(folder / "predictions.parquet") as temporary:
         temporary.write_bytes(rows.to_parquet(index=False))  # given a path, pyarrow refuses one that is no UTF-8
     write_json(folder / "summary.json", summary)
-
-
-@contextmanager
-def whole_results(folder: Path) -> Iterator[Path]:
-    """A temporary folder for all RESULTS of a video, which replace those in ``folder`` when the block ends without an error.
-
-    Before that nothing in ``folder`` changes, and what else it holds stays. summary.json goes first and comes last: where it
-    is, the results are whole, even when the machine stops in between. Raises EmolibError when ``folder`` cannot be changed.
-    """
-    folder = folder.resolve()  # a link may lead to another disk, onto which nothing can be renamed
-    with tempfile.TemporaryDirectory(prefix=".emolib-", dir=folder.parent) as name:
-        yield Path(name)
-        try:
-            folder.mkdir(exist_ok=True)
-            (folder / "summary.json").unlink(missing_ok=True)
-            for file in RESULTS:
-                if (Path(name) / file).exists():
-                    (Path(name) / file).replace(folder / file)
-                else:
-                    (folder / file).unlink(missing_ok=True)
-        except OSError as error:
-            raise EmolibError(f"{folder}: results cannot be replaced: {error.strerror}; choose another --out folder") from error
 
 
 def predict(

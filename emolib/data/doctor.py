@@ -10,9 +10,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from emolib.data.affwild2 import FAR, find_layout
-from emolib.data.examination import KINDS, Examination, few
+from emolib.data.examination import KINDS, Examination
 from emolib.data.index import LinkOut
 from emolib.errors import EmolibError, WrongCall
+from emolib.files import few
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 
 # FACTS section 3: the official release.

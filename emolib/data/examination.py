@@ -26,7 +26,7 @@ from emolib.data.affwild2 import (
 from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_template, source_id
 from emolib.data.index import IMAGE_NAME, LinkOut, TreeIndex, inside
 from emolib.errors import EmolibError
-from emolib.files import hash_file
+from emolib.files import few, hash_file
 
 # kind -> (severity, what to do)
 KINDS: dict[str, tuple[str, str]] = {
@@ -76,11 +76,6 @@ KINDS: dict[str, tuple[str, str]] = {
 
 KNOWN_SHARED = {"6-30-1920x1080", "135-24-1920x1080"}  # one person in train, the other in validation (FACTS section 3)
 SHORTER = 1.0  # seconds of sound missing at the end
-
-
-def few(names: list[str]) -> str:
-    """The first of ``names``, for a message."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 class Examination:

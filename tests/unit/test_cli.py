@@ -14,7 +14,7 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from emolib import cli, evaluation, features, inputs
+from emolib import cli, evaluation, features, inputs, pipeline
 from emolib import predict as predict_module
 from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
@@ -305,7 +305,7 @@ def test_a_smoothed_score_says_so_where_it_stands():
     even = preset("paper", smoothing="box", smoothing_half_width=25)
     smoothed = even.smoothed()
     for field, how in (("by_frame", even.by_frame()), ("smoothed", smoothed)):  # the second: metrics.json of before
-        text = cli.score_text({"origin": "", field: how, "frame": score, "window": score}).splitlines()
+        text = evaluation.score_text({"origin": "", field: how, "frame": score, "window": score}).splitlines()
         assert text[1].endswith(f"accuracy 0.5000{how}") and text[2].endswith("accuracy 0.5000")
     assert "a window every frame, smoothed over ±25 frames (box)" in even.by_frame()
     row = {
@@ -318,8 +318,8 @@ def test_a_smoothed_score_says_so_where_it_stands():
         "paper_test": 0.32,
     }
     summary = {"name": "x", "origin": "", "window_table": [row | {"seeds": 3, "interval_over": "seeds"}]}
-    assert "validation; frames smoothed over ±25 frames (box)" in cli.window_text(summary | {"smoothed": smoothed})
-    assert "smoothed" not in cli.window_text(summary | {"smoothed": preset("paper").smoothed()})
+    assert "validation; frames smoothed over ±25 frames (box)" in pipeline.window_text(summary | {"smoothed": smoothed})
+    assert "smoothed" not in pipeline.window_text(summary | {"smoothed": preset("paper").smoothed()})
 
 
 def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):

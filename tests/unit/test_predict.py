@@ -14,15 +14,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from emolib import film_files
 from emolib import footage as footage_module
 from emolib import predict as predict_module
+from emolib import predictor as predictor_module
 from emolib.config import preset
 from emolib.data import media
 from emolib.data.faces import TEMPLATE, Face, crop
 from emolib.errors import EmolibError, WrongCall
+from emolib.film_files import collect, folders_for
 from emolib.labels import EXPRESSIONS
 from emolib.model import EmotionModel
-from emolib.predict import PROBABILITIES, Predictor, SomeFailed, collect, folders_for, predict
+from emolib.predict import PROBABILITIES, SomeFailed, predict
+from emolib.predictor import Predictor
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 YUNET = REAL / "yunet" / "yunet_n_320_320.onnx"
@@ -46,7 +50,7 @@ class SquareFinder:
 
 @pytest.fixture
 def squares(monkeypatch, tmp_path):
-    monkeypatch.setattr(predict_module, "FaceFinder", SquareFinder)
+    monkeypatch.setattr(predictor_module, "FaceFinder", SquareFinder)
     detector = tmp_path / "squares.onnx"
     detector.write_text("squares")
     return detector
@@ -452,7 +456,7 @@ def test_a_failure_leaves_the_old_results_whole_and_no_new_ones(tmp_path, run, s
     assert contents(tmp_path / "out") == before and list((tmp_path / "new").iterdir()) == []
     go(video, run, tmp_path / "out", detector=squares, timeline=True, annotate=True, overwrite=True)
     after = contents(tmp_path / "out" / "film")
-    assert sorted(map(str, after)) == sorted(predict_module.RESULTS)
+    assert sorted(map(str, after)) == sorted(film_files.RESULTS)
     assert all(after[name.relative_to("film")] != content for name, content in before.items())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["film"]
 
@@ -512,7 +516,7 @@ def test_a_folder_says_what_it_does_not_take(tmp_path):
     lines = []
     assert [path.name for path in collect([tmp_path], lines.append)] == ["a.mp4", "b.MTS", "c.ogv"]
     (line,) = lines
-    assert "not taken: 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more; name them to try them" in line
+    assert "not taken: 0.txt, 1.txt, 2.txt and 4 more; name them to try them" in line
     lines.clear()
     assert collect([tmp_path / "0.txt", tmp_path / "a.mp4"], lines.append) == [tmp_path / "0.txt", tmp_path / "a.mp4"] and not lines
 
@@ -524,7 +528,7 @@ CONTAINERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", predict_module.VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", film_files.VIDEO_SUFFIXES)
 def test_every_kind_of_file_that_a_folder_gives_can_be_read(tmp_path, suffix):
     if CONTAINERS[suffix] not in av.codecs_available:
         pytest.skip(f"this FFmpeg cannot write {CONTAINERS[suffix]}")
