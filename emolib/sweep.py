@@ -7,12 +7,10 @@ speed of single runs, measured by ``bench_train``). On a GPU, where single steps
 """
 
 import contextlib
-import ctypes
 import itertools
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -31,6 +29,7 @@ from emolib.config import Experiment
 from emolib.determinism import device
 from emolib.errors import EmolibError, WrongCall
 from emolib.files import atomic_path, hash_of, read_json, write_json
+from emolib.process import end_with
 from emolib.stacked import fit_stack, stack_key
 
 STACK = 16  # runs in one stack at most
@@ -350,10 +349,7 @@ def _workers(number: int, threads: int) -> Iterator[list[_Worker]]:
 
 def work(parent: int) -> None:
     """A worker: run folders come in by lines; results go out as JSON strings. Ends with its input or with ``parent``."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            return
+    end_with(parent)
     unit, out = Unit(), os.dup(1)
     os.dup2(2, 1)  # whatever a library prints goes to standard error
     for line in sys.stdin:

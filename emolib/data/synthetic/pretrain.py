@@ -7,6 +7,7 @@ by generated voices; people and speakers are drawn from seeds that the benchmark
 
 import gzip
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from emolib.data.synthetic.voices import RATE, draw_speaker, speak
 from emolib.determinism import make_deterministic
 from emolib.files import atomic_path, write_json
 from emolib.labels import EXPRESSIONS, prompts
+from emolib.process import end_with
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SEED = 900_000  # the benchmark's seeds are small; batches count up from here
@@ -68,7 +70,7 @@ def voice_batch(seed: int, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
 
 def _batches(make: Any, first: int, steps: int, description: str) -> Iterator[Any]:
     """``make(first) ... make(first + steps - 1)``, made in another process, in order."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)) as pool:
         pending = [pool.submit(make, first + i) for i in range(min(steps, 8))]
         for i in tqdm(range(steps), desc=description, mininterval=5):
             yield pending.pop(0).result()

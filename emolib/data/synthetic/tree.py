@@ -28,6 +28,7 @@ from emolib.data.synthetic.voices import RATE, draw_speaker, speak
 from emolib.errors import EmolibError
 from emolib.files import cache_root, read_json, write_json, write_text
 from emolib.labels import EXPRESSIONS, class_counts
+from emolib.process import end_with
 
 ANNOTATIONS = {"train": "Train_Set", "validation": "Validation_Set"}
 TEST_LISTS = "names_of_videos_in_each_test_set"
@@ -64,7 +65,7 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
     bar = tqdm(total=len(clips), desc="generate", unit="clip", disable=not progress, mininterval=1)
     # Spawned, not forked: the caller may have threads (torch, PyAV, Jupyter), whose locks a fork would inherit for ever.
     context = multiprocessing.get_context("spawn")
-    with bar, ProcessPoolExecutor(os.cpu_count(), context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with bar, ProcessPoolExecutor(os.cpu_count(), context, initializer=_start, initargs=(os.getpid(),)) as pool:
         for done in pool.map(_write_video_and_crops, [root] * len(videos), videos, [experiment.synth_difficulty] * len(videos)):
             bar.update(done)
     for clip in clips:
@@ -76,6 +77,12 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
 
         write_json(root / "planted.json", plant(root))
     write_json(root / MARK, {"settings": experiment.settings("synth"), "clips": len(clips), "frames": sum(len(c.pitch) for c in clips)})
+
+
+def _start(parent: int) -> None:
+    """Of a process that draws clips."""
+    end_with(parent)
+    cv2.setNumThreads(1)
 
 
 def _write_video_and_crops(root: Path, clips: list[ClipPlan], difficulty: float) -> int:
