@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """What ``EmotionModel.decide`` takes, on the device; None for a stream the model does not use."""
 
     visual: Tensor | None  # [B, T, 512] standardised, a view of [T, B, 512]
-    audio: Tensor | None  # [B, S, 768] standardised; S is the batch's longest
+    audio: Tensor | None  # [B, S, 768] standardised; S is the longest of the batch, on a GPU of all windows
     audio_length: Tensor | None  # int64 [B]; None when every row has S steps
 
 
@@ -45,6 +45,7 @@ class DeviceWindows:
         self.label = torch.from_numpy(windows.label).to(self.device)
         if model.sees:
             self.visual = self._converted(windows.visual, VISUAL_WIDTH, model, "visual", home)
+        self.on_gpu = home.type == "cuda"
         if model.hears:
             self.audio = self._converted(windows.audio, AUDIO_WIDTH, model, "audio", home)
             self.audio_start = torch.from_numpy(windows.audio_start).to(home)
@@ -54,10 +55,14 @@ class DeviceWindows:
         return len(self.windows.label)
 
     def batch(self, rows: Tensor) -> Batch:
-        """The windows ``rows`` (int64 [B], host). The host knows every length, so nothing waits for the device."""
+        """The windows ``rows`` (int64 [B], of the host, or of the device where the features lie there).
+
+        Sound is as long as the batch's longest on a CPU; on a GPU as all windows' longest, so that every batch has one
+        shape, which a CUDA graph needs. The host knows every length, so nothing waits for the device.
+        """
         longest, ragged = 0, False
         if self.audio is not None:
-            lengths = self.windows.audio_length[rows.numpy()]
+            lengths = self.windows.audio_length if self.device.type == "cuda" else self.windows.audio_length[rows.numpy()]
             longest = max(int(lengths.max()), 1)
             ragged = int(lengths.min()) < longest
         rows = rows.to(self.frames.device, non_blocking=True)

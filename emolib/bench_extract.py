@@ -23,12 +23,14 @@ from emolib.arithmetic import encoder_dtype
 from emolib.determinism import device
 from emolib.encoders import AudioEncoder, VisualEncoder
 from emolib.errors import WrongCall
+from emolib.extract_faces import encoded
 from emolib.extraction import gflop_of, workers
 from emolib.files import project_root, write_json
 from emolib.ingest import Slab, slabs
 
 REPEATS = 5
 INGESTED = 8  # times the images are read when only reading is measured, which is quick
+SIZES = {"cpu": (64, 32, 8), "cuda": (1024, 256, 64)}  # images, images a batch, segments of sound
 
 
 def peers() -> Any:
@@ -90,9 +92,8 @@ def _ingest(paths: list[Path], encoder: VisualEncoder, batch: int) -> None:
 
 
 def _features(paths: list[Path], encoder: VisualEncoder, batch: int) -> np.ndarray:
-    """Float32 ``[n, 512]``."""
-    parts = [encoder.encode(encoder.prepare(slab.images)).cpu().numpy() for slab in _slabs(paths, encoder, batch)]
-    return np.concatenate(parts)[: len(paths)]
+    """Float32 ``[n, 512]``, by extraction's own pipeline."""
+    return np.concatenate([features.numpy() for _, features in encoded(encoder, _slabs(paths, encoder, batch))])[: len(paths)]
 
 
 def fidelity(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
@@ -118,17 +119,28 @@ def _profile(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
     return {name: round(spent[name] / total, 4) for name in sorted(spent, key=lambda name: -spent[name])[:most]}
 
 
-def run(folder: Path, *, frames: int = 64, batch: int = 32, seconds: float = 2.0, segments: int = 8) -> dict[str, Any]:
+def run(
+    folder: Path, *, frames: int | None = None, batch: int | None = None, seconds: float = 2.0, segments: int | None = None
+) -> dict[str, Any]:
     """Measure, write ``extract.json`` into ``folder`` and return it; see :func:`table` for printing.
 
-    ``frames`` images, ``segments`` waveforms of ``seconds``. Raises WrongCall outside a checkout.
+    ``frames`` images, ``batch`` at a time, ``segments`` waveforms of ``seconds``; None: as many as keep the device busy.
+    Raises WrongCall outside a checkout.
     """
     peer, place = peers(), device()
+    usual = SIZES[torch.device(place).type]
+    frames, batch, segments = frames or usual[0], batch or usual[1], segments or usual[2]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         clip, wav2vec2 = random_weights(root)
         paths = faces(root / "images", frames)
-        result: dict[str, Any] = {"device": place, "threads": torch.get_num_threads(), "torch": torch.__version__, "frames": frames}
+        result: dict[str, Any] = {
+            "device": place,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "frames": frames,
+            "batch": batch,
+        }
         result |= _visual(peer, clip, paths, batch, place, root)
         result |= _audio(peer, wav2vec2, seconds, segments, place)
         result |= _memory(root)
@@ -143,32 +155,33 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
 
     dtype = encoder_dtype(place, "fast")
     fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
-    usual = CLIPModel.from_pretrained(clip).eval()  # the peer's model: float32 on the host, as its loop has it
+    usual: Any = CLIPModel.from_pretrained(clip).eval().to(place)  # the peer's model: float32, as its loop has it
     transform = peer.usual_transform(strict.image_size, (strict.mean / 255).tolist(), (strict.std / 255).tolist())
 
     def model(images: torch.Tensor) -> torch.Tensor:
         return usual.get_image_features(pixel_values=images).pooler_output
 
     n, often, saved = len(paths), paths * INGESTED, root / "features.npy"
+    whole = often if place == "cuda" else paths  # a GPU would be done before its pipeline is full
     resident = [fast.prepare(slab.images) for slab in _slabs(paths, fast, batch)]
     size = 8192 if place == "cuda" else 2048
     a = torch.randn(size, size, device=place, dtype=dtype)
     times = interleaved({
-        "peer ingest": lambda: peer.usual_loop(often, transform, None, batch),
+        "peer ingest": lambda: peer.usual_loop(often, transform, None, batch, place),
         "ingest": lambda: _ingest(often, fast, batch),
-        "peer extract, batch 1": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 1)),
-        "peer extract, batch 8": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 8)),
-        f"peer extract, batch {batch}": lambda: np.save(saved, peer.usual_loop(paths, transform, model, batch)),
-        "extract": lambda: np.save(saved, _features(paths, fast, batch).astype(np.float16)),
+        "peer extract, batch 1": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 1, place)),
+        "peer extract, batch 8": lambda: np.save(saved, peer.usual_loop(paths, transform, model, 8, place)),
+        f"peer extract, batch {batch}": lambda: np.save(saved, peer.usual_loop(paths, transform, model, batch, place)),
+        "extract": lambda: np.save(saved, _features(whole, fast, batch).astype(np.float16)),
         "encoder": lambda: [fast.encode(prepared).cpu() for prepared in resident],
         "matrix product": lambda: a @ a,
     })  # fmt: skip
-    bytes_stored = np.load(saved).nbytes
+    bytes_a_frame, frames_a_second = np.load(saved).nbytes / len(whole), len(whole) / times["extract"]
     best = min(seconds for name, seconds in times.items() if name.startswith("peer extract"))
     gflop = gflop_of(lambda: fast.encode(resident[0])) / batch
     rate = gflop * batch * len(resident) / times["encoder"]
     peak = 2 * size**3 / times["matrix product"] / 1e9
-    expected = peer.usual_loop(paths, transform, model, 1)
+    expected = peer.usual_loop(paths, transform, model, 1, place)
     (cosine_fast, own_fast), (cosine_strict, own_strict) = (fidelity(_features(paths, e, batch), expected) for e in (fast, strict))
     return {
         "seconds": times,
@@ -176,10 +189,10 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
         "ingest_ratio": times["peer ingest"] / times["ingest"],
         "ingest_frames_per_second": n * INGESTED / times["ingest"],
         "bytes_per_jpeg": sum(path.stat().st_size for path in paths) / n,
-        "extract_ratio": best / times["extract"],
-        "extract_ratio_batch_1": times["peer extract, batch 1"] / times["extract"],
-        "extract_frames_per_second": n / times["extract"],
-        "pipeline_efficiency": (n / times["extract"]) / (batch * len(resident) / times["encoder"]),
+        "extract_ratio": frames_a_second * best / n,
+        "extract_ratio_batch_1": frames_a_second * times["peer extract, batch 1"] / n,
+        "extract_frames_per_second": frames_a_second,
+        "pipeline_efficiency": frames_a_second / (batch * len(resident) / times["encoder"]),
         "fraction_of_peak": rate / peak,
         "gflop_per_frame": gflop,
         "gflops_encoder": rate,
@@ -187,7 +200,7 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
         "minimum_cosine_fast": cosine_fast,
         "minimum_cosine_strict": cosine_strict,
         "frames_in_place": min(own_fast, own_strict),
-        "bytes_per_frame": bytes_stored / n,
+        "bytes_per_frame": bytes_a_frame,
         "profile_visual": _profile(lambda: fast.encode(resident[0])),
     }
 
@@ -196,16 +209,16 @@ def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) 
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     fast = AudioEncoder(weights, dtype=encoder_dtype(place, "fast")).to(place)
-    model: Any = Wav2Vec2Model.from_pretrained(weights).eval()
+    model: Any = Wav2Vec2Model.from_pretrained(weights).eval().to(place)
     processor = Wav2Vec2FeatureExtractor.from_pretrained(weights)
     rng = np.random.default_rng(0)
     waves = [rng.normal(0, 0.1, round(seconds * 16000)).astype(np.float32) for _ in range(segments)]
     batch = torch.from_numpy(np.stack(waves))
     times = interleaved({
-        "peer audio": lambda: peer.usual_audio(waves, processor, model),
+        "peer audio": lambda: peer.usual_audio(waves, processor, model, place),
         "audio": lambda: fast.waveforms(batch).cpu(),
     })  # fmt: skip
-    expected = torch.from_numpy(np.stack(peer.usual_audio(waves, processor, model)))
+    expected = torch.from_numpy(np.stack(peer.usual_audio(waves, processor, model, place)))
     cosine = float(torch.cosine_similarity(fast.waveforms(batch).cpu().double(), expected.double(), dim=-1).min())
     gflop = gflop_of(lambda: fast.waveforms(batch))
     return {

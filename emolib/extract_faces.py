@@ -13,7 +13,7 @@ from emolib.data.affwild2 import Clip
 from emolib.encoders import VisualEncoder
 from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, status_of, workers
 from emolib.files import hash_of
-from emolib.ingest import Slab, slabs
+from emolib.ingest import Key, Slab, slabs
 from emolib.store import Claim, FeatureStore
 
 IMAGES = {"cpu": 64, "cuda": 256}  # images a batch; more does not raise the rate
@@ -65,11 +65,11 @@ def extract_faces(
 
         def work(free: Iterator[tuple[Clip, Claim]]) -> None:
             nonlocal checked
-            for slab, encoded in _encoded(encoder, _decoded(free, encoder, store, report, batch)):
+            for slab, features in encoded(encoder, _decoded(free, encoder, store, report, batch)):
                 if not checked and any(slab.keys):
-                    check_cosine("visual", encoded[:8], load(True).images(slab.images[:8]))
+                    check_cosine("visual", features[:8], load(True).images(slab.images[:8]))
                     checked = True
-                _settle(slab, encoded.to(torch.float16).numpy(), store, report)
+                _settle(slab, features.to(torch.float16).numpy(), store, report)
                 count = sum(key is not None for key in slab.keys) + len(slab.damaged)
                 bar.update(count)
                 bar.set_postfix(clips=stream.clips, refresh=False)
@@ -97,26 +97,34 @@ def _decoded(
     return slabs(items(), batch=batch, size=encoder.image_size, fit=encoder.fit, workers=workers(), pin=pin)
 
 
-def _encoded(
-    encoder: VisualEncoder, batches: Iterable[Slab[tuple[_Faces, int]]]
-) -> Iterator[tuple[Slab[tuple[_Faces, int]], torch.Tensor]]:
-    """(slab, float32 [B, 512] on the host). On a GPU one batch behind, so that it works while the host takes the last one in."""
-    waiting: deque = deque()
+def encoded(encoder: VisualEncoder, batches: Iterable[Slab[Key]]) -> Iterator[tuple[Slab[Key], torch.Tensor]]:
+    """(slab, float32 [B, 512] on the host). On a GPU one batch behind, so that it works while the host takes the last one
+    in, and the next one's images are copied meanwhile."""
+    if encoder.device.type != "cuda":
+        for slab in batches:
+            yield slab, encoder.encode(encoder.prepare(slab.images))
+        return
+    copies, here = torch.cuda.Stream(encoder.device), torch.cuda.current_stream(encoder.device)
+    waiting: deque[tuple[Slab[Key], torch.Tensor, torch.cuda.Event]] = deque()
     for slab in batches:
-        features = encoder.encode(encoder.prepare(slab.images))
-        if features.is_cuda:
-            host = torch.empty(features.shape, pin_memory=True).copy_(features, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-            waiting.append((slab, host, event))
-            if len(waiting) < 2:
-                continue
-            slab, features, event = waiting.popleft()
-            event.synchronize()
-        yield slab, features
-    for slab, features, event in waiting:
-        event.synchronize()
-        yield slab, features
+        with torch.cuda.stream(copies):
+            images = slab.images.to(encoder.device, non_blocking=True)
+        here.wait_stream(copies)
+        images.record_stream(here)
+        features = encoder.encode(encoder.prepare(images))
+        host = torch.empty(features.shape, pin_memory=True).copy_(features, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(here)
+        waiting.append((slab, host, event))
+        if len(waiting) == 2:
+            yield _arrived(*waiting.popleft())
+    for late in waiting:
+        yield _arrived(*late)
+
+
+def _arrived(slab: Slab[Key], host: torch.Tensor, event: torch.cuda.Event) -> tuple[Slab[Key], torch.Tensor]:
+    event.synchronize()
+    return slab, host
 
 
 def _settle(slab: Slab[tuple[_Faces, int]], features: np.ndarray, store: FeatureStore, report: Report) -> None:

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from emolib.arithmetic import training_dtype
 from emolib.batches import DeviceWindows
 from emolib.config import Experiment
+from emolib.cuda_graph import Replays
 from emolib.determinism import run_threads
 from emolib.dropout import dropout
 from emolib.errors import WrongCall
@@ -28,7 +29,7 @@ from emolib.losses import MAX_SCALE
 from emolib.model import EmotionModel
 from emolib.run_state import damage_named, new_state, save_file
 from emolib.tcn import CausalTaps
-from emolib.training import Fitted, Trainer, diverged, epoch_seed, fitted, record
+from emolib.training import Fitted, Trainer, diverged, epoch_seed, fitted, grouped, record
 
 if TYPE_CHECKING:
     from emolib.features import WindowSet
@@ -47,7 +48,8 @@ class AdamW:
 
     def __init__(self, values: Tensor, decay: Tensor) -> None:
         self.values, self.decay = values, decay
-        self.first, self.second, self.steps = torch.zeros_like(values), torch.zeros_like(values), 0
+        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
+        self.steps = torch.zeros((), dtype=torch.float64, device=values.device)  # there, so that a graph can count them
 
     @torch.no_grad()
     def step(self, gradient: Tensor, learning_rate: Tensor) -> None:
@@ -58,7 +60,7 @@ class AdamW:
         self.values.mul_(1 - rate * self.decay.view(shape))
         self.first.lerp_(gradient, 1 - BETAS[0])
         self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        size = (self.second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
+        size = (self.second.sqrt() / (1 - BETAS[1] ** self.steps).sqrt()).add_(EPSILON)
         self.values.sub_(rate / (1 - BETAS[0] ** self.steps) * self.first / size)
 
 
@@ -72,32 +74,32 @@ class Stack:
         lead = Trainer(experiments[0], train, prompts, logit_scale, device)
         others = [Trainer(each, train, prompts, logit_scale, device, lead.windows) for each in experiments[1:]]
         self.singles = [lead, *others]
-        self.model, self.windows, self.batches, self.steps = lead.model, lead.windows, lead.batches, lead.steps
+        self.model, self.windows, self.steps = lead.model, lead.windows, lead.steps
         self.names = [name for name, _ in self.model.named_parameters()]
         self.flat = torch.stack([single.weights.vector.detach() for single in self.singles]).requires_grad_()  # [M, P]
         self.log_scale = torch.stack([single.contrastive.log_scale.detach() for single in self.singles])  # [M]
         self.log_scale.requires_grad_(lead.contrastive.log_scale.requires_grad)
         decay = torch.tensor([experiment.weight_decay for experiment in experiments], device=device)
         self.optimiser, self.scale_optimiser = AdamW(self.flat, decay), AdamW(self.log_scale, torch.zeros_like(decay))
+        self.totals = torch.zeros(3, len(experiments), device=device)
+        self.replays = Replays() if self.windows.on_gpu else None
         self.training = True
 
     def epoch(self, epoch: int) -> list[dict[str, float]]:
         """Train one epoch, counted from 0; a row of history for each model."""
-        e, models = self.experiments[0], len(self.experiments)
+        e = self.experiments[0]
         torch.manual_seed(epoch_seed(e.seed, epoch, "dropout of " + ",".join(str(other.seed) for other in self.experiments)))
         self.training = True
+        self.totals.zero_()
         order = torch.stack([single.order(epoch) for single in self.singles])  # [M, N]
-        batches, totals = order.split(e.batch_size, dim=1), torch.zeros(3, models, device=self.device)
         steps = range(self.steps)
         rates = torch.tensor([[single.learning_rate(epoch, step) for single in self.singles] for step in steps], device=self.device)
-        for step in steps:
-            group = batches[step * e.accumulation : (step + 1) * e.accumulation]
-            for rows in group:
-                classification, aligned, hits = self.losses(rows)
-                ((classification + e.contrastive_weight * aligned).sum() / len(group)).backward()
-                totals += torch.stack([classification.detach() * rows.shape[1], aligned.detach() * rows.shape[1], hits])
-            self.step(rates[step])
-        classifications, alignments, accuracies = (totals.double() / order.shape[1]).tolist()
+        for group, rate in zip(grouped(order.to(self.device) if self.replays else order, e), rates, strict=True):
+            if self.replays:
+                self.replays.run(self.advance, rate, *group)
+            else:
+                self.advance(rate, *group)
+        classifications, alignments, accuracies = (self.totals.double() / order.shape[1]).tolist()
         return [
             {
                 "learning_rate": single.learning_rate(epoch, self.steps - 1), "train_loss": c + e.contrastive_weight * a,
@@ -105,6 +107,14 @@ class Stack:
             }
             for single, c, a, accuracy in zip(self.singles, classifications, alignments, accuracies, strict=True)
         ]  # fmt: skip
+
+    def advance(self, rates: Tensor, *group: Tensor) -> None:
+        """``Trainer.advance`` of every model: learning rates [M], batches of window numbers [M, B]."""
+        for rows in group:
+            classification, aligned, hits = self.losses(rows)
+            ((classification + self.experiments[0].contrastive_weight * aligned).sum() / len(group)).backward()
+            self.totals += torch.stack([classification.detach() * rows.shape[1], aligned.detach() * rows.shape[1], hits])
+        self.step(rates)
 
     def step(self, rates: Tensor) -> None:
         """Clip each model's gradient, update with the learning rates [M], on the device, and empty the gradients."""
@@ -187,7 +197,7 @@ class Stack:
         for name, optimiser in self._optimisers():
             optimiser.first.copy_(state[f"{name} first"])
             optimiser.second.copy_(state[f"{name} second"])
-            optimiser.steps = state[f"{name} steps"]
+            optimiser.steps.copy_(state[f"{name} steps"])
 
     def _optimisers(self) -> tuple[tuple[str, AdamW], ...]:
         return ("weights", self.optimiser), ("scale", self.scale_optimiser)

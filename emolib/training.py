@@ -23,6 +23,7 @@ from emolib import evaluation, metrics
 from emolib.arithmetic import training_dtype
 from emolib.batches import DeviceWindows, fit_statistics
 from emolib.config import Experiment
+from emolib.cuda_graph import Replays
 from emolib.data.affwild2 import Clip
 from emolib.determinism import device as default_device
 from emolib.determinism import make_deterministic, run_threads
@@ -72,8 +73,9 @@ class Trainer:
             groups.append({"params": [self.contrastive.log_scale], "weight_decay": 0.0})  # CLIP does not decay it
         self.optimiser = torch.optim.AdamW(groups, lr=e.learning_rate, fused=True)
         self.parts = {"model": self.model, "contrastive": self.contrastive, "optimiser": self.optimiser}  # of state.pt
-        self.batches = math.ceil(len(train.label) / e.batch_size)
-        self.steps = math.ceil(self.batches / e.accumulation)  # optimiser steps an epoch
+        self.steps = math.ceil(math.ceil(len(train.label) / e.batch_size) / e.accumulation)  # of the optimiser, an epoch
+        self.totals = torch.zeros(3, device=device)  # of an epoch: both losses and the hits, summed over windows
+        self.replays = Replays() if self.windows.on_gpu else None
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Cosine from learning_rate to min_learning_rate; ``epoch`` and ``step`` within it count from 0."""
@@ -101,40 +103,53 @@ class Trainer:
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch, counted from 0; the host waits for the device once, at its end.
 
-        CUDA runs eagerly too, not as a captured graph: a batch's longest sound sets its shapes, a graph would need one capture for each,
-        and there was no GPU to test one on; stacked runs divide the cost of launches by their number instead.
+        Steps are replayed as a CUDA graph where the features lie on a GPU, and computed eagerly elsewhere.
         """
         e = self.experiment
         torch.manual_seed(epoch_seed(e.seed, epoch, "dropout"))
         self.weights.worker.train()
-        totals = torch.zeros(3, device=self.device)
-        batches = self.order(epoch).split(e.batch_size)
-        for step in range(self.steps):
-            group = batches[step * e.accumulation : (step + 1) * e.accumulation]
-            for rows in group:
-                classification, aligned, hits = self.losses(rows)
-                ((classification + e.contrastive_weight * aligned) / len(group)).backward()
-                self.weights.collect(first=rows is group[0])
-                totals += torch.stack([classification.detach() * len(rows), aligned.detach() * len(rows), hits])
-            self.step(self.learning_rate(epoch, step))
-        classification, aligned, accuracy = (totals.double() / len(self.label)).tolist()
+        self.totals.zero_()
+        order, rates = self.order(epoch), [self.learning_rate(epoch, step) for step in range(self.steps)]
+        if self.replays:
+            on_device = torch.tensor(rates, device=self.device)
+            for group, rate in zip(grouped(order.to(self.device), e), on_device, strict=True):
+                self.replays.run(self.advance, rate, *group)
+        else:
+            for group, number in zip(grouped(order, e), rates, strict=True):
+                self.advance(number, *group)
+        classification, aligned, accuracy = (self.totals.double() / len(self.label)).tolist()
         return {
-            "learning_rate": self.learning_rate(epoch, self.steps - 1), "train_loss": classification + e.contrastive_weight * aligned,
+            "learning_rate": rates[-1], "train_loss": classification + e.contrastive_weight * aligned,
             "classification_loss": classification, "contrastive_loss": aligned, "train_accuracy": accuracy,
         }  # fmt: skip
 
-    def step(self, learning_rate: float) -> None:
-        """Clip the collected gradient, update, and empty it."""
+    def advance(self, learning_rate: float | Tensor, *group: Tensor) -> None:
+        """One optimiser step on the batches ``group`` of window numbers [B]; their scores are added to ``totals``."""
+        for rows in group:
+            classification, aligned, hits = self.losses(rows)
+            ((classification + self.experiment.contrastive_weight * aligned) / len(group)).backward()
+            self.weights.collect(first=rows is group[0])
+            self.totals += torch.stack([classification.detach() * len(rows), aligned.detach() * len(rows), hits])
+        self.step(learning_rate)
+
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Clip the collected gradient, update, and empty it. On a GPU a tensor on the device is the rate of every replay."""
         vector, gradient = self.weights.vector, self.weights.gradient
         with torch.no_grad():
             gradient *= (self.experiment.clip_norm / (gradient.norm() + 1e-6)).clamp(max=1)  # as clip_grad_norm_
         vector.grad = gradient
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group.update(lr=learning_rate, capturable=vector.is_cuda)  # here, since a state from a CPU says that it is not
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.weights.changed()
         self.contrastive.clamp()
+
+
+def grouped(order: Tensor, experiment: Experiment) -> list[tuple[Tensor, ...]]:
+    """The batches of each optimiser step, from an epoch's window numbers [N], or [M, N] for M models."""
+    batches, size = order.split(experiment.batch_size, dim=-1), experiment.accumulation
+    return [batches[first : first + size] for first in range(0, len(batches), size)]
 
 
 @dataclass(frozen=True, eq=False)

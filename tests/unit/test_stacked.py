@@ -162,3 +162,15 @@ def test_gpu_stack_agrees_with_runs_alone_on_the_cpu():
     rows = Stack(experiments, make(), *prompts(), "cuda").epoch(0)
     for experiment, row in zip(experiments, rows, strict=True):
         assert row["train_loss"] == pytest.approx(Trainer(experiment, make(), *prompts(), "cpu").epoch(0)["train_loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_stack_replayed_on_a_gpu_has_the_bits_of_an_eager_one():
+    experiments = [tiny(seed=seed, epochs=3, tcn_dropout=0.2, weight_decay=0.1 * seed) for seed in (1, 2)]
+    replayed, eager = (Stack(experiments, make(ragged=True), *prompts(), "cuda") for _ in range(2))
+    eager.replays = None
+    for epoch in range(3):
+        assert replayed.epoch(epoch) == eager.epoch(epoch)
+        assert torch.equal(replayed.flat, eager.flat)
+    assert all(replayed.replays.graphs.values())

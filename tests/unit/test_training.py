@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -291,12 +292,47 @@ def test_gpu_repeats_itself_and_agrees_with_the_cpu():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("changes", [{}, {"amp": "bf16", "accumulation": 2, "contrastive_targets": "classes"}, {"sampling": "balanced"}])
+def test_replayed_steps_on_a_gpu_have_the_bits_of_eager_ones(changes):
+    experiment = tiny(epochs=4, tcn_dropout=0.2, attention_dropout=0.1, **changes)
+    replayed, eager = (Trainer(experiment, make(ragged=True), *prompts(), "cuda") for _ in range(2))
+    eager.replays = None
+    start = replayed.weights.vector.detach().clone()
+    for epoch in range(4):
+        assert replayed.epoch(epoch) == eager.epoch(epoch)
+        assert torch.equal(replayed.weights.vector, eager.weights.vector)
+    assert replayed.replays.graphs and all(replayed.replays.graphs.values()), "every shape was captured"
+    assert (replayed.weights.vector - start).abs().max() > 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_host_does_not_wait_for_the_gpu_within_an_epoch():
+    experiment, waits = tiny(batch_size=2), []
+    for clips in (24, 8):
+        each = Trainer(experiment, make(clips=clips), *prompts(), "cuda")
+        for epoch in range(2):
+            each.epoch(epoch)  # captures
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            each.epoch(2)
+        torch.cuda.set_sync_debug_mode("default")
+        waits.append(len([one for one in caught if "synchroniz" in str(one.message)]))
+    assert 1 <= waits[0] <= 3, "its order, its learning rates, its losses"
+    assert waits[0] == waits[1], "three times the steps, no wait more"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_gpu_without_room_for_the_features_trains_the_same(monkeypatch):
     first = Trainer(tiny(), make(ragged=True), *prompts(), "cuda")
     monkeypatch.setattr(batches, "SHARE_OF_MEMORY", 0.0)
     second = Trainer(tiny(), make(ragged=True), *prompts(), "cuda")
     assert first.windows.visual.is_cuda and not second.windows.visual.is_cuda
-    assert first.epoch(0) == second.epoch(0)
+    assert first.replays and not second.replays
+    for epoch in range(2):
+        assert first.epoch(epoch) == second.epoch(epoch)
 
 
 def test_numbers_too_small_count_as_zero_inside_a_run_alone():
