@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
 import torch
 from torch.profiler import ProfilerActivity, profile
+from tqdm.auto import tqdm
 
 from emolib.arithmetic import encoder_dtype
 from emolib.determinism import device
@@ -28,9 +29,19 @@ from emolib.extraction import gflop_of, workers
 from emolib.files import project_root, write_json
 from emolib.ingest import Slab, slabs
 
-REPEATS = 5
-INGESTED = 8  # times the images are read when only reading is measured, which is quick
-SIZES = {"cpu": (64, 32, 8), "cuda": (1024, 256, 64)}  # images, images a batch, segments of sound
+
+class Size(NamedTuple):
+    """How much is measured on a kind of device: enough to fill it, few enough to wait for the peers."""
+
+    frames: int
+    batch: int
+    segments: int  # of sound
+    repeats: int
+    ingested: int  # times the images are read where only reading is measured, which is quick
+    extracted: int  # times they are extracted by us: a GPU would be done before its pipeline is full
+
+
+SIZES = {"cpu": Size(64, 32, 8, 5, 8, 1), "cuda": Size(512, 256, 64, 3, 2, 64)}
 
 
 def peers() -> Any:
@@ -44,10 +55,10 @@ def peers() -> Any:
     return module
 
 
-def interleaved(work: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, float]:
+def interleaved(work: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Median seconds of each, taken in turns after one round to warm up, so that all see the same machine."""
     times: dict[str, list[float]] = {name: [] for name in work}
-    for round_ in range(repeats + 1):
+    for round_ in tqdm(range(repeats + 1), desc=", ".join(work)[:40], unit="round", leave=False):
         for name, call in work.items():
             begin = time.perf_counter()
             call()
@@ -119,30 +130,20 @@ def _profile(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
     return {name: round(spent[name] / total, 4) for name in sorted(spent, key=lambda name: -spent[name])[:most]}
 
 
-def run(
-    folder: Path, *, frames: int | None = None, batch: int | None = None, seconds: float = 2.0, segments: int | None = None
-) -> dict[str, Any]:
+def run(folder: Path, *, size: Size | None = None, seconds: float = 2.0) -> dict[str, Any]:
     """Measure, write ``extract.json`` into ``folder`` and return it; see :func:`table` for printing.
 
-    ``frames`` images, ``batch`` at a time, ``segments`` waveforms of ``seconds``; None: as many as keep the device busy.
-    Raises WrongCall outside a checkout.
+    ``size``: as SIZES has it for this device; ``seconds``: of a segment of sound. Raises WrongCall outside a checkout.
     """
     peer, place = peers(), device()
-    usual = SIZES[torch.device(place).type]
-    frames, batch, segments = frames or usual[0], batch or usual[1], segments or usual[2]
+    size = size or SIZES[torch.device(place).type]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         clip, wav2vec2 = random_weights(root)
-        paths = faces(root / "images", frames)
-        result: dict[str, Any] = {
-            "device": place,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "frames": frames,
-            "batch": batch,
-        }
-        result |= _visual(peer, clip, paths, batch, place, root)
-        result |= _audio(peer, wav2vec2, seconds, segments, place)
+        paths = faces(root / "images", size.frames)
+        result: dict[str, Any] = {"device": place, "threads": torch.get_num_threads(), "torch": torch.__version__, **size._asdict()}
+        result |= _visual(peer, clip, paths, size, place, root)
+        result |= _audio(peer, wav2vec2, seconds, size, place)
         result |= _memory(root)
     result["met"] = met(result)
     result["fidelity_holds"] = all(result["met"][name] for name in GATES)
@@ -150,7 +151,7 @@ def run(
     return result
 
 
-def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, root: Path) -> dict[str, Any]:
+def _visual(peer: Any, clip: Path, paths: list[Path], size: Size, place: str, root: Path) -> dict[str, Any]:
     from transformers import CLIPModel
 
     dtype = encoder_dtype(place, "fast")
@@ -161,11 +162,11 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
     def model(images: torch.Tensor) -> torch.Tensor:
         return usual.get_image_features(pixel_values=images).pooler_output
 
-    n, often, saved = len(paths), paths * INGESTED, root / "features.npy"
-    whole = often if place == "cuda" else paths  # a GPU would be done before its pipeline is full
+    n, batch, saved = len(paths), size.batch, root / "features.npy"
+    often, whole = paths * size.ingested, paths * size.extracted
     resident = [fast.prepare(slab.images) for slab in _slabs(paths, fast, batch)]
-    size = 8192 if place == "cuda" else 2048
-    a = torch.randn(size, size, device=place, dtype=dtype)
+    side = 8192 if place == "cuda" else 2048
+    a = torch.randn(side, side, device=place, dtype=dtype)
     times = interleaved({
         "peer ingest": lambda: peer.usual_loop(often, transform, None, batch, place),
         "ingest": lambda: _ingest(often, fast, batch),
@@ -175,19 +176,19 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
         "extract": lambda: np.save(saved, _features(whole, fast, batch).astype(np.float16)),
         "encoder": lambda: [fast.encode(prepared).cpu() for prepared in resident],
         "matrix product": lambda: a @ a,
-    })  # fmt: skip
+    }, size.repeats)  # fmt: skip
     bytes_a_frame, frames_a_second = np.load(saved).nbytes / len(whole), len(whole) / times["extract"]
     best = min(seconds for name, seconds in times.items() if name.startswith("peer extract"))
     gflop = gflop_of(lambda: fast.encode(resident[0])) / batch
     rate = gflop * batch * len(resident) / times["encoder"]
-    peak = 2 * size**3 / times["matrix product"] / 1e9
+    peak = 2 * side**3 / times["matrix product"] / 1e9
     expected = peer.usual_loop(paths, transform, model, 1, place)
     (cosine_fast, own_fast), (cosine_strict, own_strict) = (fidelity(_features(paths, e, batch), expected) for e in (fast, strict))
     return {
         "seconds": times,
         "precision": str(dtype).removeprefix("torch."),
         "ingest_ratio": times["peer ingest"] / times["ingest"],
-        "ingest_frames_per_second": n * INGESTED / times["ingest"],
+        "ingest_frames_per_second": len(often) / times["ingest"],
         "bytes_per_jpeg": sum(path.stat().st_size for path in paths) / n,
         "extract_ratio": frames_a_second * best / n,
         "extract_ratio_batch_1": frames_a_second * times["peer extract, batch 1"] / n,
@@ -205,26 +206,26 @@ def _visual(peer: Any, clip: Path, paths: list[Path], batch: int, place: str, ro
     }
 
 
-def _audio(peer: Any, weights: Path, seconds: float, segments: int, place: str) -> dict[str, Any]:
+def _audio(peer: Any, weights: Path, seconds: float, size: Size, place: str) -> dict[str, Any]:
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     fast = AudioEncoder(weights, dtype=encoder_dtype(place, "fast")).to(place)
     model: Any = Wav2Vec2Model.from_pretrained(weights).eval().to(place)
     processor = Wav2Vec2FeatureExtractor.from_pretrained(weights)
     rng = np.random.default_rng(0)
-    waves = [rng.normal(0, 0.1, round(seconds * 16000)).astype(np.float32) for _ in range(segments)]
+    waves = [rng.normal(0, 0.1, round(seconds * 16000)).astype(np.float32) for _ in range(size.segments)]
     batch = torch.from_numpy(np.stack(waves))
     times = interleaved({
         "peer audio": lambda: peer.usual_audio(waves, processor, model, place),
         "audio": lambda: fast.waveforms(batch).cpu(),
-    })  # fmt: skip
+    }, size.repeats)  # fmt: skip
     expected = torch.from_numpy(np.stack(peer.usual_audio(waves, processor, model, place)))
     cosine = float(torch.cosine_similarity(fast.waveforms(batch).cpu().double(), expected.double(), dim=-1).min())
     gflop = gflop_of(lambda: fast.waveforms(batch))
     return {
         "audio_ratio": times["peer audio"] / times["audio"],
-        "audio_seconds_per_second": seconds * segments / times["audio"],
-        "gflop_per_second_of_sound": gflop / (seconds * segments),
+        "audio_seconds_per_second": seconds * size.segments / times["audio"],
+        "gflop_per_second_of_sound": gflop / (seconds * size.segments),
         "gflops_audio": gflop / times["audio"],
         "gflops_peer_audio": gflop / times["peer audio"],
         "minimum_cosine_audio": cosine,

@@ -72,7 +72,7 @@ class Stack:
             raise WrongCall(f"a stack needs experiments that differ in {', '.join(FREE)} only")
         self.experiments, self.device = list(experiments), device
         lead = Trainer(experiments[0], train, prompts, logit_scale, device)
-        others = [Trainer(each, train, prompts, logit_scale, device, lead.windows) for each in experiments[1:]]
+        others = [Trainer(each, train, prompts, logit_scale, device, lead) for each in experiments[1:]]
         self.singles = [lead, *others]
         self.model, self.windows, self.steps = lead.model, lead.windows, lead.steps
         self.names = [name for name, _ in self.model.named_parameters()]

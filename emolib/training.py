@@ -44,9 +44,9 @@ class Trainer:
 
     def __init__(
         self, experiment: Experiment, train: WindowSet, prompts: np.ndarray, logit_scale: float, device: str,
-        windows: DeviceWindows | None = None,
+        like: "Trainer | None" = None,
     ) -> None:  # fmt: skip
-        """``windows``: ``train`` on the device already, when another Trainer of equal feature settings has put it there."""
+        """``like``: a Trainer on the same ``train`` whose experiment has equal feature settings; its windows and statistics serve again."""
         e = experiment
         if len(train.label) == 0:
             raise EmolibError(
@@ -58,14 +58,18 @@ class Trainer:
         make_deterministic(e.seed)
         self.experiment, self.device = e, device
         self.model = EmotionModel(e)
-        fit_statistics(self.model, train)
+        if like:
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(like.model.get_buffer(name))
+        else:
+            fit_statistics(self.model, train)
         self.model.to(device)
         self.classification = Classification(weights, self.model.get_buffer("class_prior").cpu(), e.logit_adjustment).to(device)
         learnable = e.contrastive_scale == "learnable"
         self.contrastive = Contrastive(torch.from_numpy(prompts), logit_scale, targets=e.contrastive_targets, learnable=learnable).to(
             device
         )
-        self.windows = windows or DeviceWindows(train, self.model)
+        self.windows: DeviceWindows = like.windows if like else DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)
         self.weights = ParameterVector(self.model, training_dtype(device, e.amp))
         groups: list[dict[str, Any]] = [{"params": [self.weights.vector], "weight_decay": e.weight_decay}]

@@ -22,15 +22,13 @@ def tiny(monkeypatch):
         wav2vec(root / "wav2vec2")
         return root / "clip", root / "wav2vec2"
 
-    plain = bench_extract.interleaved
     monkeypatch.setenv("EMOLIB_DEVICE", "cpu")
     monkeypatch.setattr(bench_extract, "random_weights", weights)
-    monkeypatch.setattr(bench_extract, "interleaved", lambda work: plain(work, 1))
     monkeypatch.setattr(bench_extract, "_memory", lambda root: {"peak_memory_mb": 1.0, "memory_ratio_at_10x": 1.0})
 
 
 def measured(tmp_path):
-    return bench_extract.run(tmp_path, frames=12, batch=4, seconds=0.25, segments=2)
+    return bench_extract.run(tmp_path, size=bench_extract.Size(12, 4, 2, repeats=1, ingested=8, extracted=1), seconds=0.25)
 
 
 def test_ratios_are_of_the_times_of_one_run(tmp_path, tiny):
