@@ -239,7 +239,7 @@ from pathlib import Path
 from emolib.encoders import VisualEncoder
 from emolib.ingest import Slab, slabs
 from emolib.weights import ASSETS
-paths = sorted(Path(sys.argv[1]).iterdir()) * int(sys.argv[2])
+paths = sorted(Path(sys.argv[1]).iterdir())[:64] * int(sys.argv[2])
 encoder = VisualEncoder(ASSETS / "visual")
 for slab in slabs(enumerate(paths), batch=32, size=encoder.image_size, fit=encoder.fit, workers=2):
     encoder.images(slab.images)
