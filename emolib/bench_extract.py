@@ -41,7 +41,7 @@ class Size(NamedTuple):
     extracted: int  # times they are extracted by us: a GPU would be done before its pipeline is full
 
 
-SIZES = {"cpu": Size(64, 32, 8, 5, 8, 1), "cuda": Size(512, 256, 64, 3, 2, 64)}
+SIZES = {"cpu": Size(64, 32, 8, 5, 8, 1), "cuda": Size(512, 512, 256, 3, 2, 64)}
 
 
 def peers() -> Any:

@@ -29,6 +29,7 @@ from emolib.extraction import matrix_rate
 from emolib.features import WindowSet
 from emolib.files import hash_file, project_root, write_json
 from emolib.labels import NUM_CLASSES
+from emolib.process import end_with
 from emolib.provenance import provenance
 from emolib.stacked import Stack
 from emolib.training import Trainer, fit
@@ -193,8 +194,9 @@ def stack_ratio(experiment: Experiment, windows: WindowSet, models: int, repeats
     return models * alone / together
 
 
-def _epochs(window: int, threads: int, epochs: int, start: Any, times: Any) -> None:
+def _epochs(window: int, threads: int, epochs: int, start: Any, times: Any, parent: int) -> None:
     """In a worker: begin and end of ``epochs`` epochs after one that does not count, when all workers are ready."""
+    end_with(parent)
     torch.set_num_threads(threads)
     trainer = trainer_of(preset("demo", window=window), windows_of_noise(window, clips=8))
     trainer.epoch(0)
@@ -214,7 +216,9 @@ def workers_ratio(window: int, epochs: int = 3) -> float | None:
     for workers in (1, cores):
         spawn = multiprocessing.get_context("spawn")
         start, times = spawn.Barrier(workers), spawn.Queue()
-        processes = [spawn.Process(target=_epochs, args=(window, cores // workers, epochs, start, times)) for _ in range(workers)]
+        processes = [
+            spawn.Process(target=_epochs, args=(window, cores // workers, epochs, start, times, os.getpid())) for _ in range(workers)
+        ]
         for process in processes:
             process.start()
         spans = [times.get() for _ in processes]
@@ -280,7 +284,8 @@ def encoding_in_the_loop(epochs: int = 2, clips: int = 4) -> float | None:
     return peer / mine
 
 
-def _fit_here(folder: Path) -> None:
+def _fit_here(folder: Path, parent: int) -> None:
+    end_with(parent)
     torch.set_num_threads(1)
     windows = windows_of_noise(10, clips=4)
     experiment = preset("demo", window=10, epochs=4, amp="float32", width=32)
@@ -294,7 +299,7 @@ def resume_equal() -> bool:
         whole, killed = Path(name) / "whole", Path(name) / "killed"
         for folder in (whole, killed, killed):
             first = folder is killed and not (killed / "state.pt").exists()
-            process = spawn.Process(target=_fit_here, args=(folder,))
+            process = spawn.Process(target=_fit_here, args=(folder, os.getpid()))
             process.start()
             while first and process.is_alive() and not (killed / "state.pt").exists():
                 time.sleep(0.01)

@@ -21,7 +21,7 @@ from emolib.vit_blocks import rewrite_blocks
 from emolib.weights import find_folder, hash_of_weights, load_strictly, read_clip, read_state, wav2vec2_state
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # open_clip.constants
-ARITHMETIC = 3  # raised when the same weights and precision give other bits than before, so that stores never mix
+ARITHMETIC = 4  # raised when the same weights and precision give other bits than before, so that stores never mix
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # Wav2Vec2's convolutions: 400 samples a step, 320 apart
 FIELD, HOP = 400, 320
 NARROW = 16  # channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1), from 16 on right (0.003)

@@ -16,7 +16,7 @@ from emolib.files import hash_of
 from emolib.ingest import Key, Slab, slabs
 from emolib.store import Claim, FeatureStore
 
-IMAGES = {"cpu": 64, "cuda": 256}  # images a batch; more does not raise the rate
+IMAGES = {"cpu": 64, "cuda": 512}  # images a batch; more does not raise the rate (H100: 28,400 a second at 256, 34,500, 34,900 at 1024)
 
 
 class _Faces:

@@ -15,7 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from emolib.data.affwild2 import Clip
-from emolib.data.media import SAMPLE_RATE, stream_waveform
+from emolib.data.media import SAMPLE_RATE, audible, stream_waveform
 from emolib.encoders import HOP, AudioEncoder
 from emolib.errors import EmolibError
 from emolib.extraction import Report, Stream, check_cosine, gflop_of, in_turns, status_of, workers
@@ -78,7 +78,8 @@ class SoundEncoder:
         self.samples = 0  # encoded so far, rows of silence included
 
     def add(self, sound: _Sound, wave: np.ndarray) -> None:
-        """Cut the spans out of ``wave`` (int16), encode what fills a batch. Spans beyond its end have no steps."""
+        """Cut the spans out of ``wave`` (int16), encode what fills a batch. Spans beyond its end have no steps, nor has one
+        that is digital silence throughout: a muted video and one without a sound track are the same to hear."""
         if not sound.left:
             sound.done(sound)
             return
@@ -87,7 +88,7 @@ class SoundEncoder:
         alone = np.abs(count / SAMPLE_RATE - nominal) > JITTER  # variable rate: hardly two windows of one length
         for i in range(len(begin)):
             segment = wave[begin[i] : begin[i] + count[i]]
-            if self.encoder.steps(len(segment)) == 0:
+            if self.encoder.steps(len(segment)) == 0 or not audible(segment).any():
                 sound.settle(i)
             elif alone[i] or len(segment) < count[i]:
                 self._encode([(sound, i, segment)], 1)
@@ -233,7 +234,9 @@ def extract_sound(
                     claim.release()
                     bar.update()
                     continue
-                if (missing_sound := _missing_sound(clip, wave)) > ENDS_EARLY:
+                if len(wave) and not audible(wave).any():
+                    report.quiet.append(f"{clip.id} (digital silence)")
+                elif (missing_sound := _missing_sound(clip, wave)) > ENDS_EARLY:
                     report.quiet.append(f"{clip.id} ({missing_sound:.1f} s before its end)" if len(wave) else f"{clip.id} (all)")
                 if track:
                     stream.units += 1

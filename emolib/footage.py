@@ -28,7 +28,6 @@ WHICH_FACES = {
     "whole": "the video is a face crop already: every frame is the face, nothing is detected",
 }
 BATCH = 64  # crops encoded at once
-SILENCE = 3  # int16 samples up to this are digital silence: -80 dB of full scale
 THUMBNAILS = 8  # at least so many crops are kept for the timeline, and at most twice as many
 
 
@@ -121,11 +120,6 @@ class Footage:
         return self.video.name + (f", track {self.shown}" if self.shown else "")
 
 
-def audible(samples: np.ndarray) -> np.ndarray:
-    """Which int16 samples are more than digital silence, bool of the same shape."""
-    return np.abs(samples) > SILENCE
-
-
 class FaceChoice:
     """Which of a frame's faces are analysed, by one of ``WHICH_FACES``; gives (track, face) pairs, largest face first.
 
@@ -199,7 +193,7 @@ def listen(footage: Footage) -> None:
     spool = Spool(np.int16, 1)
     for block in blocks:
         samples = np.rint(np.clip(block, -1, 1) * 32767).astype(np.int16)
-        if footage.sound_begin == float("inf") and (loud := audible(samples)).any():
+        if footage.sound_begin == float("inf") and (loud := media.audible(samples)).any():
             footage.sound_begin = (spool.rows + int(np.argmax(loud))) / media.SAMPLE_RATE
         spool.append(samples[:, None])
     footage.sound = spool if spool.rows else None

@@ -14,13 +14,14 @@ from tqdm.auto import tqdm
 
 from emolib.data.affwild2 import Clip
 from emolib.data.faces import FaceFinder, detector_file
+from emolib.data.media import audible
 from emolib.determinism import device
 from emolib.encoders import HOP, AudioEncoder, VisualEncoder, load_audio, load_visual
 from emolib.errors import WrongCall
 from emolib.evaluation import predict_windows
 from emolib.extract_sound import SoundEncoder, samples_of
 from emolib.features import WindowSet
-from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, audible, listen, watch
+from emolib.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
 from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.origin import origin

@@ -1,8 +1,12 @@
 """What every test leaves as it found it."""
 
+import os
 import sys
 
 import pytest
+
+# Tests compare bits and shapes on a CPU, also where there is a GPU; those marked `gpu` name their device.
+os.environ.setdefault("EMOLIB_DEVICE", "cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 DECODE_TIMED = {"avi"}
 GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
 SILENCE = 2**18  # samples in memory at once before sound that starts late; damaged timestamps may say days
+INAUDIBLE = 3  # int16 samples up to this are digital silence: -80 dB of full scale
 LATEST = 6 * 3600  # seconds of silence in one piece; no real sound starts later
 
 
@@ -181,6 +182,11 @@ def _resampled(video: Path, zero: float) -> Iterator[np.ndarray]:
                 position += len(samples)
         if resampler is not None and position:
             yield from _through(resampler, None, position, rate)
+
+
+def audible(samples: np.ndarray) -> np.ndarray:
+    """Which int16 samples are more than digital silence, bool of the same shape."""
+    return np.abs(samples) > INAUDIBLE
 
 
 def _silence(count: int) -> Iterator[np.ndarray]:

@@ -26,7 +26,16 @@ SIDE = 48
 
 
 def make_clip(
-    root: Path, name: str, *, n: int = 40, fps: float = 25.0, times=None, sound: float | None = None, gap=(), seed: int = 0
+    root: Path,
+    name: str,
+    *,
+    n: int = 40,
+    fps: float = 25.0,
+    times=None,
+    sound: float | None = None,
+    loudness: float = 0.1,
+    gap=(),
+    seed: int = 0,
 ) -> Clip:
     """A clip with noise faces and, with ``sound`` seconds, a noise track; images of the 1-based frames in ``gap`` are missing."""
     rng = np.random.default_rng([seed, *name.encode()])
@@ -41,7 +50,7 @@ def make_clip(
     frame_times = np.arange(n) / fps if times is None else np.asarray(times)
     if sound is not None:
         video = root / f"{name}.mp4"
-        wave = rng.normal(0, 0.1, round(sound * 16000)).astype(np.float32)
+        wave = rng.normal(0, loudness, round(sound * 16000)).astype(np.float32)
         media.write_video(video, (np.zeros((16, 16, 3), np.uint8) for _ in range(n)), frame_times, wave, size=(16, 16))
     labels = np.zeros(n, np.int8)
     return Clip(name, "train", labels, present, frame_times, fps, "video", folder, video)
@@ -326,6 +335,16 @@ def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
         assert 0 < stream.gflop / stream.seconds < 1e5
     again = features.extract(experiment, clips).report
     assert (again.clips, again.lines()) == (0, [])
+
+
+def test_digital_silence_is_no_sound(tmp_path, experiment):
+    clips = [make_clip(tmp_path, "muted", sound=1.6, loudness=0.0), make_clip(tmp_path, "soft", sound=1.6, loudness=0.002)]
+    report = features.extract(experiment, clips).report
+    assert report.quiet == ["muted (digital silence)"]
+    store = features.store_of(experiment, "audio")
+    muted, soft = store.read("muted"), store.read("soft")
+    assert len(muted["spans"]) == len(soft["spans"]) == 7 and not muted["lengths"].any() and (soft["lengths"] == 19).all()
+    assert features.extract(experiment, clips).report.clips == 0, "it is known, not missing"
 
 
 def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
