@@ -165,7 +165,7 @@ def _visual(peer: Any, clip: Path, paths: list[Path], size: Size, place: str, ro
     n, batch, saved = len(paths), size.batch, root / "features.npy"
     often, whole = paths * size.ingested, paths * size.extracted
     resident = [fast.prepare(slab.images) for slab in _slabs(paths, fast, batch)]
-    side = 8192 if place == "cuda" else 2048
+    side = 8192 if torch.device(place).type == "cuda" else 2048
     a = torch.randn(side, side, device=place, dtype=dtype)
     times = interleaved({
         "peer ingest": lambda: peer.usual_loop(often, transform, None, batch, place),

@@ -15,27 +15,29 @@ class Replays:
     from torch's generator whenever it is replayed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.graphs: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]] | None] = {}
 
     def run(self, step: Callable[..., None], *inputs: Tensor) -> None:
         """``step(*inputs)``; always the same step, with inputs of the same types."""
         shapes = tuple(each.shape for each in inputs)
-        if shapes not in self.graphs:
-            aside = torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
-                step(*inputs)
-            torch.cuda.current_stream().wait_stream(aside)
-            self.graphs[shapes] = None
-            return
-        captured = self.graphs[shapes]
-        if captured is None:
-            held, graph = tuple(each.clone() for each in inputs), torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                step(*held)
-            captured = self.graphs[shapes] = graph, held
-        graph, held = captured
-        for place, value in zip(held, inputs, strict=True):
-            place.copy_(value)
-        graph.replay()
+        with torch.cuda.device(self.device):  # graphs and streams belong to the current one, which need not be this
+            if shapes not in self.graphs:
+                aside, here = torch.cuda.Stream(), torch.cuda.current_stream()
+                aside.wait_stream(here)
+                with torch.cuda.stream(aside):
+                    step(*inputs)
+                here.wait_stream(aside)
+                self.graphs[shapes] = None
+                return
+            captured = self.graphs[shapes]
+            if captured is None:
+                held, graph = tuple(each.clone() for each in inputs), torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    step(*held)
+                captured = self.graphs[shapes] = graph, held
+            graph, held = captured
+            for place, value in zip(held, inputs, strict=True):
+                place.copy_(value)
+            graph.replay()

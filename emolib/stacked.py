@@ -82,7 +82,7 @@ class Stack:
         decay = torch.tensor([experiment.weight_decay for experiment in experiments], device=device)
         self.optimiser, self.scale_optimiser = AdamW(self.flat, decay), AdamW(self.log_scale, torch.zeros_like(decay))
         self.totals = torch.zeros(3, len(experiments), device=device)
-        self.replays = Replays() if self.windows.on_gpu else None
+        self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
         self.training = True
 
     def epoch(self, epoch: int) -> list[dict[str, float]]:
@@ -197,7 +197,7 @@ class Stack:
         for name, optimiser in self._optimisers():
             optimiser.first.copy_(state[f"{name} first"])
             optimiser.second.copy_(state[f"{name} second"])
-            optimiser.steps.copy_(state[f"{name} steps"])
+            optimiser.steps.fill_(float(state[f"{name} steps"]))
 
     def _optimisers(self) -> tuple[tuple[str, AdamW], ...]:
         return ("weights", self.optimiser), ("scale", self.scale_optimiser)

@@ -79,7 +79,7 @@ class Trainer:
         self.parts = {"model": self.model, "contrastive": self.contrastive, "optimiser": self.optimiser}  # of state.pt
         self.steps = math.ceil(math.ceil(len(train.label) / e.batch_size) / e.accumulation)  # of the optimiser, an epoch
         self.totals = torch.zeros(3, device=device)  # of an epoch: both losses and the hits, summed over windows
-        self.replays = Replays() if self.windows.on_gpu else None
+        self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Cosine from learning_rate to min_learning_rate; ``epoch`` and ``step`` within it count from 0."""
