@@ -272,7 +272,7 @@ GATES = (
 
 def targets(result: dict[str, Any]) -> dict[str, float]:
     """By figure; a GPU is to reach more of its peak."""
-    return TARGETS | ({"fraction_of_peak": 0.55} if result["device"] == "cuda" else {})
+    return TARGETS | ({"fraction_of_peak": 0.55} if torch.device(result["device"]).type == "cuda" else {})
 
 
 def met(result: dict[str, Any]) -> dict[str, bool]:

@@ -179,10 +179,15 @@ def merged(stored: Tensors | None, spans: Spans, steps: list[np.ndarray]) -> Ten
     }
 
 
-def _missing_sound(clip: Clip, wave: np.ndarray) -> float:
-    """Seconds by which the sound ends before the pictures do."""
+def _lacking(clip: Clip, wave: np.ndarray) -> str:
+    """What of the clip's sound is missing, for the report; empty where nothing is."""
+    if len(wave) and not audible(wave).any():
+        return "digital silence"
     end = float(clip.frame_times[-1]) + 1 / clip.fps if len(clip.frame_times) else 0.0
-    return end - len(wave) / SAMPLE_RATE
+    seconds = end - len(wave) / SAMPLE_RATE
+    if seconds <= ENDS_EARLY:
+        return ""
+    return f"{seconds:.1f} s before its end" if len(wave) else "all"
 
 
 def source_of(clip: Clip, track: bool) -> str:
@@ -234,13 +239,11 @@ def extract_sound(
                     claim.release()
                     bar.update()
                     continue
-                if len(wave) and not audible(wave).any():
-                    report.quiet.append(f"{clip.id} (digital silence)")
-                elif (missing_sound := _missing_sound(clip, wave)) > ENDS_EARLY:
-                    report.quiet.append(f"{clip.id} ({missing_sound:.1f} s before its end)" if len(wave) else f"{clip.id} (all)")
+                if lacking := _lacking(clip, wave):
+                    report.quiet.append(f"{clip.id} ({lacking})")
                 if track:
                     stream.units += 1
-                    keep(clip, claim, {"audio": sounds.track(wave)})
+                    keep(clip, claim, {"audio": sounds.track(wave if audible(wave).any() else wave[:0])})
                 else:
                     stored = store.read(clip.id) if store.source(clip.id) == sources[clip.id] else None
                     spans = missing_spans(stored, wanted[clip.id])

@@ -105,7 +105,7 @@ class Trainer:
         return self.classification(logits, label), aligned, (logits.argmax(dim=1) == label).sum()
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch, counted from 0; the host waits for the device once, at its end.
+        """Train one epoch, counted from 0; the host waits for the device before the first step and after the last, never between.
 
         Steps are replayed as a CUDA graph where the features lie on a GPU, and computed eagerly elsewhere.
         """

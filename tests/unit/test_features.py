@@ -345,6 +345,9 @@ def test_digital_silence_is_no_sound(tmp_path, experiment):
     muted, soft = store.read("muted"), store.read("soft")
     assert len(muted["spans"]) == len(soft["spans"]) == 7 and not muted["lengths"].any() and (soft["lengths"] == 19).all()
     assert features.extract(experiment, clips).report.clips == 0, "it is known, not missing"
+    whole = features.extract(experiment.replace(audio_context="track"), clips)
+    assert whole.report.quiet == ["muted (digital silence)"]
+    assert len(whole.sound(clips[0])["audio"]) == 0 < len(whole.sound(clips[1])["audio"])
 
 
 def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
