@@ -5,25 +5,36 @@ Each field states its meaning, unit and source: *paper* (camera-ready arXiv 2603
 """
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emolib.errors import WrongCall
-from emolib.files import hash_of, read_json, write_json
+from emolib.errors import WrongCall, nearest
+from emolib.system.files import hash_of, read_json, write_json
 
-FORMAT = 1  # of experiment.json and of everything a fingerprint names; raise it when the meaning changes
+FORMAT = (
+    1  # of experiment.json and of everything a fingerprint names; raise it when the meaning changes
+)
 
 # Where a smoothing half-width may come from, and what its scores then have to say (issue 3, part 4).
 HALF_WIDTH_FROM = {
-    "beforehand": "", "published": ", half-width chosen on published validation scores", "validation": ", half-width tuned on validation",
-}  # fmt: skip
+    "beforehand": "",
+    "published": ", half-width chosen on published validation scores",
+    "validation": ", half-width tuned on validation",
+}
 
 
 def setting(default: Any, doc: str, source: str, stages: str, choices: tuple[str, ...] = ()) -> Any:
     """A field with its documentation; ``stages`` names the stages whose results depend on it."""
-    return field(default=default, metadata={"doc": doc, "source": source, "stages": tuple(stages.split()), "choices": choices})
+    return field(
+        default=default,
+        metadata={
+            "doc": doc,
+            "source": source,
+            "stages": tuple(stages.split()),
+            "choices": choices,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -115,21 +126,41 @@ class Experiment:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if type(value) is not f.type and not (f.type is float and type(value) is int):
-                raise WrongCall(f"{f.name}={value!r}: expected {getattr(f.type, '__name__', f.type)}")
+                raise WrongCall(
+                    f"{f.name}={value!r}: expected {getattr(f.type, '__name__', f.type)}"
+                )
             choices = f.metadata["choices"]
             if choices and value not in choices:
-                raise WrongCall(f"{f.name}={value!r}: choose one of {', '.join(choices)}{nearest(value, choices)}")
+                raise WrongCall(
+                    f"{f.name}={value!r}: choose one of {', '.join(choices)}{nearest(value, choices)}"
+                )
             if f.name.endswith("dropout") and not 0 <= value < 1:
                 raise WrongCall(f"{f.name}={value}: a dropout rate lies in [0, 1)")
-        for name in ("window", "stride", "width", "tcn_kernel", "epochs", "batch_size", "accumulation", "frame_stride", "attention_heads"):
+        for name in (
+            "window",
+            "stride",
+            "width",
+            "tcn_kernel",
+            "epochs",
+            "batch_size",
+            "accumulation",
+            "frame_stride",
+            "attention_heads",
+        ):
             if getattr(self, name) < 1:
                 raise WrongCall(f"{name}={getattr(self, name)}: must be at least 1")
         if self.width % self.attention_heads:
-            raise WrongCall(f"width={self.width} is not a multiple of attention_heads={self.attention_heads}")
+            raise WrongCall(
+                f"width={self.width} is not a multiple of attention_heads={self.attention_heads}"
+            )
         if self.modalities != "audio_visual" and self.fusion != "concat":
-            raise WrongCall(f"modalities={self.modalities} has nothing to fuse; set fusion=concat as well")
+            raise WrongCall(
+                f"modalities={self.modalities} has nothing to fuse; set fusion=concat as well"
+            )
         if self.modalities == "audio" and self.contrastive_weight:
-            raise WrongCall("modalities=audio has no visual stream to align with prompts; set contrastive_weight=0 as well")
+            raise WrongCall(
+                "modalities=audio has no visual stream to align with prompts; set contrastive_weight=0 as well"
+            )
         if (self.smoothing == "none") != (self.smoothing_half_width == 0):
             raise WrongCall("smoothing and smoothing_half_width go together: set both or neither")
 
@@ -143,7 +174,11 @@ class Experiment:
 
     def settings(self, stage: str) -> dict[str, Any]:
         """The fields that ``stage`` (``data``, ``synth``, ``visual``, ``audio``, ``window`` or ``train``) depends on."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if stage in f.metadata["stages"]}
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if stage in f.metadata["stages"]
+        }
 
     def fingerprint(self, stage: str) -> str:
         """16 hexadecimal digits that change exactly when a setting that ``stage`` depends on changes.
@@ -151,7 +186,14 @@ class Experiment:
         ``visual``, ``audio`` and ``train`` depend on ``data`` (on ``synth`` when the data are generated);
         ``train`` depends on all of them. The identity of the weights is added by whoever loads them.
         """
-        before = {"synth": (), "data": ("synth",), "visual": ("data",), "audio": ("data",), "window": (), "train": ("visual", "audio")}
+        before = {
+            "synth": (),
+            "data": ("synth",),
+            "visual": ("data",),
+            "audio": ("data",),
+            "window": (),
+            "train": ("visual", "audio"),
+        }
         if stage not in before:
             raise WrongCall(f"unknown stage {stage!r}{nearest(stage, list(before))}")
         if stage == "data" and self.data:
@@ -179,7 +221,10 @@ class Experiment:
     def by_frame(self) -> str:
         """``, mean of the windows that cover the frame, a window every 5 frames``, and :meth:`smoothed`: to stand behind a score
         of the frame protocol, because scores of another rule, stride or smoothing are not comparable with it."""
-        rule = {"last": "window that ends nearest to the frame", "mean": "mean of the windows that cover the frame"}[self.frame_rule]
+        rule = {
+            "last": "window that ends nearest to the frame",
+            "mean": "mean of the windows that cover the frame",
+        }[self.frame_rule]
         every = f"{self.frame_stride} frames" if self.frame_stride > 1 else "frame"
         return f", {rule}, a window every {every}{self.smoothed()}"
 
@@ -193,14 +238,10 @@ class Experiment:
         content = read_json(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             found = content.get("format") if isinstance(content, dict) else None
-            raise WrongCall(f"{path}: written by another version of emolib (format {found}, here {FORMAT}); use a new run name")
+            raise WrongCall(
+                f"{path}: written by another version of emolib (format {found}, here {FORMAT}); use a new run name"
+            )
         return cls().replace(**content["experiment"])
-
-
-def nearest(name: Any, valid: Any) -> str:
-    """``"; did you mean ...?"`` with the closest of ``valid``, or nothing."""
-    close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _integers(name: str, text: str) -> list[int]:
@@ -249,7 +290,9 @@ def preset(name: str, **changes: Any) -> Experiment:
     Raises WrongCall for an unknown preset or setting, naming the nearest valid one.
     """
     if name not in PRESETS:
-        raise WrongCall(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}{nearest(name, PRESETS)}")
+        raise WrongCall(
+            f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}{nearest(name, PRESETS)}"
+        )
     return Experiment().replace(**{**PRESETS[name], "preset": name}).replace(**changes)
 
 
@@ -288,5 +331,9 @@ def format_settings(experiment: Experiment) -> str:
     """What ``experiment`` changes against its preset (``data`` and ``weights`` aside), so that :func:`parse_settings` reads it back."""
     base = dataclasses.asdict(preset(experiment.preset))
     mine = dataclasses.asdict(experiment)
-    changed = [name for name in base if mine[name] != base[name] and name not in ("preset", "data", "weights")]
+    changed = [
+        name
+        for name in base
+        if mine[name] != base[name] and name not in ("preset", "data", "weights")
+    ]
     return ",".join(f"{name}={mine[name]}" for name in changed)

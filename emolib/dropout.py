@@ -41,14 +41,20 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """``x`` of any shape with elements dropped at ``rate`` and the rest scaled by 1 / (1 - rate)."""
     if not training or rate == 0:
         return x
-    return x * keep_mask(x, rate).mul_(keep_scale(rate)) if x.device.type == "cpu" else functional.dropout(x, rate)
+    return (
+        x * keep_mask(x, rate).mul_(keep_scale(rate))
+        if x.device.type == "cpu"
+        else functional.dropout(x, rate)
+    )
 
 
 def drop_(x: Tensor, rate: float) -> Tensor:
     """``x`` with elements dropped at ``rate`` in place, the rest as they were."""
     if rate == 0:
         return x
-    return x.mul_(keep_mask(x, rate) if x.device.type == "cpu" else torch.empty_like(x).bernoulli_(1 - rate))
+    return x.mul_(
+        keep_mask(x, rate) if x.device.type == "cpu" else torch.empty_like(x).bernoulli_(1 - rate)
+    )
 
 
 class Dropout(nn.Module):

@@ -3,6 +3,9 @@
 The command line prints the message alone, without a traceback, and exits with ``exit_code``.
 """
 
+import difflib
+from typing import Any
+
 
 class EmolibError(Exception):
     """The work failed (exit code 1): bad data, missing weights, a damaged file."""
@@ -14,3 +17,9 @@ class WrongCall(EmolibError, ValueError):
     """The call was wrong (exit code 2): an unknown preset, setting, notebook or a contradiction."""
 
     exit_code = 2
+
+
+def nearest(name: Any, valid: Any) -> str:
+    """``"; did you mean ...?"`` with the closest of ``valid``, or nothing."""
+    close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from emolib.dropout import keep_mask, keep_scale, random_source
 
-CHUNK = 2**18  # attention weights handled at a time on a CPU, so that they stay in a core's cache between operations
+CHUNK = (
+    2**18
+)  # attention weights handled at a time on a CPU, so that they stay in a core's cache between operations
 
 
 class ChunkedAttention(torch.autograd.Function):
@@ -28,12 +30,17 @@ class ChunkedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key_value: Tensor, bias: Tensor | None, heads: int, rate: float) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key_value: Tensor, bias: Tensor | None, heads: int, rate: float
+    ) -> Tensor:
         out = torch.empty_like(query)
         ctx.kept = []
         source = random_source() if rate else None
         for rows in _chunks(query, key_value, heads):
-            q, k, v = _by_head(query[rows], heads), *(_by_head(part, heads) for part in key_value[rows].chunk(2, dim=-1))
+            q, k, v = (
+                _by_head(query[rows], heads),
+                *(_by_head(part, heads) for part in key_value[rows].chunk(2, dim=-1)),
+            )
             scores = torch.bmm(q, k.transpose(1, 2)).float()  # [b*H, T, S]
             if bias is not None:
                 scores.view(-1, heads, *scores.shape[1:]).add_(bias[rows, None, None])
@@ -52,12 +59,19 @@ class ChunkedAttention(torch.autograd.Function):
         query, key_value = ctx.saved_tensors
         heads, width = ctx.heads, query.shape[2]
         of_query, of_both = torch.empty_like(query), torch.empty_like(key_value)
-        for rows, (weights, dropped, attended) in zip(_chunks(query, key_value, heads), ctx.kept, strict=True):
-            q, k, v = _by_head(query[rows], heads), *(_by_head(part, heads) for part in key_value[rows].chunk(2, dim=-1))
+        for rows, (weights, dropped, attended) in zip(
+            _chunks(query, key_value, heads), ctx.kept, strict=True
+        ):
+            q, k, v = (
+                _by_head(query[rows], heads),
+                *(_by_head(part, heads) for part in key_value[rows].chunk(2, dim=-1)),
+            )
             g = _by_head(gradient[rows], heads)
             mean = (g * attended).sum(dim=-1, keepdim=True)  # [b*H, T, 1]
             g = g * ctx.scale
-            of_scores = torch.bmm(g, v.transpose(1, 2)).mul_(dropped).addcmul_(weights, mean, value=-1)
+            of_scores = (
+                torch.bmm(g, v.transpose(1, 2)).mul_(dropped).addcmul_(weights, mean, value=-1)
+            )
             of_query[rows] = _by_step(torch.bmm(of_scores, k), heads)
             of_both[rows, :, :width] = _by_step(torch.bmm(of_scores.transpose(1, 2), q), heads)
             of_both[rows, :, width:] = _by_step(torch.bmm(dropped.transpose(1, 2), g), heads)
@@ -81,11 +95,16 @@ def _by_step(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
 
 
-def attention(query: Tensor, key_value: Tensor, bias: Tensor | None, heads: int, rate: float) -> Tensor:
+def attention(
+    query: Tensor, key_value: Tensor, bias: Tensor | None, heads: int, rate: float
+) -> Tensor:
     """:class:`ChunkedAttention` on a CPU; elsewhere the same in a few large operations."""
     if query.device.type == "cpu":
         return ChunkedAttention.apply(query, key_value, bias, heads, rate)
-    q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (query, *key_value.chunk(2, dim=-1)))
+    q, k, v = (
+        part.unflatten(2, (heads, -1)).transpose(1, 2)
+        for part in (query, *key_value.chunk(2, dim=-1))
+    )
     scores = (q @ k.transpose(2, 3)).float()  # [B, H, T, S]
     if bias is not None:
         scores = scores + bias[:, None, None]
@@ -95,7 +114,9 @@ def attention(query: Tensor, key_value: Tensor, bias: Tensor | None, heads: int,
 
 def key_bias(length: Tensor, steps: int) -> Tensor:
     """float32 [B, steps]: 0 for the first ``length[b]`` keys, else -inf; one key always stays, or softmax would give NaN."""
-    return torch.zeros(len(length), steps, device=length.device).masked_fill_(~step_mask(length.clamp(min=1), steps), -math.inf)
+    return torch.zeros(len(length), steps, device=length.device).masked_fill_(
+        ~step_mask(length.clamp(min=1), steps), -math.inf
+    )
 
 
 class CrossAttention(nn.Module):
@@ -121,7 +142,11 @@ class CrossAttention(nn.Module):
         """
         query = self.query(x) * math.sqrt(self.heads / x.shape[2])
         bias = None if other_length is None else key_bias(other_length, other.shape[1])
-        attended = self.out(attention(query, self.key_value(other), bias, self.heads, self.rate if self.training else 0.0))
+        attended = self.out(
+            attention(
+                query, self.key_value(other), bias, self.heads, self.rate if self.training else 0.0
+            )
+        )
         if other_length is not None:
             attended = attended * (other_length > 0)[:, None, None]
         return self.norm(x + attended)
@@ -132,10 +157,20 @@ class Fusion(nn.Module):
 
     def __init__(self, kind: str, width: int, heads: int, rate: float) -> None:
         super().__init__()
-        self.visual = CrossAttention(width, heads, rate) if kind in ("bidirectional", "visual_queries") else None
-        self.audio = CrossAttention(width, heads, rate) if kind in ("bidirectional", "audio_queries") else None
+        self.visual = (
+            CrossAttention(width, heads, rate)
+            if kind in ("bidirectional", "visual_queries")
+            else None
+        )
+        self.audio = (
+            CrossAttention(width, heads, rate)
+            if kind in ("bidirectional", "audio_queries")
+            else None
+        )
 
-    def forward(self, visual: Tensor, audio: Tensor, audio_length: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, visual: Tensor, audio: Tensor, audio_length: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """visual [B, T, C], audio [B, S, C], audio_length [B] to the same two shapes; steps past a length mean nothing."""
         fused_visual = self.visual(visual, audio, audio_length) if self.visual else visual
         fused_audio = self.audio(audio, visual) if self.audio else audio

@@ -23,7 +23,9 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
         return torch.ones(NUM_CLASSES)
     if not counts.all():
         absent = ", ".join(EXPRESSIONS[c] for c in np.flatnonzero(counts == 0))
-        raise EmolibError(f"no training window of class {absent}: add clips that show it, or set class_weights=none")
+        raise EmolibError(
+            f"no training window of class {absent}: add clips that show it, or set class_weights=none"
+        )
     return torch.from_numpy(counts.sum() / (NUM_CLASSES * counts)).float()
 
 
@@ -38,7 +40,9 @@ class Classification(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """logits [B, 8] and labels [B] to the weighted mean, a scalar."""
-        return functional.cross_entropy(logits + self.get_buffer("shift"), labels, weight=self.get_buffer("weights"))
+        return functional.cross_entropy(
+            logits + self.get_buffer("shift"), labels, weight=self.get_buffer("weights")
+        )
 
 
 class Contrastive(nn.Module):
@@ -49,7 +53,9 @@ class Contrastive(nn.Module):
     The scale starts at CLIP's and, when learnable, is held at 100 or less by :meth:`clamp` as in CLIP.
     """
 
-    def __init__(self, prompts: Tensor, scale: float, *, targets: str = "pairs", learnable: bool = True) -> None:
+    def __init__(
+        self, prompts: Tensor, scale: float, *, targets: str = "pairs", learnable: bool = True
+    ) -> None:
         super().__init__()
         self.register_buffer("prompts", functional.normalize(prompts.float(), dim=1))  # [8, 512]
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learnable)
@@ -57,13 +63,20 @@ class Contrastive(nn.Module):
 
     def forward(self, embedding: Tensor, labels: Tensor) -> Tensor:
         """l2-normalised embedding [B, 512] and labels [B] to the mean of both directions, a scalar."""
-        similarity = self.log_scale.exp() * (embedding @ self.get_buffer("prompts")[labels].t())  # [B, B]: video by text
+        similarity = self.log_scale.exp() * (
+            embedding @ self.get_buffer("prompts")[labels].t()
+        )  # [B, B]: video by text
         if self.targets == "pairs":
             target = torch.arange(len(labels), device=labels.device)
         else:
             target = (labels[:, None] == labels[None, :]).float()
-            target = target / target.sum(dim=1, keepdim=True)  # symmetric: a class has equally many videos and texts
-        by_video, by_text = functional.cross_entropy(similarity, target), functional.cross_entropy(similarity.t(), target)
+            target = target / target.sum(
+                dim=1, keepdim=True
+            )  # symmetric: a class has equally many videos and texts
+        by_video, by_text = (
+            functional.cross_entropy(similarity, target),
+            functional.cross_entropy(similarity.t(), target),
+        )
         return (by_video + by_text) / 2
 
     @torch.no_grad()

@@ -31,21 +31,33 @@ class EmotionModel(nn.Module):
             self.tcn = _visual_path(e)
             self.contrastive = nn.Linear(width, VISUAL_WIDTH)
         if self.hears:
-            self.adapter = nn.Sequential(nn.Linear(AUDIO_WIDTH, width), nn.LayerNorm(width), nn.ReLU(), Dropout(e.adapter_dropout))
+            self.adapter = nn.Sequential(
+                nn.Linear(AUDIO_WIDTH, width),
+                nn.LayerNorm(width),
+                nn.ReLU(),
+                Dropout(e.adapter_dropout),
+            )
         if self.sees and self.hears:
             self.fusion = Fusion(e.fusion, width, e.attention_heads, e.attention_dropout)
         pooled = width * (self.sees + self.hears)
         self.classifier = nn.Sequential(
-            nn.Linear(pooled, width), nn.LayerNorm(width), nn.ReLU(), Dropout(e.classifier_dropout),
-            nn.Linear(width, width // 2), nn.ReLU(), Dropout(e.classifier_dropout),
+            nn.Linear(pooled, width),
+            nn.LayerNorm(width),
+            nn.ReLU(),
+            Dropout(e.classifier_dropout),
+            nn.Linear(width, width // 2),
+            nn.ReLU(),
+            Dropout(e.classifier_dropout),
             nn.Linear(width // 2, NUM_CLASSES),
-        )  # fmt: skip
+        )
         for name, size in (("visual", VISUAL_WIDTH), ("audio", AUDIO_WIDTH)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.register_buffer("class_prior", torch.full((NUM_CLASSES,), 1 / NUM_CLASSES))
 
-    def forward(self, visual: Tensor | None, audio: Tensor | None, audio_length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, visual: Tensor | None, audio: Tensor | None, audio_length: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Raw features of a batch of windows to logits [B, 8] and the l2-normalised contrastive embedding [B, 512].
 
         visual [B, T, 512], audio [B, S, 768], audio_length [B] valid audio steps, 0 where there is no sound (None: all
@@ -60,7 +72,9 @@ class EmotionModel(nn.Module):
         mean, std = self.get_buffer(f"{stream}_mean"), self.get_buffer(f"{stream}_std")
         return (features.to(mean.dtype) - mean) / std
 
-    def decide(self, visual: Tensor | None, audio: Tensor | None, audio_length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def decide(
+        self, visual: Tensor | None, audio: Tensor | None, audio_length: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """:meth:`forward` for features that are standardised already."""
         if self.sees:
             assert visual is not None, "this model needs the visual stream"
@@ -78,7 +92,9 @@ class EmotionModel(nn.Module):
         if self.hears:
             pooled.append(masked_mean(audio, audio_length))  # type: ignore[arg-type]
         logits = self.classifier(torch.cat(pooled, dim=1)).float()  # [B, 8]
-        embedding = functional.normalize(self.contrastive(pooled[0]).float(), dim=1) if self.sees else None
+        embedding = (
+            functional.normalize(self.contrastive(pooled[0]).float(), dim=1) if self.sees else None
+        )
         return logits, embedding
 
     def parameter_count(self) -> int:
@@ -88,5 +104,7 @@ class EmotionModel(nn.Module):
 
 def _visual_path(e: Experiment) -> nn.Module:
     if e.tcn_blocks:
-        return TCN(VISUAL_WIDTH, e.width, blocks=e.tcn_blocks, kernel=e.tcn_kernel, rate=e.tcn_dropout)
+        return TCN(
+            VISUAL_WIDTH, e.width, blocks=e.tcn_blocks, kernel=e.tcn_kernel, rate=e.tcn_dropout
+        )
     return nn.Linear(VISUAL_WIDTH, e.width) if e.width != VISUAL_WIDTH else nn.Identity()

@@ -6,17 +6,38 @@ TITLE = "Multimodal Emotion Recognition via Bi-directional Cross-Attention and T
 ARXIV = "2603.11971"
 
 # Macro-F1 by window length; `None` is the challenge's VGGFace baseline.
-VALIDATION_MACRO_F1 = {None: 0.2500, 10: 0.3265, 15: 0.3324, 30: 0.3670, 60: 0.3599}  # camera-ready table 1
+VALIDATION_MACRO_F1 = {
+    None: 0.2500,
+    10: 0.3265,
+    15: 0.3324,
+    30: 0.3670,
+    60: 0.3599,
+}  # camera-ready table 1
 TEST_MACRO_F1 = {None: 0.25, 10: 0.28, 15: 0.30, 30: 0.31, 60: 0.32}  # camera-ready table 2
 V1_VALIDATION_MACRO_F1 = {None: 0.2500, 30: 0.3224, 60: 0.3334}  # arXiv v1 table 1
 V1_VALIDATION_ACCURACY = {30: 0.4857, 60: 0.5371}  # arXiv v1 table 1
 POSTER_MACRO_F1 = {"validation": 0.36, "test": 0.32}  # poster
 
-TRAIN_RATIO = dict(zip(EXPRESSIONS, (0.2710, 0.0302, 0.0204, 0.0165, 0.1587, 0.1543, 0.0536, 0.2952), strict=True))  # poster
-CLASS_F1 = dict(zip(EXPRESSIONS, (0.5521, 0.1119, 0.1846, 0.1078, 0.4917, 0.5183, 0.3314, 0.6382), strict=True))  # poster, T=30
+TRAIN_RATIO = dict(
+    zip(EXPRESSIONS, (0.2710, 0.0302, 0.0204, 0.0165, 0.1587, 0.1543, 0.0536, 0.2952), strict=True)
+)  # poster
+CLASS_F1 = dict(
+    zip(EXPRESSIONS, (0.5521, 0.1119, 0.1846, 0.1078, 0.4917, 0.5183, 0.3314, 0.6382), strict=True)
+)  # poster, T=30
 
 # Frames with a face per class in Aff-Wild2's EXPR annotations (FACTS section 3).
-TRAIN_FRAMES = dict(zip(EXPRESSIONS, (177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866), strict=True))
+TRAIN_FRAMES = dict(
+    zip(EXPRESSIONS, (177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866), strict=True)
+)
 
 # A peer's validation macro-F1 per frame by half-width of mean smoothing (FACTS section 2).
-SMOOTHING = {0: 0.3844, 5: 0.4004, 15: 0.4123, 25: 0.4183, 50: 0.4237, 100: 0.4198, 200: 0.4197, 500: 0.4032}
+SMOOTHING = {
+    0: 0.3844,
+    5: 0.4004,
+    15: 0.4123,
+    25: 0.4183,
+    50: 0.4237,
+    100: 0.4198,
+    200: 0.4197,
+    500: 0.4032,
+}

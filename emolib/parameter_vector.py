@@ -26,8 +26,12 @@ class Part(NamedTuple):
     def of_stack(self, values: Tensor) -> Tensor:
         """The parameters of M models, [M, *shape], as a view of ``values`` [M, space]."""
         slowest_first = sorted(range(len(self.shape)), key=lambda axis: -self.stride[axis])
-        in_memory = values[:, : self.shape.numel()].unflatten(1, [self.shape[axis] for axis in slowest_first])
-        return in_memory.permute(0, *(1 + slowest_first.index(axis) for axis in range(len(self.shape))))
+        in_memory = values[:, : self.shape.numel()].unflatten(
+            1, [self.shape[axis] for axis in slowest_first]
+        )
+        return in_memory.permute(
+            0, *(1 + slowest_first.index(axis) for axis in range(len(self.shape)))
+        )
 
 
 class ParameterVector:
@@ -43,17 +47,34 @@ class ParameterVector:
         self.layout: list[Part] = []
         for parameter in model.parameters():
             start = self.layout[-1].start + self.layout[-1].space if self.layout else 0
-            space = -(-parameter.numel() // ALIGNED) * ALIGNED  # so that each starts a cache line of its own
+            space = (
+                -(-parameter.numel() // ALIGNED) * ALIGNED
+            )  # so that each starts a cache line of its own
             self.layout.append(Part(start, space, parameter.shape, parameter.stride()))
-        self.vector = nn.Parameter(torch.zeros(sum(part.space for part in self.layout), device=next(model.parameters()).device))
+        self.vector = nn.Parameter(
+            torch.zeros(
+                sum(part.space for part in self.layout), device=next(model.parameters()).device
+            )
+        )
         self.gradient = torch.zeros_like(self.vector)
         self.rounded = torch.zeros_like(self.vector, dtype=dtype)
-        exact = {id(p) for module in self.worker.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
-        self.pairs: list[tuple[nn.Parameter, Tensor]] = []  # (the worker's parameter, its part of the gradient)
-        for parameter, copied, part in zip(model.parameters(), self.worker.parameters(), self.layout, strict=True):
+        exact = {
+            id(p)
+            for module in self.worker.modules()
+            if isinstance(module, nn.LayerNorm)
+            for p in module.parameters()
+        }
+        self.pairs: list[
+            tuple[nn.Parameter, Tensor]
+        ] = []  # (the worker's parameter, its part of the gradient)
+        for parameter, copied, part in zip(
+            model.parameters(), self.worker.parameters(), self.layout, strict=True
+        ):
             values = part.of(self.vector.data)
             parameter.data = values.copy_(parameter.detach())
-            copied.data = values if id(copied) in exact or dtype is torch.float32 else part.of(self.rounded)
+            copied.data = (
+                values if id(copied) in exact or dtype is torch.float32 else part.of(self.rounded)
+            )
             self.pairs.append((copied, part.of(self.gradient)))
         self.changed()
 

@@ -32,7 +32,15 @@ class CausalTaps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor, shifts: tuple[int, ...], activate: bool, rate: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        taps: Tensor,
+        bias: Tensor,
+        shifts: tuple[int, ...],
+        activate: bool,
+        rate: float,
+    ) -> Tensor:
         rows, scale = x.shape[-2], keep_scale(rate)
         y = _product(x, taps[-1], scale, bias)  # the present step
         for tap, shift in zip(taps[:-1], shifts[:-1], strict=True):
@@ -52,7 +60,11 @@ class CausalTaps(torch.autograd.Function):
         gradient = gradient.contiguous()
         if ctx.activate:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        of_x = _product(gradient, taps[-1].transpose(-1, -2), scale) if ctx.needs_input_grad[0] else None
+        of_x = (
+            _product(gradient, taps[-1].transpose(-1, -2), scale)
+            if ctx.needs_input_grad[0]
+            else None
+        )
         of_taps = torch.empty_like(taps)
         for j, shift in enumerate(ctx.shifts):
             if shift >= rows:
@@ -65,7 +77,9 @@ class CausalTaps(torch.autograd.Function):
         return of_x, of_taps, gradient.sum(-2) * scale, None, None, None
 
 
-def _product(a: Tensor, b: Tensor, scale: float, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+def _product(
+    a: Tensor, b: Tensor, scale: float, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
     """scale * (a @ b + bias), for matrices [R, C] or stacks of them [M, R, C]; bias [C] or [M, C]."""
     if a.dim() == 2:
         start, beta = (a.new_zeros(1), 0.0) if bias is None else (bias, scale)
@@ -95,7 +109,9 @@ class CausalConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(kernel, channels_in, channels_out).permute(2, 1, 0))
         self.bias = nn.Parameter(torch.empty(channels_out))
         bound = 1 / math.sqrt(channels_in * kernel)
-        nn.init.uniform_(self.weight, -bound, bound)  # what kaiming_uniform_(a=sqrt(5)) of nn.Conv1d comes to
+        nn.init.uniform_(
+            self.weight, -bound, bound
+        )  # what kaiming_uniform_(a=sqrt(5)) of nn.Conv1d comes to
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor, batch: int, activate: bool = False, rate: float = 0.0) -> Tensor:
@@ -110,11 +126,15 @@ class CausalConv(nn.Module):
 class TemporalBlock(nn.Module):
     """relu(x + drop(relu(conv(drop(relu(conv(x))))))), with a 1x1 projection of x where the widths differ."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, dilation: int, rate: float) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, dilation: int, rate: float
+    ) -> None:
         super().__init__()
         self.first = CausalConv(channels_in, channels_out, kernel, dilation)
         self.second = CausalConv(channels_out, channels_out, kernel, dilation)
-        self.project = nn.Linear(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
+        self.project = (
+            nn.Linear(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
+        )
         self.rate = rate
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
@@ -127,10 +147,14 @@ class TemporalBlock(nn.Module):
 class TCN(nn.Module):
     """``blocks`` temporal blocks with dilations 1, 2, 4, ...; 6 blocks of kernel 3 see 253 frames."""
 
-    def __init__(self, channels_in: int, width: int, *, blocks: int, kernel: int, rate: float) -> None:
+    def __init__(
+        self, channels_in: int, width: int, *, blocks: int, kernel: int, rate: float
+    ) -> None:
         super().__init__()
         widths = [channels_in] + [width] * blocks
-        self.blocks = nn.ModuleList(TemporalBlock(widths[i], width, kernel, 2**i, rate) for i in range(blocks))
+        self.blocks = nn.ModuleList(
+            TemporalBlock(widths[i], width, kernel, 2**i, rate) for i in range(blocks)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, C_in] to [B, T, width]; step t depends on steps up to t only. Fast when x is a view of [T, B, C_in]."""

@@ -23,8 +23,12 @@ class WindowIndex:
     """N windows of one clip."""
 
     frames: np.ndarray  # int32 [N, length]; 1-based number of the image at each position
-    start: np.ndarray  # int32 [N]; 1-based frame where the window begins (whether or not its own image exists)
-    end: np.ndarray  # int32 [N]; 1-based last frame, start + length - 1 (but for clips shorter than a window)
+    start: (
+        np.ndarray
+    )  # int32 [N]; 1-based frame where the window begins (whether or not its own image exists)
+    end: (
+        np.ndarray
+    )  # int32 [N]; 1-based last frame, start + length - 1 (but for clips shorter than a window)
     label: np.ndarray  # int64 [N]; class 0..7, or -1 where unknown
 
     def __len__(self) -> int:
@@ -32,7 +36,13 @@ class WindowIndex:
 
 
 def index_windows(
-    labels: np.ndarray, face_present: np.ndarray, *, length: int, stride: int, label_rule: str = "last", max_gap: int = 5
+    labels: np.ndarray,
+    face_present: np.ndarray,
+    *,
+    length: int,
+    stride: int,
+    label_rule: str = "last",
+    max_gap: int = 5,
 ) -> WindowIndex:
     """Labelled windows of one clip by the released rule (``window`` protocol and training).
 
@@ -47,7 +57,9 @@ def index_windows(
     """
     labels, face_present = np.asarray(labels), np.asarray(face_present, dtype=bool)
     if labels.shape != face_present.shape or labels.ndim != 1:
-        raise WrongCall(f"labels {labels.shape} and face_present {face_present.shape}: expected two arrays of one length")
+        raise WrongCall(
+            f"labels {labels.shape} and face_present {face_present.shape}: expected two arrays of one length"
+        )
     if label_rule not in LABEL_RULES:
         raise WrongCall(f"label_rule={label_rule!r}: choose one of {', '.join(LABEL_RULES)}")
     _check(length, stride, max_gap)
@@ -65,7 +77,9 @@ def index_windows(
 
 def _check(length: int, stride: int, max_gap: int = 0) -> None:
     if length < 1 or stride < 1 or max_gap < 0:
-        raise WrongCall(f"length={length}, stride={stride}, max_gap={max_gap}: expected at least 1, 1 and 0")
+        raise WrongCall(
+            f"length={length}, stride={stride}, max_gap={max_gap}: expected at least 1, 1 and 0"
+        )
 
 
 def _last_true(mask: np.ndarray) -> np.ndarray:
@@ -92,7 +106,11 @@ def _window_labels(labels: np.ndarray, rule: str) -> np.ndarray:
     """``[N, length]`` -> ``[N]``."""
     if rule == "majority":
         rows = np.arange(len(labels))[:, None] * NUM_CLASSES
-        return np.bincount((rows + labels).ravel(), minlength=len(labels) * NUM_CLASSES).reshape(-1, NUM_CLASSES).argmax(axis=1)
+        return (
+            np.bincount((rows + labels).ravel(), minlength=len(labels) * NUM_CLASSES)
+            .reshape(-1, NUM_CLASSES)
+            .argmax(axis=1)
+        )
     return labels[:, -1 if rule == "last" else labels.shape[1] // 2].copy()
 
 
@@ -106,7 +124,11 @@ def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> Wind
     face_present = np.asarray(face_present, dtype=bool)
     _check(length, stride)
     n = len(face_present)
-    ends = np.append(np.arange(length, n, stride), n) if face_present.any() else np.zeros(0, dtype=np.int64)
+    ends = (
+        np.append(np.arange(length, n, stride), n)
+        if face_present.any()
+        else np.zeros(0, dtype=np.int64)
+    )
     source = _last_true(face_present)
     if len(ends):
         source[source < 0] = np.flatnonzero(face_present)[0]
@@ -120,7 +142,13 @@ def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> Wind
 
 
 def frame_predictions(
-    probabilities: np.ndarray, ends: np.ndarray, n_frames: int, *, length: int, rule: str = "last", fallback: np.ndarray
+    probabilities: np.ndarray,
+    ends: np.ndarray,
+    n_frames: int,
+    *,
+    length: int,
+    rule: str = "last",
+    fallback: np.ndarray,
 ) -> np.ndarray:
     """Window probabilities ``[N, 8]`` of one clip to frame probabilities: float64 ``[n_frames, 8]``, a row for every frame.
 
@@ -130,9 +158,16 @@ def frame_predictions(
     """
     if rule not in FRAME_RULES:
         raise WrongCall(f"frame_rule={rule!r}: choose one of {', '.join(FRAME_RULES)}")
-    probabilities, ends = np.asarray(probabilities, dtype=np.float64), np.asarray(ends, dtype=np.int64)
-    if len(probabilities) != len(ends) or (len(ends) and not 1 <= ends.min() <= ends.max() <= n_frames):
-        raise WrongCall(f"{len(probabilities)} windows with {len(ends)} ends for {n_frames} frames: expected one end in 1..{n_frames} each")
+    probabilities, ends = (
+        np.asarray(probabilities, dtype=np.float64),
+        np.asarray(ends, dtype=np.int64),
+    )
+    if len(probabilities) != len(ends) or (
+        len(ends) and not 1 <= ends.min() <= ends.max() <= n_frames
+    ):
+        raise WrongCall(
+            f"{len(probabilities)} windows with {len(ends)} ends for {n_frames} frames: expected one end in 1..{n_frames} each"
+        )
     if not len(ends):
         return np.tile(np.asarray(fallback, dtype=np.float64), (n_frames, 1))
     order = np.argsort(ends, kind="stable")
@@ -140,7 +175,9 @@ def frame_predictions(
     frames = np.arange(1, n_frames + 1)
     later = np.searchsorted(ends, frames).clip(max=len(ends) - 1)
     earlier = np.maximum(later - 1, 0)
-    nearest = np.where(np.abs(ends[later] - frames) <= np.abs(frames - ends[earlier]), later, earlier)
+    nearest = np.where(
+        np.abs(ends[later] - frames) <= np.abs(frames - ends[earlier]), later, earlier
+    )
     result = probabilities[nearest]
     if rule == "mean":
         covering, total = _covering(probabilities, ends, n_frames, length)
@@ -149,10 +186,14 @@ def frame_predictions(
     return result
 
 
-def _covering(probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _covering(
+    probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(number of windows that cover each frame ``[n]``, the sum of their probabilities ``[n, 8]``); ``ends`` sorted."""
     frames = np.arange(1, n_frames + 1)
-    first = np.searchsorted(ends, frames)  # windows first .. last - 1 have frame <= end <= frame + length - 1
+    first = np.searchsorted(
+        ends, frames
+    )  # windows first .. last - 1 have frame <= end <= frame + length - 1
     last = np.searchsorted(ends, frames + length - 1, side="right")
     sums = np.concatenate([np.zeros((1, probabilities.shape[1])), probabilities.cumsum(axis=0)])
     return last - first, sums[last] - sums[first]
@@ -172,6 +213,10 @@ def smooth(probabilities: np.ndarray, kind: str, half_width: int) -> np.ndarray:
     if kind == "none" or half_width == 0 or not len(probabilities):
         return probabilities
     distance = np.arange(-half_width, half_width + 1)
-    kernel = np.ones(len(distance)) if kind == "box" else np.exp(-0.5 * (distance / (half_width / 2)) ** 2)
+    kernel = (
+        np.ones(len(distance))
+        if kind == "box"
+        else np.exp(-0.5 * (distance / (half_width / 2)) ** 2)
+    )
     weight = convolve1d(np.ones(len(probabilities)), kernel, mode="constant")
     return convolve1d(probabilities, kernel, axis=0, mode="constant") / weight[:, None]

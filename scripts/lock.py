@@ -21,7 +21,10 @@ HEADER = "# What emolib is tested with: the closure of pyproject.toml's dependen
 def wanted() -> list[Requirement]:
     """The requirements that pyproject.toml states, with all its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    stated = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    stated = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
     return [Requirement(line) for line in stated]
 
 
@@ -43,7 +46,9 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
         versions[name] = Version(found.version).public
         for line in found.requires or []:
             needed = Requirement(line)
-            if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if not needed.marker or any(
+                needed.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
+            ):
                 waiting.append(needed)
     return dict(sorted(versions.items()))
 

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from emolib.files import project_root, write_text
+from emolib.system.files import project_root, write_text
 
 BLOCK = re.compile(r"<!-- (figures/[\w./-]+) -->\n.*?<!-- end -->", re.DOTALL)
 

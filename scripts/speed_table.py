@@ -11,21 +11,37 @@ from typing import Any
 
 import pandas as pd
 
-from emolib.files import project_root, read_json
-from emolib.tables import number, write
+from emolib.results.tables import number, write
+from emolib.system.files import project_root, read_json
 
 MACHINES = {"cpu": "2 CPU cores (Zen 5)", "h100": "NVIDIA H100"}
 ROWS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("training step, 10 frames", "train", lambda r: r["step"]["T=10"]["step_ratio"]),
     ("training step, 60 frames", "train", lambda r: r["step"]["T=60"]["step_ratio"]),
-    ("training step at the paper's size, 60 frames", "train", lambda r: r["step"]["paper, T=60"]["step_ratio"]),
-    ("8 runs stacked, 60 frames, against one after another", "train", lambda r: r["sweep_ratio"]["T=60, M=8"]),
-    ("2 runs on 2 cores at once, against one after another on both", "train", lambda r: r["workers_ratio"]["T=60"]),
-    ("frames encoded in the paper's window ablation, counted", "train", lambda r: r["ablation_ratio"]["counted"]),
+    (
+        "training step at the paper's size, 60 frames",
+        "train",
+        lambda r: r["step"]["paper, T=60"]["step_ratio"],
+    ),
+    (
+        "8 runs stacked, 60 frames, against one after another",
+        "train",
+        lambda r: r["sweep_ratio"]["T=60, M=8"],
+    ),
+    (
+        "2 runs on 2 cores at once, against one after another on both",
+        "train",
+        lambda r: r["workers_ratio"]["T=60"],
+    ),
+    (
+        "frames encoded in the paper's window ablation, counted",
+        "train",
+        lambda r: r["ablation_ratio"]["counted"],
+    ),
     ("reading and resizing face crops", "extract", lambda r: r["ingest_ratio"]),
     ("faces through CLIP ViT-B/32", "extract", lambda r: r["extract_ratio"]),
     ("sound through Wav2Vec 2.0 base", "extract", lambda r: r["audio_ratio"]),
-)  # fmt: skip
+)
 
 
 def figure(folder: Path, what: str, read: Callable[[Any], Any]) -> str:
@@ -40,10 +56,17 @@ def figure(folder: Path, what: str, read: Callable[[Any], Any]) -> str:
 
 def main(folder: Path) -> None:
     """Write speed.csv, .md and .tex into ``folder``."""
-    table = pd.DataFrame({"Times faster than a plain loop on the same machine": [name for name, _, _ in ROWS]})
+    table = pd.DataFrame(
+        {"Times faster than a plain loop on the same machine": [name for name, _, _ in ROWS]}
+    )
     for machine, name in MACHINES.items():
         table[name] = [figure(folder / machine, what, read) for _, what, read in ROWS]
-    write(table, "speed", folder, caption="Measured side by side in one run of `emolib bench`, medians")
+    write(
+        table,
+        "speed",
+        folder,
+        caption="Measured side by side in one run of `emolib bench`, medians",
+    )
 
 
 if __name__ == "__main__":

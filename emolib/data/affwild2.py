@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from emolib.data.annotations import read_frame_rates, read_labels, read_template, read_test_list, source_id
+from emolib.data.annotations import (
+    read_frame_rates,
+    read_labels,
+    read_template,
+    read_test_list,
+    source_id,
+)
+from emolib.data.clip import ASSUMED_FPS, Clip
 from emolib.data.index import TreeIndex, inside
 from emolib.errors import EmolibError, WrongCall
 from emolib.labels import NOT_ANNOTATED
@@ -29,47 +36,11 @@ TEST_LIST = "Expression_Recognition_Challenge_test_set_release.txt"
 TEMPLATE = re.compile(r"(.*_)?Expr_test_set_example\.txt", re.IGNORECASE)
 FRAME_RATES = "frame_rates.csv"
 VIDEO_SUFFIXES = (".mp4", ".avi")  # in order of preference
-ASSUMED_FPS = 30.0  # what the released code takes for every video
 USUAL_DIFFERENCE = 2  # frames between annotation lines and decoded frames
 FAR = 0.01  # share of a clip's frames, or of a total, that is no longer a small difference
-OURS = re.compile(r"(EXPR_|cropped|batch|videos?$|names_of|annotations$)", re.IGNORECASE)  # folders that may not lead elsewhere
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """One annotated person of one video. Frames count from 1; element i - 1 of each array belongs to frame i."""
-
-    id: str  # annotation file's stem, e.g. "135-24-1920x1080_left"
-    split: str  # "train" | "validation" | "test"
-    labels: np.ndarray  # int8 [n]; -1 = not annotated; test: all -1
-    face_present: np.ndarray  # bool [n]; whether the frame's image exists
-    frame_times: np.ndarray  # float64 [n]; seconds at which the frame begins to show, 0 = the video's first frame
-    fps: float  # mean rate of the video, frames/s
-    time_source: str  # "video" | "frame-rate list" | "assumed 30 fps" | "fixed 30 fps"
-    images: Path | None  # folder with the crops of this id
-    video: Path | None  # source video, also the sound; shared by _left and _right
-
-    def image(self, frame: int) -> Path:
-        """Path of the image of 1-based ``frame``, whether or not it exists. Raises WrongCall out of range or without images."""
-        self._check(frame)
-        if self.images is None:
-            raise WrongCall(f"{self.id}: has no images")
-        return self.images / f"{frame:05d}.jpg"
-
-    def span(self, first: int, last: int) -> tuple[float, float]:
-        """Seconds from the begin of frame ``first`` to the end of frame ``last`` (1-based, inclusive)."""
-        self._check(first)
-        self._check(last)
-        end = self.frame_times[last] if last < len(self.labels) else self.frame_times[-1] + 1 / self.fps
-        return float(self.frame_times[first - 1]), float(end)
-
-    def drift_at_30(self) -> float:
-        """Seconds by which a fixed 30 fps is behind (negative) or ahead of (positive) this clip's times at its last frame."""
-        return float((len(self.labels) - 1) / ASSUMED_FPS - self.frame_times[-1])
-
-    def _check(self, frame: int) -> None:
-        if not 1 <= frame <= len(self.labels):
-            raise WrongCall(f"{self.id}: frame {frame} is outside 1..{len(self.labels)}")
+OURS = re.compile(
+    r"(EXPR_|cropped|batch|videos?$|names_of|annotations$)", re.IGNORECASE
+)  # folders that may not lead elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +61,15 @@ class Layout:
         folder = inside(self.annotations[0] / SPLIT_FOLDERS[split], self.root)
         if not folder.is_dir():
             raise EmolibError(f"{folder}: no such folder; the {split} annotations belong there")
-        files = [path for path in folder.iterdir() if path.suffix.lower() == ".txt" and not path.name.startswith(".")]
+        files = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() == ".txt" and not path.name.startswith(".")
+        ]
         if not files:
-            raise EmolibError(f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there")
+            raise EmolibError(
+                f"{folder}: no annotation file (<id>.txt); the {split} annotations belong there"
+            )
         return sorted(files, key=lambda path: path.stem)
 
     def submission_templates(self) -> list[Path]:
@@ -105,7 +82,9 @@ class Layout:
         return found[0] if found else None
 
 
-def find_layout(root: Path, crops: str = "cropped_aligned", *, need_annotations: bool = True) -> Layout:
+def find_layout(
+    root: Path, crops: str = "cropped_aligned", *, need_annotations: bool = True
+) -> Layout:
     """Look through ``root``, two folders deep. Raises EmolibError with one line saying what was looked for and not found."""
     root = Path(root)
     if crops not in CROPS:
@@ -113,7 +92,9 @@ def find_layout(root: Path, crops: str = "cropped_aligned", *, need_annotations:
     if not root.is_dir():
         raise EmolibError(f"{root}: no such folder; give the folder of the Aff-Wild2 tree")
     folders = list(_folders(root))
-    annotations = [folder for name in ANNOTATION_FOLDERS for folder in folders if folder.name == name]
+    annotations = [
+        folder for name in ANNOTATION_FOLDERS for folder in folders if folder.name == name
+    ]
     if need_annotations and not annotations:
         names = " or ".join(f"{name}/" for name in ANNOTATION_FOLDERS)
         raise EmolibError(
@@ -122,14 +103,25 @@ def find_layout(root: Path, crops: str = "cropped_aligned", *, need_annotations:
     wanted = (crops, f"{crops}_new_50_vids")
     image_roots = [folder for name in wanted for folder in folders if folder.name == name]
     if not image_roots:
-        raise EmolibError(f"{root}: not an Aff-Wild2 tree: looked for {wanted[0]}/ or {wanted[1]}/ with a folder of images for each id")
-    files = [path for folder in folders if not folder.name.startswith("cropped") for path in _files(folder)]
+        raise EmolibError(
+            f"{root}: not an Aff-Wild2 tree: looked for {wanted[0]}/ or {wanted[1]}/ with a folder of images for each id"
+        )
+    files = [
+        path
+        for folder in folders
+        if not folder.name.startswith("cropped")
+        for path in _files(folder)
+    ]
     rates = root / FRAME_RATES
     return Layout(
         root=root,
         annotations=annotations,
         image_roots=image_roots,
-        images=_by_name((folder, folder.name) for image_root in image_roots for folder in _subfolders(image_root)),
+        images=_by_name(
+            (folder, folder.name)
+            for image_root in image_roots
+            for folder in _subfolders(image_root)
+        ),
         videos=_videos(files, root),
         test_lists=[path for path in files if path.name == TEST_LIST],
         templates=[path for path in files if TEMPLATE.fullmatch(path.name)],
@@ -139,7 +131,11 @@ def find_layout(root: Path, crops: str = "cropped_aligned", *, need_annotations:
 
 def _subfolders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_dir())
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if not entry.name.startswith(".") and Path(entry.path).is_dir()
+        )
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -163,7 +159,11 @@ def _stays(folder: Path, root: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and Path(entry.path).is_file())
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if not entry.name.startswith(".") and Path(entry.path).is_file()
+        )
 
 
 def _by_name(pairs: Iterator[tuple[Path, str]]) -> dict[str, list[Path]]:
@@ -177,7 +177,9 @@ def _videos(files: list[Path], root: Path) -> dict[str, list[Path]]:
     """Videos by stem, .mp4 before .avi; one file reached under one stem by several links counts once."""
     videos = [path for suffix in VIDEO_SUFFIXES for path in files if path.suffix.lower() == suffix]
     unique = {(path.stem, os.path.realpath(inside(path, root))): path for path in reversed(videos)}
-    return _by_name((path, path.stem) for path in videos if unique[path.stem, os.path.realpath(path)] is path)
+    return _by_name(
+        (path, path.stem) for path in videos if unique[path.stem, os.path.realpath(path)] is path
+    )
 
 
 def read_tree(
@@ -211,21 +213,31 @@ def read_tree(
     clips: list[Clip] = []
     try:
         listed = list(_listed(layout, splits, template))
-        bar = tqdm(listed, desc="read clips", unit="clip", disable=not progress, delay=2, leave=False)  # later reads take no time
+        bar = tqdm(
+            listed, desc="read clips", unit="clip", disable=not progress, delay=2, leave=False
+        )  # later reads take no time
         for split, clip_id, labels, rows in bar:
-            clips.append(_clip(layout, index, rates if timing == "true" else None, split, clip_id, labels, rows))
+            clips.append(
+                _clip(
+                    layout, index, rates if timing == "true" else None, split, clip_id, labels, rows
+                )
+            )
     finally:
         index.save()
     return clips
 
 
-def _listed(layout: Layout, splits: tuple[str, ...], template: Path | None) -> Iterator[tuple[str, str, np.ndarray | None, int | None]]:
+def _listed(
+    layout: Layout, splits: tuple[str, ...], template: Path | None
+) -> Iterator[tuple[str, str, np.ndarray | None, int | None]]:
     """(split, id, labels, rows of the template) of every clip, in order."""
     seen: dict[str, Path] = {}
     for split in SPLIT_FOLDERS:
         for path in layout.labels_of(split) if split in splits else []:
             if path.stem in seen:
-                raise EmolibError(f"{path}: {path.stem} is annotated in {seen[path.stem]} as well; remove one of them")
+                raise EmolibError(
+                    f"{path}: {path.stem} is annotated in {seen[path.stem]} as well; remove one of them"
+                )
             seen[path.stem] = path
             yield split, path.stem, read_labels(inside(path, layout.root)), None
     if "test" in splits:
@@ -246,20 +258,30 @@ def clips_to_predict(layout: Layout, template: Path | None = None) -> dict[str, 
     if template is not None:
         return dict(read_template(template).frames())
     if not layout.test_lists and not layout.templates:
-        raise EmolibError(f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt")
+        raise EmolibError(
+            f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt"
+        )
     frames = read_template(layout.submission_templates()[0]).frames() if layout.templates else {}
     return {clip_id: frames.get(clip_id) for clip_id in [*listed_for_test(layout), *frames]}
 
 
 def _clip(
-    layout: Layout, index: TreeIndex, rates: dict[str, float] | None, split: str, clip_id: str, labels: np.ndarray | None, rows: int | None
+    layout: Layout,
+    index: TreeIndex,
+    rates: dict[str, float] | None,
+    split: str,
+    clip_id: str,
+    labels: np.ndarray | None,
+    rows: int | None,
 ) -> Clip:
     present, images = np.zeros(0, dtype=bool), None
     for folder in layout.images.get(clip_id, []):  # the first one that holds images
         if images is None or not present.any():
             numbers, images = index.faces(folder), folder
             if numbers[0]:
-                raise EmolibError(f"{folder}: holds an image 00000.jpg, so every label is one frame off; number the images from 00001.jpg")
+                raise EmolibError(
+                    f"{folder}: holds an image 00000.jpg, so every label is one frame off; number the images from 00001.jpg"
+                )
             present = numbers[1:]
     n = len(labels) if labels is not None else rows if rows is not None else len(present)
     video = layout.video_of(clip_id)
@@ -286,7 +308,13 @@ def far_off(more: int, n: int) -> bool:
 
 
 def _times(
-    index: TreeIndex, video: Path | None, rates: dict[str, float] | None, clip_id: str, n: int, *, annotated: bool
+    index: TreeIndex,
+    video: Path | None,
+    rates: dict[str, float] | None,
+    clip_id: str,
+    n: int,
+    *,
+    annotated: bool,
 ) -> tuple[np.ndarray, float, str]:
     """(seconds of ``n`` frames, mean rate, where they come from); ``rates`` None: the fixed 30 fps."""
     if rates is None:
@@ -301,7 +329,10 @@ def _times(
     rate = rates.get(clip_id) or rates.get(source_id(clip_id))
     if rate:
         return np.arange(n) / rate, rate, "frame-rate list"
-    warnings.warn(f"{clip_id}: no video and no line in {FRAME_RATES}; assuming 30 fps, its audio may be misaligned", stacklevel=4)
+    warnings.warn(
+        f"{clip_id}: no video and no line in {FRAME_RATES}; assuming 30 fps, its audio may be misaligned",
+        stacklevel=4,
+    )
     return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "assumed 30 fps"
 
 

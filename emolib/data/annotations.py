@@ -35,8 +35,15 @@ def source_id(clip_id: str) -> str:
 
 def check_id(clip_id: str, where: str) -> str:
     """``clip_id`` when it names one entry of a folder; raises EmolibError at ``where`` when it could leave the tree."""
-    if not clip_id or clip_id != clip_id.strip() or clip_id.startswith(".") or re.search(r"[/\\\x00-\x1f]", clip_id):
-        raise EmolibError(f"{where}: {clip_id!r} is not the id of a clip; an id is one plain file name without a path")
+    if (
+        not clip_id
+        or clip_id != clip_id.strip()
+        or clip_id.startswith(".")
+        or re.search(r"[/\\\x00-\x1f]", clip_id)
+    ):
+        raise EmolibError(
+            f"{where}: {clip_id!r} is not the id of a clip; an id is one plain file name without a path"
+        )
     return clip_id
 
 
@@ -51,7 +58,9 @@ def read_lines(path: Path) -> list[str]:
         raise BadFile("unreadable-file", f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(10) + 1
-        raise BadFile("unreadable-file", f"{path}:{line}: not a text file (UTF-8); replace it") from error
+        raise BadFile(
+            "unreadable-file", f"{path}:{line}: not a text file (UTF-8); replace it"
+        ) from error
     lines = text.replace("\r\n", "\n").rstrip().split("\n")
     if lines == [""]:
         raise BadFile("empty-file", f"{path}:1: the file is empty; replace it or remove it")
@@ -67,15 +76,23 @@ def read_labels(path: Path) -> np.ndarray:
     _check_header(lines[0], path)
     labels = list(map(_LABELS.get, lines[1:]))
     if not labels:
-        raise BadFile("empty-file", f"{path}:2: no label after the header; replace the file or remove it")
+        raise BadFile(
+            "empty-file", f"{path}:2: no label after the header; replace the file or remove it"
+        )
     if None in labels:
         labels = [_LABELS.get(line.strip()) for line in lines[1:]]
     if None in labels:
         number = labels.index(None)
         line = lines[1 + number].strip()
         if re.fullmatch(r"[+-]?\d+", line):
-            raise BadFile("label-range", f"{path}:{number + 2}: label {line} is outside -1..{NUM_CLASSES - 1}; correct the line")
-        raise BadFile("label-not-a-number", f"{path}:{number + 2}: {line!r} is not a label (an integer); correct the line")
+            raise BadFile(
+                "label-range",
+                f"{path}:{number + 2}: label {line} is outside -1..{NUM_CLASSES - 1}; correct the line",
+            )
+        raise BadFile(
+            "label-not-a-number",
+            f"{path}:{number + 2}: {line!r} is not a label (an integer); correct the line",
+        )
     return np.array(labels, dtype=np.int8)
 
 
@@ -100,7 +117,9 @@ def read_test_list(path: Path) -> list[str]:
     for number, line in enumerate(read_lines(path), 1):
         clip_id = check_id(line.strip(), f"{path}:{number}")
         if clip_id in ids:
-            raise EmolibError(f"{path}:{number}: {clip_id} stands on line {ids[clip_id]} already; remove one of them")
+            raise EmolibError(
+                f"{path}:{number}: {clip_id} stands on line {ids[clip_id]} already; remove one of them"
+            )
         ids[clip_id] = number
     return list(ids)
 
@@ -130,7 +149,9 @@ def read_template(path: Path) -> Template:
     """
     lines = read_lines(path)
     if lines[0].strip() != SUBMISSION_HEADER:
-        raise EmolibError(f"{path}:1: header {lines[0].strip()[:120]!r}; expected {SUBMISSION_HEADER}")
+        raise EmolibError(
+            f"{path}:1: header {lines[0].strip()[:120]!r}; expected {SUBMISSION_HEADER}"
+        )
     index: dict[str, int] = {}
     clip, frame, rows = [], [], []
     for number, line in enumerate(lines[1:], 2):
@@ -152,8 +173,17 @@ def read_template(path: Path) -> Template:
         first: dict[str, int] = {}
         for number, row in enumerate(rows, 2):
             if first.setdefault(row, number) != number:
-                raise EmolibError(f"{path}:{number}: {row} stands on line {first[row]} already; replace the template")
-    return Template(Path(path), lines[0].strip(), rows, list(index), np.array(clip, np.int32), np.array(frame, np.int32))
+                raise EmolibError(
+                    f"{path}:{number}: {row} stands on line {first[row]} already; replace the template"
+                )
+    return Template(
+        Path(path),
+        lines[0].strip(),
+        rows,
+        list(index),
+        np.array(clip, np.int32),
+        np.array(frame, np.int32),
+    )
 
 
 def read_frame_rates(path: Path) -> dict[str, float]:
@@ -171,6 +201,8 @@ def read_frame_rates(path: Path) -> dict[str, float]:
         except ValueError:
             rate = math.nan
         if not 0 < rate < math.inf:
-            raise EmolibError(f"{path}:{number}: {text.strip()!r} is not a frame rate; write id,fps with a positive number")
+            raise EmolibError(
+                f"{path}:{number}: {text.strip()!r} is not a frame rate; write id,fps with a positive number"
+            )
         rates[check_id(clip_id.strip(), f"{path}:{number}")] = rate
     return rates

@@ -13,8 +13,8 @@ from emolib.data.affwild2 import FAR, find_layout
 from emolib.data.examination import KINDS, Examination
 from emolib.data.index import LinkOut
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import few
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
+from emolib.system.files import few
 
 # FACTS section 3: the official release.
 OFFICIAL: dict[str, dict[str, Any]] = {
@@ -37,7 +37,9 @@ GENERATED = "ceilings.json"  # stands in every generated tree, whose totals are 
 SAMPLED_IMAGES = 50_000  # decoded without ``full``, spread evenly; about 15 s
 
 
-def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str = "cropped_aligned") -> dict[str, Any]:
+def examine(
+    root: Path, *, full: bool = False, progress: bool = True, crops: str = "cropped_aligned"
+) -> dict[str, Any]:
     """Examine the tree at ``root``; ``full`` decodes every image and all sound instead of a sample and the headers.
 
     Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split), ``clips`` (rows of
@@ -54,8 +56,22 @@ def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str
     except EmolibError as error:
         kind = "link-out" if isinstance(error, LinkOut) else "not-a-tree"
         severity, advice = KINDS[kind]
-        problem = {"kind": kind, "severity": severity, "where": ".", "what": str(error), "do": advice, "count": 1}
-        return {**report, "totals": {}, "clips": [], "images_read": 0, "problems": [problem], "exit_ok": False}
+        problem = {
+            "kind": kind,
+            "severity": severity,
+            "where": ".",
+            "what": str(error),
+            "do": advice,
+            "count": 1,
+        }
+        return {
+            **report,
+            "totals": {},
+            "clips": [],
+            "images_read": 0,
+            "problems": [problem],
+            "exit_ok": False,
+        }
     examination = Examination(root, layout, full=full)
     listed = examination.annotations()
     listed += examination.test_set()
@@ -75,7 +91,14 @@ def examine(root: Path, *, full: bool = False, progress: bool = True, crops: str
     order = {severity: i for i, severity in enumerate(("error", "warning", "note"))}
     problems = sorted(examination.problems, key=lambda problem: order[problem["severity"]])
     exit_ok = all(problem["severity"] != "error" for problem in problems)
-    return {**report, "totals": totals, "clips": examination.clips, "images_read": images_read, "problems": problems, "exit_ok": exit_ok}
+    return {
+        **report,
+        "totals": totals,
+        "clips": examination.clips,
+        "images_read": images_read,
+        "problems": problems,
+        "exit_ok": exit_ok,
+    }
 
 
 def _decode_images(examination: Examination, *, full: bool, progress: bool) -> int:
@@ -83,10 +106,16 @@ def _decode_images(examination: Examination, *, full: bool, progress: bool) -> i
     total = sum(int(present.sum()) for present in examination.faces.values())
     step = 1 if full else max(1, -(-total // SAMPLED_IMAGES))
     read = 0
-    with tqdm(total=-(-total // step), desc="decode images", unit="image", disable=not progress) as bar:
+    with tqdm(
+        total=-(-total // step), desc="decode images", unit="image", disable=not progress
+    ) as bar:
         for clip_id, present in examination.faces.items():
             folder = examination.folders[clip_id]
-            paths = [folder / f"{number:05d}.jpg" for number in (np.flatnonzero(present) + 1)[::step]] if folder else []
+            paths = (
+                [folder / f"{number:05d}.jpg" for number in (np.flatnonzero(present) + 1)[::step]]
+                if folder
+                else []
+            )
             bad = [path for path in paths if examination.read_image(path)]
             if bad:
                 what = f"{len(bad)} of {len(paths)} images read cannot be decoded: {few([path.name for path in bad])}"
@@ -102,13 +131,19 @@ def _totals(examination: Examination) -> dict[str, Any]:
     for split in OFFICIAL:
         ids = [row["id"] for row in examination.clips if row["split"] == split]
         labels = [examination.labels[clip_id] for clip_id in ids if clip_id in examination.labels]
-        faces = [examination.labels[clip_id][examination.faces[clip_id]] for clip_id in ids if clip_id in examination.labels]
+        faces = [
+            examination.labels[clip_id][examination.faces[clip_id]]
+            for clip_id in ids
+            if clip_id in examination.labels
+        ]
         totals[split] = {
             "clips": len(ids),
             "lines": sum(len(array) for array in labels),
             "labelled": int(sum((array >= 0).sum() for array in labels)),
             "with_face": int(sum((array >= 0).sum() for array in faces)),
-            "classes": np.sum([class_counts(array) for array in faces], axis=0).tolist() if faces else [0] * NUM_CLASSES,
+            "classes": np.sum([class_counts(array) for array in faces], axis=0).tolist()
+            if faces
+            else [0] * NUM_CLASSES,
         }
     return totals
 
@@ -119,14 +154,26 @@ def _usable(examination: Examination, totals: dict[str, Any]) -> None:
         rows = [row for row in examination.clips if row["split"] == split]
         if split == "test":
             if rows and not any(examination.faces[row["id"]].any() for row in rows):
-                examination.found("nothing-to-use", split, f"none of the {len(rows)} clips to predict has an image")
+                examination.found(
+                    "nothing-to-use",
+                    split,
+                    f"none of the {len(rows)} clips to predict has an image",
+                )
         elif not counts["with_face"]:
-            examination.found("nothing-to-use", split, f"none of the {counts['labelled']:,} labelled frames of this split has an image")
+            examination.found(
+                "nothing-to-use",
+                split,
+                f"none of the {counts['labelled']:,} labelled frames of this split has an image",
+            )
         if rows and not any(row["sound"] for row in rows):
-            examination.found("nothing-to-use", split, f"none of the {len(rows)} clips of this split has sound")
+            examination.found(
+                "nothing-to-use", split, f"none of the {len(rows)} clips of this split has sound"
+            )
 
 
-def _against_official(examination: Examination, totals: dict[str, Any], *, with_faces: bool) -> None:
+def _against_official(
+    examination: Examination, totals: dict[str, Any], *, with_faces: bool
+) -> None:
     for split, expected in OFFICIAL.items():
         if split == "test" and not totals["test"]["clips"]:
             continue
@@ -136,7 +183,11 @@ def _against_official(examination: Examination, totals: dict[str, Any], *, with_
             got, official = totals[split][name], expected[name]
             if got != official:
                 kind = "totals-far" if abs(got - official) > FAR * official else "totals"
-                examination.found(kind, split, f"{name.replace('_', ' ')}: {got:,}, the official release has {official:,}")
+                examination.found(
+                    kind,
+                    split,
+                    f"{name.replace('_', ' ')}: {got:,}, the official release has {official:,}",
+                )
 
 
 def format_report(report: dict[str, Any]) -> str:
@@ -145,8 +196,15 @@ def format_report(report: dict[str, Any]) -> str:
     if report["totals"]:
         lines += [*_totals_table(report), "", *_clip_table(report["clips"]), ""]
         read = "all" if report["full"] else "a sample"
-        lines += [f"{report['images_read']:,} images decoded ({read} of those that belong to a frame)", ""]
-    for severity, title in (("error", "Errors"), ("warning", "Warnings"), ("note", "Notes (normal, handled)")):
+        lines += [
+            f"{report['images_read']:,} images decoded ({read} of those that belong to a frame)",
+            "",
+        ]
+    for severity, title in (
+        ("error", "Errors"),
+        ("warning", "Warnings"),
+        ("note", "Notes (normal, handled)"),
+    ):
         rows = [problem for problem in report["problems"] if problem["severity"] == severity]
         if rows:
             lines.append(f"{title}:")
@@ -157,27 +215,39 @@ def format_report(report: dict[str, Any]) -> str:
             lines.append("")
     errors = sum(problem["severity"] == "error" for problem in report["problems"])
     lines.append(
-        "Ready for training." if report["exit_ok"] else f"Not ready: {errors} error(s); training on this would stop or give wrong numbers."
+        "Ready for training."
+        if report["exit_ok"]
+        else f"Not ready: {errors} error(s); training on this would stop or give wrong numbers."
     )
     return "\n".join(lines) + "\n"
 
 
 def _totals_table(report: dict[str, Any]) -> list[str]:
     columns = ["clips", "labelled", "with_face"]
-    lines = [f"{'':12}" + "".join(f"{name.replace('_', ' '):>12}" for name in columns) + "".join(f"{name:>10}" for name in EXPRESSIONS)]
+    lines = [
+        f"{'':12}"
+        + "".join(f"{name.replace('_', ' '):>12}" for name in columns)
+        + "".join(f"{name:>10}" for name in EXPRESSIONS)
+    ]
     for split, totals in report["totals"].items():
         for title, row in ((split, totals), ("  official", report["official"][split])):
             cells = [f"{row[name]:>12,}" if name in row else f"{'':>12}" for name in columns]
-            cells += [f"{count:>10,}" for count in row.get("classes", [])] if split != "test" else []
+            cells += (
+                [f"{count:>10,}" for count in row.get("classes", [])] if split != "test" else []
+            )
             lines.append(f"{title:12}" + "".join(cells))
     return lines
 
 
 def _clip_table(clips: list[dict[str, Any]]) -> list[str]:
     width = max([len(row["id"]) for row in clips] + [4])
-    lines = [f"{'clip':{width}}  split       lines  images  decoded      fps  missing  drift at 30  sound"]
+    lines = [
+        f"{'clip':{width}}  split       lines  images  decoded      fps  missing  drift at 30  sound"
+    ]
     for row in clips:
-        number = {name: "-" if row[name] is None else str(row[name]) for name in ("lines", "decoded")}
+        number = {
+            name: "-" if row[name] is None else str(row[name]) for name in ("lines", "decoded")
+        }
         lines.append(
             f"{row['id']:{width}}  {row['split']:10}  {number['lines']:>5}  {row['images']:>6}  {number['decoded']:>7}  {row['fps']:>7.3f}"
             f"  {row['faces_missing']:>7}  {row['drift_s']:>+9.2f} s  {'yes' if row['sound'] else 'no'}"

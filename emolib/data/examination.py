@@ -15,7 +15,6 @@ import numpy as np
 from emolib.data import media
 from emolib.data.affwild2 import (
     ANNOTATION_FOLDERS,
-    ASSUMED_FPS,
     SPLIT_FOLDERS,
     USUAL_DIFFERENCE,
     Layout,
@@ -24,9 +23,10 @@ from emolib.data.affwild2 import (
     listed_for_test,
 )
 from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_template, source_id
+from emolib.data.clip import ASSUMED_FPS
 from emolib.data.index import IMAGE_NAME, LinkOut, TreeIndex, inside
 from emolib.errors import EmolibError
-from emolib.files import few, hash_file
+from emolib.system.files import few, hash_file
 
 # kind -> (severity, what to do)
 KINDS: dict[str, tuple[str, str]] = {
@@ -43,38 +43,68 @@ KINDS: dict[str, tuple[str, str]] = {
     "shared-source": ("error", "move both people of the video to one split; they share the sound"),
     "shared-video": ("error", "remove one of the two; the same video stands in two splits"),
     "video-unreadable": ("error", "download the video again, or remove it to go without sound"),
-    "frame-count-far": ("error", "check that the video belongs to the annotation; labels and sound do not match"),
-    "images-beyond-labels": ("error", "check that the crops belong to the annotation; labels and images do not match"),
+    "frame-count-far": (
+        "error",
+        "check that the video belongs to the annotation; labels and sound do not match",
+    ),
+    "images-beyond-labels": (
+        "error",
+        "check that the crops belong to the annotation; labels and images do not match",
+    ),
     "images-from-zero": ("error", "number the images from 00001.jpg; every label is one frame off"),
-    "image-names": ("error", "name the images {frame:05d}.jpg; as they are they count as missing faces"),
-    "image-unreadable": ("error", "download the image again, or delete it to count as a missing face"),
+    "image-names": (
+        "error",
+        "name the images {frame:05d}.jpg; as they are they count as missing faces",
+    ),
+    "image-unreadable": (
+        "error",
+        "download the image again, or delete it to count as a missing face",
+    ),
     "frame-rates": ("error", "correct the line of frame_rates.csv"),
     "test-files": ("error", "download the test list and the template again"),
-    "nothing-to-use": ("error", "look whether the crops and the videos were unpacked where they belong, not a folder deeper"),
+    "nothing-to-use": (
+        "error",
+        "look whether the crops and the videos were unpacked where they belong, not a folder deeper",
+    ),
     "totals-far": ("error", "complete the tree; scores on it cannot be compared"),
     "totals": ("warning", "compare with the official release; a little is missing or added"),
     "two-annotation-folders": ("warning", "remove the older one; the newer one is used"),
     "images-twice": ("warning", "remove one of the folders; the first is used"),
     "video-twice": ("warning", "remove one of the files; the first is used"),
     "no-images": ("warning", "download the crops, or go on without the clip's frames"),
-    "few-faces": ("warning", "check that the crops are complete; most annotated frames have no image"),
+    "few-faces": (
+        "warning",
+        "check that the crops are complete; most annotated frames have no image",
+    ),
     "nothing-annotated": ("warning", "nothing to learn or to score in this clip"),
     "no-video": ("warning", "download the video, or go on without the clip's sound"),
     "no-sound": ("warning", "the clip goes without sound"),
     "sound-shorter": ("warning", "windows after the end of the sound go without it"),
     "frame-count": ("warning", "the last frames' times are extrapolated or dropped"),
-    "test-clips-differ": ("warning", "clips of either are predicted, the rows of the template written; download both again"),
+    "test-clips-differ": (
+        "warning",
+        "clips of either are predicted, the rows of the template written; download both again",
+    ),
     "test-files-twice": ("warning", "the first one counts; remove the other"),
     "known-shared-source": ("note", "the official splits share this sound; nothing to do"),
     "older-annotation-folder": ("note", "nothing to do"),
     "byte-order-mark": ("note", "nothing to do"),
     "crlf": ("note", "nothing to do"),
     "line-count": ("note", "nothing to do; frames are matched by number, times by the video"),
-    "unpaired-images": ("note", "nothing to do; these crops have no EXPR annotation and are not used"),
-    "unpaired-videos": ("note", "nothing to do; these videos have no EXPR annotation and are not used"),
+    "unpaired-images": (
+        "note",
+        "nothing to do; these crops have no EXPR annotation and are not used",
+    ),
+    "unpaired-videos": (
+        "note",
+        "nothing to do; these videos have no EXPR annotation and are not used",
+    ),
 }
 
-KNOWN_SHARED = {"6-30-1920x1080", "135-24-1920x1080"}  # one person in train, the other in validation (FACTS section 3)
+KNOWN_SHARED = {
+    "6-30-1920x1080",
+    "135-24-1920x1080",
+}  # one person in train, the other in validation (FACTS section 3)
 SHORTER = 1.0  # seconds of sound missing at the end
 
 
@@ -100,7 +130,16 @@ class Examination:
         """Add a problem of ``kind`` at ``where`` (a path is told relative to the tree)."""
         severity, advice = KINDS[kind]
         place = os.path.relpath(where, self.root) if isinstance(where, Path) else where
-        self.problems.append({"kind": kind, "severity": severity, "where": place, "what": what, "do": advice, "count": count})
+        self.problems.append(
+            {
+                "kind": kind,
+                "severity": severity,
+                "where": place,
+                "what": what,
+                "do": advice,
+                "count": count,
+            }
+        )
 
     def refused(self, kind: str, where: Path | str, error: EmolibError) -> None:
         """A refusal of the reader becomes a problem: of an annotation's own kind, of a link, or of ``kind``."""
@@ -116,7 +155,9 @@ class Examination:
         if len(folders) > 1:
             self.found("two-annotation-folders", folders[1], f"{folders[0].name} stands beside it")
         elif folders[0].name == ANNOTATION_FOLDERS[1]:
-            self.found("older-annotation-folder", folders[0], "the annotation folder has its older name")
+            self.found(
+                "older-annotation-folder", folders[0], "the annotation folder has its older name"
+            )
         split_of: dict[str, str] = {}
         for split in SPLIT_FOLDERS:
             try:
@@ -126,7 +167,11 @@ class Examination:
                 continue
             for file in files:
                 if file.stem in split_of:
-                    self.found("id-in-both-splits", file, f"{file.stem} is annotated for {split_of[file.stem]} as well")
+                    self.found(
+                        "id-in-both-splits",
+                        file,
+                        f"{file.stem} is annotated for {split_of[file.stem]} as well",
+                    )
                 elif self._labels(file):
                     split_of[file.stem] = split
                 self.known.add(file.stem)
@@ -154,21 +199,40 @@ class Examination:
             return []
         try:
             listed = listed_for_test(self.layout)
-            frames = read_template(self.layout.submission_templates()[0]).frames() if self.layout.templates else {}
+            frames = (
+                read_template(self.layout.submission_templates()[0]).frames()
+                if self.layout.templates
+                else {}
+            )
         except EmolibError as error:
             self.refused("test-files", (self.layout.test_lists or self.layout.templates)[0], error)
             return []
         rows = self.test_rows = {clip_id: frames.get(clip_id) for clip_id in [*listed, *frames]}
         for found in (self.layout.test_lists, self.layout.templates):
             if len(found) > 1:
-                self.found("test-files-twice", found[1], f"{os.path.relpath(found[0], self.root)} is another one", len(found) - 1)
+                self.found(
+                    "test-files-twice",
+                    found[1],
+                    f"{os.path.relpath(found[0], self.root)} is another one",
+                    len(found) - 1,
+                )
         if self.layout.test_lists and self.layout.templates:
             extra = sorted(set(frames) - set(listed))
             if extra:
-                self.found("test-clips-differ", self.layout.templates[0], f"rows for {few(extra)}, which the test list lacks", len(extra))
+                self.found(
+                    "test-clips-differ",
+                    self.layout.templates[0],
+                    f"rows for {few(extra)}, which the test list lacks",
+                    len(extra),
+                )
         without = [clip_id for clip_id, n in rows.items() if n is None]
         if without and self.layout.templates:
-            self.found("test-clips-differ", self.layout.templates[0], f"no row for {few(without)} of the test list", len(without))
+            self.found(
+                "test-clips-differ",
+                self.layout.templates[0],
+                f"no row for {few(without)} of the test list",
+                len(without),
+            )
         for clip_id in sorted(self.known & set(rows)):
             self.found("id-in-test-too", clip_id, f"{clip_id} is annotated and in the test list")
         test = sorted(set(rows) - self.known)
@@ -213,12 +277,18 @@ class Examination:
                 self.refused("link-out", folder, error)
                 return first
             if numbers[0]:
-                self.found("images-from-zero", folder, "there is an image 00000.jpg; frames count from 00001.jpg")
+                self.found(
+                    "images-from-zero",
+                    folder,
+                    "there is an image 00000.jpg; frames count from 00001.jpg",
+                )
             else:
                 self._names(folder)
             images = numbers[1:]
             if images.any() and first.any():
-                self.found("images-twice", folder, f"{clip_id} has images in another folder as well")
+                self.found(
+                    "images-twice", folder, f"{clip_id} has images in another folder as well"
+                )
             if not first.any():
                 first, self.folders[clip_id] = images, folder
         if not first.any():
@@ -230,11 +300,17 @@ class Examination:
         suffixes = (".jpg", ".jpeg", ".png", ".bmp")
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not IMAGE_NAME.fullmatch(entry.name)]
-        wrong = sorted(name for name in names if name.lower().endswith(suffixes) and not name.startswith("."))
+        wrong = sorted(
+            name for name in names if name.lower().endswith(suffixes) and not name.startswith(".")
+        )
         if wrong:
-            self.found("image-names", folder, f"images not named like 00001.jpg: {few(wrong)}", len(wrong))
+            self.found(
+                "image-names", folder, f"images not named like 00001.jpg: {few(wrong)}", len(wrong)
+            )
 
-    def _against_labels(self, clip_id: str, labels: np.ndarray, images: np.ndarray, present: np.ndarray) -> None:
+    def _against_labels(
+        self, clip_id: str, labels: np.ndarray, images: np.ndarray, present: np.ndarray
+    ) -> None:
         if far_off(len(images) - len(labels), len(labels)):
             what = f"the last image is {len(images):05d}.jpg, the annotation ends at frame {len(labels)}"
             self.found("images-beyond-labels", clip_id, what)
@@ -279,9 +355,17 @@ class Examination:
     def _frame_count(self, clip_id: str, lines: int, decoded: int) -> None:
         off = lines - decoded
         if far_off(abs(off), lines):
-            self.found("frame-count-far", clip_id, f"{lines} annotation lines, but the video has {decoded} frames")
+            self.found(
+                "frame-count-far",
+                clip_id,
+                f"{lines} annotation lines, but the video has {decoded} frames",
+            )
         elif abs(off) > USUAL_DIFFERENCE:
-            self.found("frame-count", clip_id, f"{lines} annotation lines, but the video has {decoded} frames")
+            self.found(
+                "frame-count",
+                clip_id,
+                f"{lines} annotation lines, but the video has {decoded} frames",
+            )
         elif off:
             self.off_by_few.append(f"{clip_id} ({off:+d})")
 
@@ -297,7 +381,11 @@ class Examination:
                 if seconds is None:
                     self.found("no-sound", video, "the video has no sound")
                 elif seconds < decoded[-1] - SHORTER:
-                    self.found("sound-shorter", video, f"{seconds:.1f} s of sound for {decoded[-1]:.1f} s of pictures")
+                    self.found(
+                        "sound-shorter",
+                        video,
+                        f"{seconds:.1f} s of sound for {decoded[-1]:.1f} s of pictures",
+                    )
             self.sounds[video] = seconds is not None
         return self.sounds[video]
 
@@ -320,7 +408,11 @@ class Examination:
                 files[video] = row["split"]
         for source in sorted(source for source, found in splits.items() if len(found) > 1):
             kind = "known-shared-source" if source in KNOWN_SHARED else "shared-source"
-            self.found(kind, source, f"people of one video in {' and '.join(sorted(splits[source]))}: shared sound")
+            self.found(
+                kind,
+                source,
+                f"people of one video in {' and '.join(sorted(splits[source]))}: shared sound",
+            )
         self._same_files(files)
 
     def _same_files(self, files: dict[Path, str]) -> None:
@@ -328,7 +420,9 @@ class Examination:
         for video in sorted(files):
             by_size[video.stat().st_size].append(video)
         for videos in by_size.values():
-            if len({files[video] for video in videos}) > 1:  # only then is the content worth reading
+            if (
+                len({files[video] for video in videos}) > 1
+            ):  # only then is the content worth reading
                 first: dict[str, Path] = {}
                 for video in videos:
                     earlier = first.setdefault(hash_file(video), video)
@@ -342,16 +436,34 @@ class Examination:
             what = f"one or two lines more (+) or less (-) than frames: {few(self.off_by_few)}"
             self.found("line-count", f"{len(self.off_by_few)} clips", what, len(self.off_by_few))
         images = sorted(set(self.layout.images) - self.known)
-        complete = all(problem["kind"] != "test-files" for problem in self.problems)  # else nobody knows which are test clips
+        complete = all(
+            problem["kind"] != "test-files" for problem in self.problems
+        )  # else nobody knows which are test clips
         if images and complete:
-            self.found("unpaired-images", self.layout.image_roots[0], f"crops without an annotation: {few(images)}", len(images))
+            self.found(
+                "unpaired-images",
+                self.layout.image_roots[0],
+                f"crops without an annotation: {few(images)}",
+                len(images),
+            )
         wanted = {video for video in map(self.layout.video_of, self.known) if video is not None}
-        videos = sorted(name for name, paths in self.layout.videos.items() if not wanted & set(paths))
+        videos = sorted(
+            name for name, paths in self.layout.videos.items() if not wanted & set(paths)
+        )
         if videos and complete:
-            self.found("unpaired-videos", self.layout.root, f"videos without an annotation: {few(videos)}", len(videos))
+            self.found(
+                "unpaired-videos",
+                self.layout.root,
+                f"videos without an annotation: {few(videos)}",
+                len(videos),
+            )
         for name, paths in sorted(self.layout.videos.items()):
             if len(paths) > 1 and wanted & set(paths):
-                self.found("video-twice", paths[1], f"{name} is {os.path.relpath(paths[0], self.root)} as well")
+                self.found(
+                    "video-twice",
+                    paths[1],
+                    f"{name} is {os.path.relpath(paths[0], self.root)} as well",
+                )
 
 
 def sound_seconds(video: Path, *, decode: bool) -> float | None:
@@ -371,4 +483,6 @@ def sound_seconds(video: Path, *, decode: bool) -> float | None:
                 return float("inf")
             return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     except av.FFmpegError as error:
-        raise EmolibError(f"{video}: cannot be opened ({error.strerror}); replace the file or remove it") from error
+        raise EmolibError(
+            f"{video}: cannot be opened ({error.strerror}); replace the file or remove it"
+        ) from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from emolib.data import media
 from emolib.errors import EmolibError
-from emolib.files import atomic_path, cache_root, hash_of
+from emolib.system.files import atomic_path, cache_root, hash_of
 
 FORMAT = 3  # raise it when the meaning of what is stored changes
 SETTLED = 2.0  # seconds; a folder changed so recently could change again within one tick of the file system's clock
@@ -33,7 +33,9 @@ def inside(path: Path, root: Path) -> Path:
     """``path`` when it lies, with every link followed, in ``root``; raises LinkOut when a link leads out of it."""
     real, tree = os.path.realpath(path), os.path.realpath(root)
     if real != tree and not real.startswith(tree + os.sep):
-        raise LinkOut(f"{path}: a link that leads out of the tree (to {real}); put the files inside {root}")
+        raise LinkOut(
+            f"{path}: a link that leads out of the tree (to {real}); put the files inside {root}"
+        )
     return path
 
 
@@ -44,8 +46,14 @@ def list_images(folder: Path, root: Path) -> np.ndarray:
     for a link that leads out of ``root``.
     """
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False) or _good_link(entry, root)]
-    numbers = np.array([int(name[:-4]) for name in names if IMAGE_NAME.fullmatch(name)], dtype=np.int64)
+        names = [
+            entry.name
+            for entry in entries
+            if entry.is_file(follow_symlinks=False) or _good_link(entry, root)
+        ]
+    numbers = np.array(
+        [int(name[:-4]) for name in names if IMAGE_NAME.fullmatch(name)], dtype=np.int64
+    )
     present = np.zeros(numbers.max(initial=0) + 1, dtype=bool)
     present[numbers] = True
     return present
@@ -60,8 +68,12 @@ class TreeIndex:
 
     def __init__(self, root: Path, *, store: bool = True) -> None:
         self.root = Path(root)
-        self.path = cache_root() / "index" / f"{hash_of(os.path.realpath(root))}.npz" if store else None
-        self.faces_of: dict[str, tuple[list[int], np.ndarray]] = {}  # folder -> (stamp, bool [highest + 1])
+        self.path = (
+            cache_root() / "index" / f"{hash_of(os.path.realpath(root))}.npz" if store else None
+        )
+        self.faces_of: dict[
+            str, tuple[list[int], np.ndarray]
+        ] = {}  # folder -> (stamp, bool [highest + 1])
         self.times_of: dict[str, tuple[list[int], np.ndarray]] = {}  # video -> (stamp, float64 [n])
         self.changed = False
         self.saved_at = time.monotonic()
@@ -94,7 +106,9 @@ class TreeIndex:
             return
         manifest = {
             "format": FORMAT,
-            "faces": {key: [*stamp, len(present)] for key, (stamp, present) in self.faces_of.items()},
+            "faces": {
+                key: [*stamp, len(present)] for key, (stamp, present) in self.faces_of.items()
+            },
             "times": {key: [*stamp, len(times)] for key, (stamp, times) in self.times_of.items()},
         }
         faces = [np.packbits(present) for _, present in self.faces_of.values()]
@@ -111,7 +125,13 @@ class TreeIndex:
     def _key(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _keep(self, where: dict[str, tuple[list[int], np.ndarray]], key: str, stamp: list[int], value: np.ndarray) -> None:
+    def _keep(
+        self,
+        where: dict[str, tuple[list[int], np.ndarray]],
+        key: str,
+        stamp: list[int],
+        value: np.ndarray,
+    ) -> None:
         where[key] = (stamp, value)
         self.changed = True
         if time.monotonic() - self.saved_at > SAVE_EVERY:
@@ -131,7 +151,10 @@ class TreeIndex:
         at = 0
         for key, (*stamp, count) in manifest["faces"].items():
             size = (count + 7) // 8
-            self.faces_of[key] = (stamp, np.unpackbits(faces[at : at + size], count=count).astype(bool))
+            self.faces_of[key] = (
+                stamp,
+                np.unpackbits(faces[at : at + size], count=count).astype(bool),
+            )
             at += size
         at = 0
         for key, (*stamp, count) in manifest["times"].items():

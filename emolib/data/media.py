@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 
 from emolib.errors import EmolibError, WrongCall
-from emolib.files import atomic_path
+from emolib.system.files import atomic_path
 
 SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2 hears
 
@@ -26,7 +26,9 @@ TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 # Containers that know only when a packet is decoded; FFmpeg's presentation times are guesses there, wrong ones for H.264.
 DECODE_TIMED = {"avi"}
 GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
-SILENCE = 2**18  # samples in memory at once before sound that starts late; damaged timestamps may say days
+SILENCE = (
+    2**18
+)  # samples in memory at once before sound that starts late; damaged timestamps may say days
 INAUDIBLE = 3  # int16 samples up to this are digital silence: -80 dB of full scale
 LATEST = 6 * 3600  # seconds of silence in one piece; no real sound starts later
 
@@ -35,18 +37,26 @@ LATEST = 6 * 3600  # seconds of silence in one piece; no real sound starts later
 def _opened(video: Path) -> Iterator[Any]:
     """The container of ``video``; whatever goes wrong inside the block is told as an EmolibError naming the file."""
     try:
-        with av.open(str(video), metadata_errors="replace") as container:  # titles in any encoding, or in none
+        with av.open(
+            str(video), metadata_errors="replace"
+        ) as container:  # titles in any encoding, or in none
             yield container
     except FileNotFoundError as error:
         raise EmolibError(f"{video}: no such file") from error
     except av.FFmpegError as error:
-        raise EmolibError(f"{video}: cannot be decoded ({error.strerror}); replace the file or remove it") from error
+        raise EmolibError(
+            f"{video}: cannot be decoded ({error.strerror}); replace the file or remove it"
+        ) from error
 
 
 def moving_pictures(container: Any) -> Any | None:
     """The video stream that players show, None where there is none; a cover picture is not one."""
     stream = container.streams.best("video")
-    return None if stream is None or stream.disposition & av.stream.Disposition.attached_pic else stream
+    return (
+        None
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic
+        else stream
+    )
 
 
 def sound_track(container: Any) -> Any | None:
@@ -67,7 +77,9 @@ def _timed_frames(container: Any, video: Path) -> Iterator[tuple[float, Any]]:
     stream = _video_stream(container, video)
     step = 1 / float(stream.average_rate or 25)
     previous = None
-    slots: deque[float] = deque()  # of a container that knows decode times only; they grow, so the next frame shown takes the next one
+    slots: deque[float] = (
+        deque()
+    )  # of a container that knows decode times only; they grow, so the next frame shown takes the next one
     in_slots = bool(DECODE_TIMED & set(container.format.name.split(",")))
     for packet in container.demux(stream):
         if in_slots and packet.size and packet.dts is not None:
@@ -86,7 +98,11 @@ def frame_times(video: Path) -> np.ndarray:
     MP4 and Matroska are only demuxed, other containers decoded. Raises EmolibError when there is no picture.
     """
     with _opened(video) as container:
-        times = _demuxed_times(container, video) if TIMED_CONTAINERS & set(container.format.name.split(",")) else None
+        times = (
+            _demuxed_times(container, video)
+            if TIMED_CONTAINERS & set(container.format.name.split(","))
+            else None
+        )
     if times is None:
         with _opened(video) as container:
             times = np.array([time for time, _ in _timed_frames(container, video)])
@@ -98,7 +114,9 @@ def frame_times(video: Path) -> np.ndarray:
 def _demuxed_times(container: Any, video: Path) -> np.ndarray | None:
     """Presentation times of the packets, or None where they cannot be trusted."""
     stream = _video_stream(container, video)
-    packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+    packets = [
+        packet for packet in container.demux(stream) if packet.size and not packet.is_discard
+    ]
     if not packets or any(packet.pts is None or packet.is_corrupt for packet in packets):
         return None
     ticks = np.sort(np.array([packet.pts for packet in packets], dtype=np.int64))
@@ -118,7 +136,11 @@ def read_frames(video: Path) -> Iterator[tuple[int, float, np.ndarray]]:
             first = time if number == 1 else first
             image = frame.to_ndarray(format="rgb24")
             turns = round(frame.rotation / 90) % 4  # the display matrix, degrees counter-clockwise
-            yield number, time - first, np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+            yield (
+                number,
+                time - first,
+                np.ascontiguousarray(np.rot90(image, turns)) if turns else image,
+            )
     if number == 0:
         raise EmolibError(f"{video}: holds no frame; replace the file or remove it")
 
@@ -157,7 +179,9 @@ def _resampled(video: Path, zero: float) -> Iterator[np.ndarray]:
         stream = sound_track(container)
         resampler, position, rate = None, 0, 0  # position: samples at ``rate`` given so far
         for frame in container.decode(stream):
-            if resampler is None or frame.sample_rate != rate:  # recordings joined end to end may change it
+            if (
+                resampler is None or frame.sample_rate != rate
+            ):  # recordings joined end to end may change it
                 if resampler is not None:
                     yield from _through(resampler, None, position, rate)
                     position = round(position * frame.sample_rate / rate)
@@ -166,9 +190,13 @@ def _resampled(video: Path, zero: float) -> Iterator[np.ndarray]:
             samples = _mono(frame)
             if frame.time is not None:
                 begin = round((frame.time - zero) * rate)
-                if position and position - begin > rate:  # the clock begins anew: go on, as the pictures do
+                if (
+                    position and position - begin > rate
+                ):  # the clock begins anew: go on, as the pictures do
                     zero, begin = zero - (position - begin) / rate, position
-                if position == 0 or abs(begin - position) > GAP * rate:  # the first block, or timestamps that jump
+                if (
+                    position == 0 or abs(begin - position) > GAP * rate
+                ):  # the first block, or timestamps that jump
                     for silence in _silence(min(begin - position, LATEST * rate)):
                         yield from _through(resampler, silence, position, rate)
                         position += len(silence)
@@ -195,10 +223,14 @@ def _silence(count: int) -> Iterator[np.ndarray]:
         yield np.zeros(min(SILENCE, count - first), np.float32)
 
 
-def _through(resampler: Any, samples: np.ndarray | None, position: int, rate: int) -> Iterator[np.ndarray]:
+def _through(
+    resampler: Any, samples: np.ndarray | None, position: int, rate: int
+) -> Iterator[np.ndarray]:
     frame = None
     if samples is not None:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="flt", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples[None]), format="flt", layout="mono"
+        )
         frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
     for resampled in resampler.resample(frame):
         yield resampled.to_ndarray()[0]
@@ -217,9 +249,13 @@ def _mono(frame: Any) -> np.ndarray:
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray], times: np.ndarray | float, waveform: np.ndarray | Iterable[np.ndarray] | None = None,
-    *, size: tuple[int, int],
-) -> None:  # fmt: skip
+    path: Path,
+    frames: Iterable[np.ndarray],
+    times: np.ndarray | float,
+    waveform: np.ndarray | Iterable[np.ndarray] | None = None,
+    *,
+    size: tuple[int, int],
+) -> None:
     """Write an MP4 (H.264, AAC), atomically; equal input gives equal bytes.
 
     ``frames``: RGB uint8 ``[H, W, 3]``; ``times``: seconds at which each begins to show, float ``[n]``, or one
@@ -239,11 +275,15 @@ def write_video(
             count = 0
             for count, image in enumerate(frames, 1):
                 if image.shape != (size[1], size[0], 3):
-                    raise WrongCall(f"{path}: frame {count} has shape {image.shape}, expected ({size[1]}, {size[0]}, 3)")
+                    raise WrongCall(
+                        f"{path}: frame {count} has shape {image.shape}, expected ({size[1]}, {size[0]}, 3)"
+                    )
                 if isinstance(times, np.ndarray) and count > len(times):
                     raise WrongCall(f"{path}: more frames than the {len(times)} times")
                 begin = (count - 1) * float(tick) if rate else float(times[count - 1] - times[0])  # type: ignore[index]
-                container.mux(video.encode(_picture(image, count - 1 if rate else round(begin / tick), tick)))
+                container.mux(
+                    video.encode(_picture(image, count - 1 if rate else round(begin / tick), tick))
+                )
                 if sound:
                     sound.until(begin)
             if isinstance(times, np.ndarray) and count != len(times):
@@ -255,7 +295,9 @@ def write_video(
 
 def _h264(container: Any, size: tuple[int, int], rate: Fraction, tick: Fraction) -> Any:
     """An encoder without reordered frames (times stay plain) and with one thread (bytes do not depend on the machine)."""
-    stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "20", "bf": "0"})
+    stream = container.add_stream(
+        "libx264", rate=rate, options={"preset": "ultrafast", "crf": "20", "bf": "0"}
+    )
     stream.width, stream.height = (side + side % 2 for side in size)
     stream.pix_fmt = "yuv420p"
     stream.codec_context.thread_count = 1
@@ -280,9 +322,17 @@ class _Sound:
     """
 
     def __init__(self, container: Any, waveform: np.ndarray | Iterable[np.ndarray]) -> None:
-        self.container, self.blocks = container, iter([waveform] if isinstance(waveform, np.ndarray) else waveform)
-        self.left, self.done = np.zeros(0, np.float32), 0  # read and not yet encoded; samples encoded
-        self.stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"b": "64k"})
+        self.container, self.blocks = (
+            container,
+            iter([waveform] if isinstance(waveform, np.ndarray) else waveform),
+        )
+        self.left, self.done = (
+            np.zeros(0, np.float32),
+            0,
+        )  # read and not yet encoded; samples encoded
+        self.stream = container.add_stream(
+            "aac", rate=SAMPLE_RATE, layout="mono", options={"b": "64k"}
+        )
         self.stream.codec_context.flags |= av.codec.context.Flags.bitexact
 
     def until(self, seconds: float | None) -> None:
@@ -301,8 +351,14 @@ class _Sound:
     def _encode(self, samples: np.ndarray) -> None:
         """The first samples of what is left."""
         if len(samples):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], dtype=np.float32), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self.done, Fraction(1, SAMPLE_RATE)
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(samples[None], dtype=np.float32), format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.pts, frame.time_base = (
+                SAMPLE_RATE,
+                self.done,
+                Fraction(1, SAMPLE_RATE),
+            )
             self.container.mux(self.stream.encode(frame))
         self.left, self.done = self.left[len(samples) :], self.done + len(samples)
 
@@ -312,7 +368,9 @@ def decode_jpeg(content: bytes, name: str = "image") -> np.ndarray:
     try:
         return simplejpeg.decode_jpeg(content, strict=True)
     except ValueError as error:
-        raise EmolibError(f"{name}: not a whole JPEG image ({error}); restore the file or delete it (a missing face)") from error
+        raise EmolibError(
+            f"{name}: not a whole JPEG image ({error}); restore the file or delete it (a missing face)"
+        ) from error
 
 
 def read_jpeg(path: Path) -> np.ndarray:

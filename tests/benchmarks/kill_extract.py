@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import open_clip  # noqa: F401 (so that forks need not load it)
-from test_features import digest, make_clip, rebuild
 from transformers import Wav2Vec2Config, Wav2Vec2Model  # noqa: F401 (as above)
 
-import emolib.features as features
+from emolib.features import window_sets as features
+from tests.unit.features.test_window_sets import digest, make_clip, rebuild
 
 
 def extract_in_child(root: Path) -> int:
@@ -61,12 +60,18 @@ def main(kills: int, seed: int) -> None:
             os.kill(child, signal.SIGKILL)
             status = os.waitpid(child, 0)[1]
             killed += status != 0
-            if status == 0 or killed == kills or chance.random() < 0.1:  # finish now, then and last, on what the kills left
+            if (
+                status == 0 or killed == kills or chance.random() < 0.1
+            ):  # finish now, then and last, on what the kills left
                 assert os.waitpid(extract_in_child(root), 0)[1] == 0
-                assert digest(store) == digest(undisturbed), "the store differs from an undisturbed one"
+                assert digest(store) == digest(undisturbed), (
+                    "the store differs from an undisturbed one"
+                )
                 complete += 1
                 shutil.rmtree(store)
-        print(f"{killed} kills over {whole:.1f} s of work, {complete} stores completed afterwards, all equal to the undisturbed one")
+        print(
+            f"{killed} kills over {whole:.1f} s of work, {complete} stores completed afterwards, all equal to the undisturbed one"
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 class PlainBlock(nn.Module):
     """One temporal block; x [B, C, T]."""
 
-    def __init__(self, channels_in: int, width: int, kernel: int, dilation: int, rate: float) -> None:
+    def __init__(
+        self, channels_in: int, width: int, kernel: int, dilation: int, rate: float
+    ) -> None:
         super().__init__()
         self.chomp = (kernel - 1) * dilation
         self.conv1 = nn.Conv1d(channels_in, width, kernel, dilation=dilation, padding=self.chomp)
@@ -36,25 +38,47 @@ class PlainModel(nn.Module):
         super().__init__()
         width, rate = e.width, e.classifier_dropout
         self.blocks = nn.Sequential(
-            *(PlainBlock(512 if i == 0 else width, width, e.tcn_kernel, 2**i, e.tcn_dropout) for i in range(e.tcn_blocks))
+            *(
+                PlainBlock(512 if i == 0 else width, width, e.tcn_kernel, 2**i, e.tcn_dropout)
+                for i in range(e.tcn_blocks)
+            )
         )
-        self.adapter = nn.Sequential(nn.Linear(768, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(e.adapter_dropout))
+        self.adapter = nn.Sequential(
+            nn.Linear(768, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(e.adapter_dropout)
+        )
         self.attend = nn.ModuleDict(
-            {name: nn.MultiheadAttention(width, e.attention_heads, e.attention_dropout, batch_first=True) for name in ("visual", "audio")}
+            {
+                name: nn.MultiheadAttention(
+                    width, e.attention_heads, e.attention_dropout, batch_first=True
+                )
+                for name in ("visual", "audio")
+            }
         )
         self.norm = nn.ModuleDict({name: nn.LayerNorm(width) for name in ("visual", "audio")})
         self.classifier = nn.Sequential(
-            nn.Linear(2 * width, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(rate),
-            nn.Linear(width, width // 2), nn.ReLU(), nn.Dropout(rate), nn.Linear(width // 2, 8),
-        )  # fmt: skip
+            nn.Linear(2 * width, width),
+            nn.LayerNorm(width),
+            nn.ReLU(),
+            nn.Dropout(rate),
+            nn.Linear(width, width // 2),
+            nn.ReLU(),
+            nn.Dropout(rate),
+            nn.Linear(width // 2, 8),
+        )
         self.contrastive = nn.Linear(width, 512)
 
     def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         visual = self.blocks(visual.transpose(1, 2)).transpose(1, 2)
         audio = self.adapter(audio)
-        seen = self.norm["visual"](visual + self.attend["visual"](visual, audio, audio, need_weights=False)[0]).mean(dim=1)
-        heard = self.norm["audio"](audio + self.attend["audio"](audio, visual, visual, need_weights=False)[0]).mean(dim=1)
-        return self.classifier(torch.cat([seen, heard], dim=1)), functional.normalize(self.contrastive(seen), dim=1)
+        seen = self.norm["visual"](
+            visual + self.attend["visual"](visual, audio, audio, need_weights=False)[0]
+        ).mean(dim=1)
+        heard = self.norm["audio"](
+            audio + self.attend["audio"](audio, visual, visual, need_weights=False)[0]
+        ).mean(dim=1)
+        return self.classifier(torch.cat([seen, heard], dim=1)), functional.normalize(
+            self.contrastive(seen), dim=1
+        )
 
     @torch.no_grad()
     def copy_from(self, model: Any) -> "PlainModel":
@@ -92,7 +116,11 @@ class PlainWindows(Dataset):
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor, int]:
         w = self.windows
         start = int(w.audio_start[i])
-        return self.visual[torch.from_numpy(w.frames[i])], self.audio[start : start + int(w.audio_length[i])], int(w.label[i])
+        return (
+            self.visual[torch.from_numpy(w.frames[i])],
+            self.audio[start : start + int(w.audio_length[i])],
+            int(w.label[i]),
+        )
 
 
 class PlainLoop:
@@ -100,26 +128,44 @@ class PlainLoop:
 
     def __init__(self, trainer: Any, windows: Any) -> None:
         e = trainer.experiment
-        self.e, self.device, self.low = e, trainer.device, trainer.weights.rounded.dtype == torch.bfloat16
+        self.e, self.device, self.low = (
+            e,
+            trainer.device,
+            trainer.weights.rounded.dtype == torch.bfloat16,
+        )
         self.model = PlainModel(e).copy_from(trainer.model).to(self.device).train()
         self.data = PlainWindows(windows, copy.deepcopy(trainer.model).cpu())
         self.weights = trainer.classification.weights
         self.prompts = trainer.contrastive.prompts
         self.log_scale = nn.Parameter(trainer.contrastive.log_scale.detach().clone())
-        parameters = [{"params": list(self.model.parameters())}, {"params": [self.log_scale], "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(parameters, lr=e.learning_rate, weight_decay=e.weight_decay)
+        parameters = [
+            {"params": list(self.model.parameters())},
+            {"params": [self.log_scale], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(
+            parameters, lr=e.learning_rate, weight_decay=e.weight_decay
+        )
 
     def steps(self, order: Tensor, learning_rates: list[float]) -> Iterator[float]:
         """Train on the windows ``order`` [n] in their order; the loss of each step."""
         loader = DataLoader(self.data, batch_size=self.e.batch_size, sampler=order.tolist())
         for (visual, audio, label), rate in zip(loader, learning_rates, strict=False):
-            visual, audio, label = visual.to(self.device), audio.to(self.device), label.to(self.device)
-            with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.low):
+            visual, audio, label = (
+                visual.to(self.device),
+                audio.to(self.device),
+                label.to(self.device),
+            )
+            with torch.autocast(
+                torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.low
+            ):
                 logits, embedding = self.model(visual, audio)
             loss = functional.cross_entropy(logits.float(), label, weight=self.weights)
             similarity = self.log_scale.exp() * embedding.float() @ self.prompts[label].T
             target = torch.arange(len(label), device=self.device)
-            aligned = (functional.cross_entropy(similarity, target) + functional.cross_entropy(similarity.T, target)) / 2
+            aligned = (
+                functional.cross_entropy(similarity, target)
+                + functional.cross_entropy(similarity.T, target)
+            ) / 2
             loss = loss + self.e.contrastive_weight * aligned
             self.optimiser.zero_grad()
             loss.backward()

@@ -33,7 +33,9 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         os.environ["EMOLIB_RUNS"] = str(root / "runs")
-        for name in map("".join, product("abcdefghijklmnop", repeat=2)):  # so much that loading the encoders matters little
+        for name in map(
+            "".join, product("abcdefghijklmnop", repeat=2)
+        ):  # so much that loading the encoders matters little
             make_clip(root, name, sound=1.6)
         store, first = root / "runs" / "cache" / "features", root / "first"
         seconds_of(1, root)  # also fills the cache of waveforms, which both then share
@@ -42,10 +44,14 @@ def main(rounds: int) -> None:
         for _ in range(rounds):
             for processes in times:
                 times[processes].append(seconds_of(processes, root))
-                assert digest(store) == digest(first), "the store of two processes differs from that of one"
+                assert digest(store) == digest(first), (
+                    "the store of two processes differs from that of one"
+                )
                 shutil.rmtree(store)
         one, two = (statistics.median(times[processes]) for processes in times)
-        print(f"one process {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast, 2 is a fair split; stores equal to the byte")
+        print(
+            f"one process {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast, 2 is a fair split; stores equal to the byte"
+        )
 
 
 if __name__ == "__main__":

@@ -9,20 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from emolib.files import project_root, runs_root
+from emolib.system.files import project_root, runs_root
 
 FLAGS = (
-    "--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-device-scale-factor=1",
-)  # fmt: skip
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--force-device-scale-factor=1",
+)
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     """A Chromium that keeps its console and its requests in its logs."""
-    programs = [shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")]
+    programs = [
+        shutil.which("chromium") or shutil.which("chromium-browser"),
+        shutil.which("chromedriver"),
+    ]
     if not all(programs):
-        pytest.skip("no Chromium with its driver here (Debian: apt-get install chromium chromium-driver)")
+        pytest.skip(
+            "no Chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
+        )
     if importlib.util.find_spec("selenium") is None:
         pytest.skip("no selenium here (the `test` extra)")
     from selenium import webdriver
@@ -31,7 +44,11 @@ def browser(tmp_path_factory):
     options.binary_location = programs[0]
     options.unhandled_prompt_behavior = "accept"  # of JupyterLab: leave without saving
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}", *(["--no-sandbox"] if os.getuid() == 0 else [])):
+    for flag in (
+        *FLAGS,
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        *(["--no-sandbox"] if os.getuid() == 0 else []),
+    ):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
     driver.set_script_timeout(600)  # axe-core on a machine that is busy

@@ -23,17 +23,20 @@ from nbformat import v4
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from emolib.files import project_root
-
-sys.path.insert(0, str(project_root() / "tests"))
-from small import PARAMETERS
+from emolib.system.files import project_root
+from tests.support.small import PARAMETERS
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to make the demo
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 LIMIT = 400  # seconds for one notebook on a busy machine; 20 to 60 on a quiet one
 SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, not only those in view
-    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},  # no questions to outside
+    "notebook-extension/tracker": {
+        "windowingMode": "none"
+    },  # every cell is in the page, not only those in view
+    "apputils-extension/notification": {
+        "checkForUpdates": False,
+        "fetchNews": "false",
+    },  # no questions to outside
 }
 IDLE = """
 const panel = document.querySelector('.jp-NotebookPanel');
@@ -71,25 +74,53 @@ def lab(demo, tmp_path_factory):
         if path.name[:2] in PARAMETERS:
             notebook = parameterize_notebook(notebook, SIDE | PARAMETERS[path.name[:2]])
         (folder / "notebooks" / path.name).write_text(nbformat.writes(notebook), encoding="utf-8")
-    (folder / "notebooks" / "faulty.ipynb").write_text(nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL)))
+    (folder / "notebooks" / "faulty.ipynb").write_text(
+        nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL))
+    )
     for name, values in SETTINGS.items():
         settings = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(values))
-    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config",
-              "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}  # fmt: skip
-    env = {**os.environ, "EMOLIB_RUNS": str(demo.parent), **{name: str(folder / place) for name, place in places.items()}}
+    places = {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+    }
+    env = {
+        **os.environ,
+        "EMOLIB_RUNS": str(demo.parent),
+        **{name: str(folder / place) for name, place in places.items()},
+    }
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-               f"--ServerApp.root_dir={folder / 'notebooks'}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]  # fmt: skip
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
+        "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",
+    ]
     with open(folder / "log", "w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=env,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
-        _wait(lambda: _api(f"http://127.0.0.1:{port}/api/status"), 120, lambda: (folder / "log").read_text()[-2000:])
+        _wait(
+            lambda: _api(f"http://127.0.0.1:{port}/api/status"),
+            120,
+            lambda: (folder / "log").read_text()[-2000:],
+        )
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # the server's own group: it ends its kernels
@@ -100,7 +131,9 @@ def lab(demo, tmp_path_factory):
 def _api(address: str, method: str = "GET"):
     """The server's answer, or None while there is none."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=20) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(address, method=method), timeout=20
+        ) as answer:
             return json.loads(answer.read() or "{}") or {}
     except OSError:
         return None
@@ -125,12 +158,20 @@ def opened(lab, browser):
 
     def ready() -> bool:
         kernels = _api(f"{lab}/api/kernels") or []
-        connected = [kernel for kernel in kernels if kernel["connections"] and kernel["execution_state"] == "idle"]
+        connected = [
+            kernel
+            for kernel in kernels
+            if kernel["connections"] and kernel["execution_state"] == "idle"
+        ]
         return bool(connected) and browser.execute_script(IDLE)
 
     def open_notebook(name: str) -> None:
         browser.get(f"{lab}/lab/tree/{name}?reset")
-        _wait(ready, LIMIT, lambda: browser.execute_script("return document.body.innerText.slice(0, 2000)"))
+        _wait(
+            ready,
+            LIMIT,
+            lambda: browser.execute_script("return document.body.innerText.slice(0, 2000)"),
+        )
 
     yield open_notebook
     browser.get("about:blank")
@@ -142,15 +183,25 @@ def run_all(browser) -> dict:
     """Run > Run All Cells from the menu bar, wait for the last cell, and return what is then on the page."""
     from selenium.webdriver.common.by import By
 
-    browser.execute_script("document.querySelectorAll('.jp-InputPrompt').forEach(prompt => { prompt.textContent = '' })")
-    (menu,) = [item for item in browser.find_elements(By.CSS_SELECTOR, "#jp-MainMenu .lm-MenuBar-item") if item.text == "Run"]
+    browser.execute_script(
+        "document.querySelectorAll('.jp-InputPrompt').forEach(prompt => { prompt.textContent = '' })"
+    )
+    (menu,) = [
+        item
+        for item in browser.find_elements(By.CSS_SELECTOR, "#jp-MainMenu .lm-MenuBar-item")
+        if item.text == "Run"
+    ]
     menu.click()
     entry = "return document.querySelector('.lm-Menu-item[data-command=\"runmenu:run-all\"]')"
     _wait(lambda: browser.execute_script(entry), 30, lambda: "no menu").click()
 
     def done():
         state = browser.execute_script(STATE)
-        return state if state["errors"] or all(prompt.strip("[]:").isdigit() for prompt in state["cells"]) else None
+        return (
+            state
+            if state["errors"] or all(prompt.strip("[]:").isdigit() for prompt in state["cells"])
+            else None
+        )
 
     return _wait(done, LIMIT, lambda: browser.execute_script(STATE))
 
@@ -158,7 +209,9 @@ def run_all(browser) -> dict:
 def keep(browser, path: Path) -> None:
     """Store a picture of the whole notebook: the window as high as the notebook is long."""
     outer = "document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer')"
-    browser.set_window_size(1280, min(12000, browser.execute_script(f"return {outer}.scrollHeight") + 250))
+    browser.set_window_size(
+        1280, min(12000, browser.execute_script(f"return {outer}.scrollHeight") + 250)
+    )
     browser.execute_script(f"{outer}.scrollTop = 0")
     time.sleep(1)
     browser.save_screenshot(str(path))
@@ -168,24 +221,42 @@ def moved(browser) -> bool:
     """Whether the slider over the film, pushed by the keyboard, shows another moment's picture."""
     picture = "return document.querySelector('.jp-NotebookPanel .jupyter-widgets img').src"
     before = browser.execute_script(picture)
-    browser.find_element("css selector", ".jp-NotebookPanel .noUi-handle").send_keys("\ue014" * 5)  # arrow right
-    return bool(_wait(lambda: browser.execute_script(picture) != before, 30, lambda: "the picture stays the same"))
+    browser.find_element("css selector", ".jp-NotebookPanel .noUi-handle").send_keys(
+        "\ue014" * 5
+    )  # arrow right
+    return bool(
+        _wait(
+            lambda: browser.execute_script(picture) != before,
+            30,
+            lambda: "the picture stays the same",
+        )
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_run_all(browser, opened, screenshots, path):
-    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
     opened(path.name)
     state = run_all(browser)
     keep(browser, screenshots / f"lab_{path.stem}.png")
     assert state["errors"] == [] and state["broken"] == []
-    assert len(state["cells"]) == len(cells) + (path.name[:2] in PARAMETERS)  # the cell of parameters that papermill puts in
+    assert len(state["cells"]) == len(cells) + (
+        path.name[:2] in PARAMETERS
+    )  # the cell of parameters that papermill puts in
     shown = sum("figures.show(" in "".join(cell["source"]) for cell in cells)
     assert len(state["images"]) >= shown > 0
-    assert [image for image in state["images"] if not all(image)] == [], "a figure without alternative text, title or picture"
+    assert [image for image in state["images"] if not all(image)] == [], (
+        "a figure without alternative text, title or picture"
+    )
     assert state["tables"] > 0
     slider = "explore.slider(" in path.read_text(encoding="utf-8")
-    assert (slider or path.name[:2] in PARAMETERS) == (state["widgets"] > 0), "a slider, or the bars of training"
+    assert (slider or path.name[:2] in PARAMETERS) == (state["widgets"] > 0), (
+        "a slider, or the bars of training"
+    )
     if slider:
         assert moved(browser)
 

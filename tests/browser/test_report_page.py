@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emolib import report
+from emolib.results import report
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to make the demo
 PHONE, DESK = (375, 800), (1280, 900)
@@ -20,9 +20,13 @@ def address(demo, tmp_path_factory) -> str:
 def show(browser, address: str, size: tuple[int, int], scheme: str = "light") -> None:
     """Open the page at a size in CSS pixels and a colour scheme, with every notebook unfolded; the logs begin anew."""
     browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        "Emulation.setDeviceMetricsOverride",
+        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False},
     )
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
     browser.get("about:blank")
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(address)
@@ -32,7 +36,11 @@ def show(browser, address: str, size: tuple[int, int], scheme: str = "light") ->
 def requests(browser) -> set[str]:
     """The addresses asked for since the page was opened."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+    return {
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    }
 
 
 def foreign(addresses: set[str]) -> set[str]:
@@ -41,17 +49,26 @@ def foreign(addresses: set[str]) -> set[str]:
 
 def keep(browser, path) -> None:
     """Store a picture of the whole page."""
-    size = browser.execute_script("return [document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+    size = browser.execute_script(
+        "return [document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+    )
     clip = {"x": 0, "y": 0, "width": size[0], "height": min(size[1], 8000), "scale": 1}
-    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    shot = browser.execute_cdp_cmd(
+        "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
+    )
     path.write_bytes(base64.b64decode(shot["data"]))
 
 
 def violations(browser) -> list[str]:
     """What axe-core finds, with the first place of each kind."""
-    axe = pytest.importorskip("axe_core_python.selenium", reason="no axe-core-python here (the `test` extra)").Axe()
+    axe = pytest.importorskip(
+        "axe_core_python.selenium", reason="no axe-core-python here (the `test` extra)"
+    ).Axe()
     found = axe.run(browser)["violations"]
-    return [f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]} ({len(rule['nodes'])} places)" for rule in found]
+    return [
+        f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]} ({len(rule['nodes'])} places)"
+        for rule in found
+    ]
 
 
 def test_nothing_is_fetched_and_the_console_is_empty(browser, address):
@@ -67,7 +84,9 @@ def test_readable_and_accessible(browser, address, size, scheme, screenshots):
     show(browser, address, size, scheme)
     root = "document.documentElement"
     assert browser.execute_script(f"return {root}.scrollWidth") <= size[0]
-    assert browser.execute_script("return [...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert browser.execute_script(
+        "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    )
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
     keep(browser, screenshots / f"report_{'phone' if size == PHONE else 'desk'}_{scheme}.png")
@@ -76,9 +95,15 @@ def test_readable_and_accessible(browser, address, size, scheme, screenshots):
 
 def test_the_index_leads_to_each_part_by_keyboard_and_link(browser, address):
     show(browser, address, DESK)
-    for target in browser.execute_script("return [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href'))"):
-        assert browser.execute_script("return document.querySelector(arguments[0]) !== null", target), target
-    browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = false)")
+    for target in browser.execute_script(
+        "return [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.getAttribute('href'))"
+    ):
+        assert browser.execute_script(
+            "return document.querySelector(arguments[0]) !== null", target
+        ), target
+    browser.execute_script(
+        "document.querySelectorAll('details').forEach(part => part.open = false)"
+    )
     summary = browser.find_element("css selector", "summary")
     summary.send_keys("\n")
     assert browser.execute_script("return document.querySelector('details').open")
@@ -88,7 +113,9 @@ def test_the_checks_notice_faults(browser, tmp_path):
     """The counterpart: a page with each fault is caught, so that the tests above mean something."""
     page = tmp_path / "faulty.html"
     faults = '<img src="http://127.0.0.1:9/a.png"><p style="color:#bbb;background:#fff">faint</p><div style="width:900px">wide</div>'
-    page.write_text(f"<!DOCTYPE html><html><head><title>x</title></head><body><h1>x</h1><h4>y</h4>{faults}</body></html>")
+    page.write_text(
+        f"<!DOCTYPE html><html><head><title>x</title></head><body><h1>x</h1><h4>y</h4>{faults}</body></html>"
+    )
     show(browser, page.as_uri(), PHONE)
     assert browser.execute_script("return document.documentElement.scrollWidth") > PHONE[0]
     assert foreign(requests(browser)) == {"http://127.0.0.1:9/a.png"} and browser.get_log("browser")

@@ -5,18 +5,15 @@ At full size they are run by ``make notebooks`` and committed with their outputs
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from emolib import kernel
 from emolib.config import preset
-from emolib.files import project_root
-
-sys.path.insert(0, str(project_root() / "tests"))
-from small import PARAMETERS, SMALL
+from emolib.pipeline import kernel
+from emolib.system.files import project_root
+from tests.support.small import PARAMETERS, SMALL
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -37,16 +34,23 @@ def execute(place: Path, number: str) -> dict:
 
 def test_window_components_and_choices_share_runs_and_keep_their_records(place):
     window = execute(place, "04")
-    assert window["metrics"]["submissions_checked"] == 1 and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
+    assert (
+        window["metrics"]["submissions_checked"] == 1
+        and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
+    )
     execute(place, "06")
     choices = execute(place, "08")
     execute(place, "05")
     sweep = place / "demo" / "sweep"
-    switched = {name: pd.read_csv(sweep / f"{name}.csv") for name in ("results", "components", "choices", "imbalance")}
+    switched = {
+        name: pd.read_csv(sweep / f"{name}.csv")
+        for name in ("results", "components", "choices", "imbalance")
+    }
     assert [len(table) for table in switched.values()] == [1, 2, 3, 4]
-    assert "window" in switched["results"] and len({table.fingerprint[0] for table in switched.values()}) == 1, (
-        "the full model's run is shared"
-    )
+    assert (
+        "window" in switched["results"]
+        and len({table.fingerprint[0] for table in switched.values()}) == 1
+    ), "the full model's run is shared"
     assert set(choices["metrics"]) >= {"effect_last_epoch", "verdict_label_centre"}
     assert choices["metrics"]["verdict_label_centre"] == "undecided", "one seed never decides"
     text = (place / "demo" / "figures" / "choices_table.md").read_text()
@@ -58,11 +62,24 @@ def test_window_components_and_choices_share_runs_and_keep_their_records(place):
 def test_stronger_recipe_is_measured_on_the_harder_benchmark(place):
     record = execute(place, "09")
     rows = {row["name"]: row for row in record["summary"]["recipe_table"]}
-    assert list(rows) == ["full", "class_targets", "logit_adjustment", "smoothing", "ensemble", "strong_single", "strong"]
+    assert list(rows) == [
+        "full",
+        "class_targets",
+        "logit_adjustment",
+        "smoothing",
+        "ensemble",
+        "strong_single",
+        "strong",
+    ]
     runs = pd.read_csv(place / "demo" / "recipe" / "recipe.csv")
     experiment = json.loads((Path(runs.folder[3]) / "experiment.json").read_text())["experiment"]
     strong = preset("strong")
     assert experiment["synth_label_noise"] > 0 and experiment["synth_validation_clips"] == 20
-    assert (experiment["smoothing_half_width"], experiment["contrastive_targets"]) == (strong.smoothing_half_width, "classes")
-    assert rows["strong"]["macro_f1"] == pytest.approx(rows["strong_single"]["macro_f1"]), "the mean of one seed is that seed"
+    assert (experiment["smoothing_half_width"], experiment["contrastive_targets"]) == (
+        strong.smoothing_half_width,
+        "classes",
+    )
+    assert rows["strong"]["macro_f1"] == pytest.approx(rows["strong_single"]["macro_f1"]), (
+        "the mean of one seed is that seed"
+    )
     assert "harder" in (place / "demo" / "figures" / "recipe_table.md").read_text()

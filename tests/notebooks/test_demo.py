@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from emolib.files import project_root, runs_root
-from emolib.pipeline import LONG_NUMBERS
+from emolib.pipeline.run import LONG_NUMBERS
+from emolib.system.files import project_root, runs_root
 
 ROOT = project_root()
 pytestmark = pytest.mark.timeout(2400)
@@ -26,7 +26,15 @@ def emolib(*arguments: str, runs: Path | None = None, **options) -> subprocess.P
     """The command line in a process group of its own."""
     env = {**os.environ, **({"EMOLIB_RUNS": str(runs)} if runs else {})}
     command = [sys.executable, "-m", "emolib", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
 
 
 def finished(*arguments: str, runs: Path | None = None) -> str:
@@ -37,7 +45,10 @@ def finished(*arguments: str, runs: Path | None = None) -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*"))}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +63,16 @@ def rows(summary: dict, protocol: str) -> dict[int, dict]:
 
 def test_motion_and_voice_are_both_used_and_no_ceiling_is_passed(demo):
     frame = rows(demo, "frame")
-    still_and_voice = max(r["macro_f1"] for r in demo["ceilings"] if (r["inputs"], r["protocol"]) == ("still+voice", "frame"))
+    still_and_voice = max(
+        r["macro_f1"]
+        for r in demo["ceilings"]
+        if (r["inputs"], r["protocol"]) == ("still+voice", "frame")
+    )
     assert 0.87 < still_and_voice < frame[60]["macro_f1"]
-    assert json.loads((runs_root() / "demo" / "metrics.json").read_text())["frame"]["macro_f1"] > still_and_voice
+    assert (
+        json.loads((runs_root() / "demo" / "metrics.json").read_text())["frame"]["macro_f1"]
+        > still_and_voice
+    )
     for protocol in ("frame", "window"):
         for row in rows(demo, protocol).values():
             low, high = row["interval"]
@@ -68,7 +86,9 @@ def test_sixty_frames_beat_ten_by_more_than_the_seeds_spread(demo):
     scores = {window: group["frame_macro_f1"] for window, group in table.groupby("window")}
     assert set(scores) == {10, 15, 30, 60} and all(len(group) == 3 for group in scores.values())
     assert scores[60].min() > scores[10].max()
-    assert scores[60].mean() - scores[10].mean() > max(scores[60].max() - scores[60].min(), scores[10].max() - scores[10].min())
+    assert scores[60].mean() - scores[10].mean() > max(
+        scores[60].max() - scores[60].min(), scores[10].max() - scores[10].min()
+    )
 
 
 def test_again_is_quick_and_changes_no_figure(demo):
@@ -79,9 +99,24 @@ def test_again_is_quick_and_changes_no_figure(demo):
 
 
 def test_committed_notebooks_run_under_nbval(demo):
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=600", "-p", "no:cacheprovider", "-o", "addopts=", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "--nbval-cell-timeout=600",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        "-q",
+    ]
     # The long ones train many variants over three seeds; test_ablations runs them small, `make notebooks` at full size.
-    paths = [str(path) for path in sorted((ROOT / "notebooks").glob("0*.ipynb")) if path.name[:2] not in LONG_NUMBERS]
+    paths = [
+        str(path)
+        for path in sorted((ROOT / "notebooks").glob("0*.ipynb"))
+        if path.name[:2] not in LONG_NUMBERS
+    ]
     assert len(paths) >= 6
     done = subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]
@@ -91,7 +126,20 @@ SHORT = "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=0,windo
 
 
 def short_run(runs: Path, **options) -> subprocess.Popen:
-    return emolib("run", "--preset", "demo", "--name", "short", "--only", "03", "--set", SHORT, "--quiet", runs=runs, **options)
+    return emolib(
+        "run",
+        "--preset",
+        "demo",
+        "--name",
+        "short",
+        "--only",
+        "03",
+        "--set",
+        SHORT,
+        "--quiet",
+        runs=runs,
+        **options,
+    )
 
 
 def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path):
@@ -102,7 +150,9 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path):
     whole = time.monotonic() - started
     disturbed, moments = tmp_path / "disturbed", random.Random(0)
     kills = 0
-    for share in sorted(moments.uniform(0.1, 0.7) for _ in range(6)):  # early first: what a run has done, the next need not do
+    for share in sorted(
+        moments.uniform(0.1, 0.7) for _ in range(6)
+    ):  # early first: what a run has done, the next need not do
         process = short_run(disturbed, start_new_session=True)
         time.sleep(share * whole)
         if process.poll() is None:
@@ -113,4 +163,6 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(tmp_path):
     assert process.communicate() and process.returncode == 0
     assert kills >= 2
     for name in ("metrics.json", "history.csv", "model.safetensors"):
-        assert (disturbed / "short" / name).read_bytes() == (undisturbed / "short" / name).read_bytes(), name
+        assert (disturbed / "short" / name).read_bytes() == (
+            undisturbed / "short" / name
+        ).read_bytes(), name

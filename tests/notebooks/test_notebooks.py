@@ -7,9 +7,10 @@ import re
 import nbformat
 import pytest
 
-from emolib import pipeline
 from emolib.config import parse_settings, preset
-from emolib.files import project_root
+from emolib.pipeline import committed
+from emolib.pipeline import run as pipeline
+from emolib.system.files import project_root
 
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 LONGEST_CELL = 20  # lines
@@ -20,12 +21,20 @@ pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.st
 
 
 def cells(path, kind):
-    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+    return [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def code(path):
     """Code cells but for the parameters."""
-    return ["".join(cell["source"]) for cell in cells(path, "code") if "parameters" not in cell["metadata"].get("tags", [])]
+    return [
+        "".join(cell["source"])
+        for cell in cells(path, "code")
+        if "parameters" not in cell["metadata"].get("tags", [])
+    ]
 
 
 def test_valid_and_for_any_python_kernel(path):
@@ -34,14 +43,23 @@ def test_valid_and_for_any_python_kernel(path):
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
     ids = [cell.id for cell in notebook.cells]
-    assert len(set(ids)) == len(ids) and not any(re.fullmatch(r"[0-9a-f]{8}", name) for name in ids), "ids are names, not random"
+    assert len(set(ids)) == len(ids) and not any(
+        re.fullmatch(r"[0-9a-f]{8}", name) for name in ids
+    ), "ids are names, not random"
 
 
 def test_parameters_are_flat_literals_and_those_of_the_pipeline(path):
     values = pipeline.notebook_parameters(path)
     assert {"preset", "name", "data", "weights", "settings"} <= set(values)
-    assert preset(values["preset"], data=values["data"], weights=values["weights"], **parse_settings(values["settings"])) == preset("demo")
-    pipeline.check_parameters(path, {"preset": "demo", "name": "", "data": "", "weights": "", "settings": "epochs=3"})
+    assert preset(
+        values["preset"],
+        data=values["data"],
+        weights=values["weights"],
+        **parse_settings(values["settings"]),
+    ) == preset("demo")
+    pipeline.check_parameters(
+        path, {"preset": "demo", "name": "", "data": "", "weights": "", "settings": "epochs=3"}
+    )
 
 
 def test_opens_with_aim_and_contents(path):
@@ -54,7 +72,9 @@ def test_short_cells_with_prose_before_each(path):
     assert max(len(source.split("\n")) for source in code(path)) <= LONGEST_CELL
     kinds = [cell["cell_type"] for cell in json.loads(path.read_text())["cells"]]
     for i, kind in enumerate(kinds):
-        assert kind == "markdown" or kinds[i - 1] == "markdown" or i == kinds.index("code") + 1, f"cell {i + 1} has no prose before it"
+        assert kind == "markdown" or kinds[i - 1] == "markdown" or i == kinds.index("code") + 1, (
+            f"cell {i + 1} has no prose before it"
+        )
     words = sum(len("".join(cell["source"]).split()) for cell in cells(path, "markdown"))
     assert words >= WORDS_PER_LINE * sum(len(source.split("\n")) for source in code(path))
 
@@ -84,7 +104,7 @@ def test_ends_with_its_record(path):
 
 def test_committed_outputs_hold_no_noise(path):
     text = path.read_text(encoding="utf-8")
-    assert not pipeline.NOISE.search(text) and path.stat().st_size < 1_000_000
+    assert not committed.NOISE.search(text) and path.stat().st_size < 1_000_000
     for cell in cells(path, "code"):
         assert set(cell["metadata"]) <= {"tags"}
         for output in cell["outputs"]:

@@ -16,10 +16,8 @@ import pandas as pd
 import pytest
 
 from emolib import config
-from emolib.files import project_root
-
-sys.path.insert(0, str(project_root() / "tests"))
-from random_weights import save_random_weights
+from emolib.system.files import project_root
+from tests.support.random_weights import save_random_weights
 
 pytestmark = pytest.mark.timeout(1800)
 LONG = os.environ.get("EMOLIB_LONG") == "1"
@@ -42,8 +40,17 @@ def tree(root: Path, preset: str) -> Path:
     """A tree in which every class occurs and 64 windows of the preset's longest length (60, or 90 frames) fill a batch, and
     with few frames to evaluate: each of them is a window whose sound is encoded."""
     clips, seconds = (9, 10.0) if LONG and preset == "released_code" else (12, 7.0)
-    sizes = {"train_clips": clips, "validation_clips": 1, "test_clips": 1, "temper": 0.0, "seconds": seconds, "seed": 8}
-    settings = [part for name, value in sizes.items() for part in ("--set", f"synth_{name}={value}")]
+    sizes = {
+        "train_clips": clips,
+        "validation_clips": 1,
+        "test_clips": 1,
+        "temper": 0.0,
+        "seconds": seconds,
+        "seed": 8,
+    }
+    settings = [
+        part for name, value in sizes.items() for part in ("--set", f"synth_{name}={value}")
+    ]
     if not (root / str(clips)).exists():
         emolib(root, "synth", "--out", str(root / str(clips)), "--quiet", *settings)
     return root / str(clips)
@@ -51,7 +58,13 @@ def tree(root: Path, preset: str) -> Path:
 
 def emolib(root: Path, *arguments: str) -> str:
     env = {**os.environ, "EMOLIB_RUNS": str(root / "runs"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-m", "emolib", *arguments], cwd=project_root(), env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "emolib", *arguments],
+        cwd=project_root(),
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -62,13 +75,20 @@ def test_preset_runs_through_the_pipeline(place, preset):
     data = ["--data", str(root), "--weights", str(place / "weights")]
     changes = {"epochs": "2"} | ({} if LONG else SHORT[preset])
     small = [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
-    out = emolib(place, "run", "--preset", preset, "--name", f"{preset}_small", *data, *small, "--quiet")
-    experiment = config.preset(preset, **config.parse_settings(",".join(f"{name}={value}" for name, value in changes.items())))
+    out = emolib(
+        place, "run", "--preset", preset, "--name", f"{preset}_small", *data, *small, "--quiet"
+    )
+    experiment = config.preset(
+        preset,
+        **config.parse_settings(",".join(f"{name}={value}" for name, value in changes.items())),
+    )
     windows, seeds = experiment.window_list(), experiment.seed_list()
     run = place / "runs" / f"{preset}_small"
     summary = json.loads((run / "summary.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
-    assert set(summary["notebooks"]) == {path.stem for path in (project_root() / "notebooks").glob("0[1-5]_*.ipynb")}
+    assert set(summary["notebooks"]) == {
+        path.stem for path in (project_root() / "notebooks").glob("0[1-5]_*.ipynb")
+    }
     assert metrics["parameters"] == 12_863_240
     origin = "synthetic" if "visual_encoder" in changes else "synthetic, random weights"
     assert metrics["origin"] == summary["origin"] == origin
@@ -78,8 +98,14 @@ def test_preset_runs_through_the_pipeline(place, preset):
     provenance = json.loads((run / "experiment.json").read_text())["experiment"]
     assert provenance["timing"] == ("fixed_30" if preset == "released_code" else "true")
     trained = pd.read_csv(run / "sweep" / "results.csv")
-    assert sorted(zip(trained.window, trained.seed, strict=True)) == [(w, s) for w in windows for s in seeds]
+    assert sorted(zip(trained.window, trained.seed, strict=True)) == [
+        (w, s) for w in windows for s in seeds
+    ]
     submission = run / "submission.txt"
     emolib(place, "submit", "--run", str(run), "--out", str(submission), "--quiet")
     (template,) = (root / "names_of_videos_in_each_test_set").glob("*example.txt")
-    assert emolib(place, "submit", "--check", str(submission), "--template", str(template)).strip().endswith("valid")
+    assert (
+        emolib(place, "submit", "--check", str(submission), "--template", str(template))
+        .strip()
+        .endswith("valid")
+    )

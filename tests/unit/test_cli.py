@@ -14,11 +14,15 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from emolib import cli, evaluation, features, inputs, pipeline
-from emolib import predict as predict_module
+from emolib import cli
 from emolib.config import PRESETS, preset
 from emolib.errors import EmolibError
+from emolib.evaluation import predictions as evaluation
+from emolib.features import prepare as inputs
+from emolib.features import window_sets as features
 from emolib.model import EmotionModel
+from emolib.pipeline import run as pipeline
+from emolib.video import predict as predict_module
 
 
 @pytest.fixture
@@ -38,13 +42,34 @@ def call(monkeypatch, tmp_path, capsys):
 
 
 SUMMARY = {
-    "name": "demo", "origin": "synthetic", "smoothed": "", "window_table": [
-        {"window": 60, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,
-         "ceiling": 0.96, "paper_validation": 0.3599, "paper_test": 0.32},
-        {"window": 90, "protocol": "frame", "macro_f1": 0.91, "interval": [0.9, 0.92], "interval_over": "seeds", "seeds": 3,
-         "ceiling": None, "paper_validation": None, "paper_test": None},
+    "name": "demo",
+    "origin": "synthetic",
+    "smoothed": "",
+    "window_table": [
+        {
+            "window": 60,
+            "protocol": "frame",
+            "macro_f1": 0.91,
+            "interval": [0.9, 0.92],
+            "interval_over": "seeds",
+            "seeds": 3,
+            "ceiling": 0.96,
+            "paper_validation": 0.3599,
+            "paper_test": 0.32,
+        },
+        {
+            "window": 90,
+            "protocol": "frame",
+            "macro_f1": 0.91,
+            "interval": [0.9, 0.92],
+            "interval_over": "seeds",
+            "seeds": 3,
+            "ceiling": None,
+            "paper_validation": None,
+            "paper_test": None,
+        },
     ],
-}  # fmt: skip
+}
 
 
 def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
@@ -54,11 +79,19 @@ def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
         seen.update(experiment=experiment, name=name, **options)
         return SUMMARY
 
-    monkeypatch.setattr("emolib.pipeline.run", run)
-    code, out, err = call("run", "--set", "epochs=3", "--set", "seeds=1,2", "--only", "04,05", "--name", "x")
+    monkeypatch.setattr("emolib.pipeline.run.run", run)
+    code, out, err = call(
+        "run", "--set", "epochs=3", "--set", "seeds=1,2", "--only", "04,05", "--name", "x"
+    )
     assert (code, err) == (0, "")
-    assert seen["experiment"] == preset("demo", epochs=3, seeds="1,2") and seen["name"] == "x" and seen["only"] == "04,05"
-    assert "SYNTHETIC" in out and "0.910 [0.900, 0.920]" in out and "0.360" in out and "3 seeds" in out
+    assert (
+        seen["experiment"] == preset("demo", epochs=3, seeds="1,2")
+        and seen["name"] == "x"
+        and seen["only"] == "04,05"
+    )
+    assert (
+        "SYNTHETIC" in out and "0.910 [0.900, 0.920]" in out and "0.360" in out and "3 seeds" in out
+    )
     assert out.split("\n")[3].split()[-4:] == ["–", "|", "–", "–"]
     code, out, _ = call("run", "--json")
     assert code == 0 and json.loads(out) == SUMMARY
@@ -67,7 +100,10 @@ def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "--preset", "dmo"), f"unknown preset 'dmo': choose one of {', '.join(PRESETS)}; did you mean 'demo'?"),
+        (
+            ("run", "--preset", "dmo"),
+            f"unknown preset 'dmo': choose one of {', '.join(PRESETS)}; did you mean 'demo'?",
+        ),
         (("run", "--set", "epohs=3"), "unknown setting 'epohs'; did you mean 'epochs'?"),
         (("run", "--set", "epochs=three"), "epochs='three': expected int"),
         (("run", "--set", "fusion=concatt"), "did you mean 'concat'"),
@@ -77,18 +113,25 @@ def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(call, arguments, message):
     code, out, err = call(*arguments)
-    assert (code, out) == (2, "") and message in err and err.startswith("emolib: ") and err.count("\n") == 1
+    assert (
+        (code, out) == (2, "")
+        and message in err
+        and err.startswith("emolib: ")
+        and err.count("\n") == 1
+    )
 
 
 def test_failed_work_is_one_line_and_exit_code_1(call, monkeypatch):
     def fail(*args, **kwargs):
         raise EmolibError("03_training.ipynb: cell 4 failed")
 
-    monkeypatch.setattr("emolib.pipeline.run", fail)
+    monkeypatch.setattr("emolib.pipeline.run.run", fail)
     assert call("run") == (1, "", "emolib: 03_training.ipynb: cell 4 failed\n")
 
 
-@pytest.mark.parametrize(("arguments", "near"), [(("trian",), "train"), (("run", "--onyl", "4"), "--only")])
+@pytest.mark.parametrize(
+    ("arguments", "near"), [(("trian",), "train"), (("run", "--onyl", "4"), "--only")]
+)
 def test_unknown_verbs_and_options_name_the_nearest(call, arguments, near):
     code, _, err = call(*arguments)
     assert code == 2 and near in err
@@ -118,10 +161,19 @@ def test_every_verb_has_help_with_examples_that_parse(call, verb):
 
 def complete(words: str, runs) -> set[str]:
     """What bash is offered after ``words``, by the code that --install-completion installs."""
-    env = {**os.environ, "EMOLIB_RUNS": str(runs), "_EMOLIB_COMPLETE": "complete_bash", "COMP_WORDS": words,
-           "COMP_CWORD": str(words.count(" "))}  # fmt: skip
+    env = {
+        **os.environ,
+        "EMOLIB_RUNS": str(runs),
+        "_EMOLIB_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
     code = "import sys; sys.argv = ['emolib']; from emolib.cli import main; main()"
-    return set(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+        ).stdout.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +198,7 @@ def test_the_shell_completes_verbs_and_values(tmp_path, words, offered):
 
 
 def test_completion_knows_the_face_choices_and_can_be_installed(call):
-    from emolib.footage import WHICH_FACES
+    from emolib.video.footage import WHICH_FACES
 
     assert tuple(WHICH_FACES) == cli.FACES
     assert "--install-completion" in call("--help")[1]
@@ -154,10 +206,12 @@ def test_completion_knows_the_face_choices_and_can_be_installed(call):
 
 def test_only_verbs_that_exist_are_offered():
     assert {"run", "train", "evaluate", "info"} <= set(verbs())
-    assert ("report" in verbs()) == (importlib.util.find_spec("emolib.report") is not None)
+    assert ("report" in verbs()) == (importlib.util.find_spec("emolib.results.report") is not None)
 
 
-def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(monkeypatch, tmp_path):
+def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(
+    monkeypatch, tmp_path
+):
     monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
     preset("demo").save(tmp_path / "demo" / "experiment.json")
     assert cli.run_folder("demo") == tmp_path / "demo" == cli.run_folder(str(tmp_path / "demo"))
@@ -169,19 +223,34 @@ def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
     preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json")
     (tmp_path / "runs" / "demo" / "metrics.json").write_text("{}")
     code, out, err = call("train")
-    assert (code, out) == (1, "") and "another version of emolib, lacks origin, frame, window; delete it" in err
+    assert (code, out) == (
+        1,
+        "",
+    ) and "another version of emolib, lacks origin, frame, window; delete it" in err
 
 
-SMALL = {"synth_train_clips": 1, "synth_validation_clips": 4, "synth_test_clips": 2, "synth_seconds": 2.0, "window": 10, "width": 16}
+SMALL = {
+    "synth_train_clips": 1,
+    "synth_validation_clips": 4,
+    "synth_test_clips": 2,
+    "synth_seconds": 2.0,
+    "window": 10,
+    "width": 16,
+}
 
 
 def untrained(runs, **changes):
     """A run with an untrained model on a small generated tree."""
-    experiment = preset("demo", **{**SMALL, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", **changes})
+    experiment = preset(
+        "demo", **{**SMALL, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", **changes}
+    )
     experiment.save(runs / "mine" / "experiment.json")
     torch.manual_seed(3)
     model = EmotionModel(experiment)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, runs / "mine" / "model.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()},
+        runs / "mine" / "model.safetensors",
+    )
     return experiment, model.eval()
 
 
@@ -199,10 +268,15 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
     code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
     result = json.loads(out)
     assert code == 0 and err == "" and result["origin"] == "synthetic"
-    assert max(n for protocol, n in sizes if protocol == "frame") < 4, "all clips' windows were in memory at once"
+    assert max(n for protocol, n in sizes if protocol == "frame") < 4, (
+        "all clips' windows were in memory at once"
+    )
     clips = inputs.clips_of(experiment, ("validation",))
     assert len(clips) == 4
-    frames, windows = (whole(experiment, clips, protocol=protocol, progress=False) for protocol in ("frame", "window"))
+    frames, windows = (
+        whole(experiment, clips, protocol=protocol, progress=False)
+        for protocol in ("frame", "window")
+    )
     expected = evaluation.frame_score(frames, evaluation.predict_clips(model, frames))
     assert result["frame"]["confusion"] == expected["confusion"] and result["frame"]["clips"] == 4
     assert result["window"]["n"] == len(windows.label)
@@ -214,7 +288,12 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
 def test_info_tells_versions_device_and_sizes(call):
     code, out, _ = call("info", "--json")
     result = json.loads(out)
-    assert code == 0 and result["device"] and result["versions"]["torch"] and set(result["bytes"].values()) == {0}
+    assert (
+        code == 0
+        and result["device"]
+        and result["versions"]["torch"]
+        and set(result["bytes"].values()) == {0}
+    )
     assert [path.split("/")[-1] for path in result["bytes"]] == ["runs", "cache"]
 
 
@@ -249,7 +328,10 @@ def test_sweep_takes_a_grid_of_several_settings(call, monkeypatch, grid):
 
     asked = []
     monkeypatch.setattr(
-        "emolib.sweep.run", lambda experiment, values, folder, **options: asked.append(values) or pd.DataFrame({"seed": [42]})
+        "emolib.training.sweep.run",
+        lambda experiment, values, folder, **options: (
+            asked.append(values) or pd.DataFrame({"seed": [42]})
+        ),
     )
     code, out, _ = call("sweep", *grid)
     assert code == 0 and "42" in out and asked == [{"window": [10, 60], "seed": [42, 43]}]
@@ -261,9 +343,15 @@ def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
     import pandas as pd
 
     asked = []
-    monkeypatch.setattr("emolib.sweep.run", lambda *_, **options: asked.append(options["slurm"]) or pd.DataFrame({"seed": [42]}))
-    monkeypatch.setattr("emolib.inputs.clips_of", lambda *_, **__: [])
-    monkeypatch.setattr("emolib.cluster.run_array", lambda commands, folder, **resources: asked.append(resources))
+    monkeypatch.setattr(
+        "emolib.training.sweep.run",
+        lambda *_, **options: asked.append(options["slurm"]) or pd.DataFrame({"seed": [42]}),
+    )
+    monkeypatch.setattr("emolib.features.prepare.clips_of", lambda *_, **__: [])
+    monkeypatch.setattr(
+        "emolib.training.cluster.run_array",
+        lambda commands, folder, **resources: asked.append(resources),
+    )
     options = (
         "--executor",
         "slurm",
@@ -280,14 +368,22 @@ def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
     )
     assert call("sweep", "--grid", "seed=42", "--jobs", "3", *options)[0] == 0
     assert call("extract", *options)[0] == 0
-    resources = {"minutes": 30, "cpus": 4, "gpus": 1, "options": {"partition": "gpu", "account": "a=b"}}
+    resources = {
+        "minutes": 30,
+        "cpus": 4,
+        "gpus": 1,
+        "options": {"partition": "gpu", "account": "a=b"},
+    }
     assert asked == [{"parallel": 3, **resources}, resources]
     for verb in (("sweep", "--grid", "seed=42"), ("extract",)):
         code, _, err = call(*verb, "--executor", "slurm", "--sbatch", "partition")
         assert code == 2 and "--sbatch partition: must be key=value" in err
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "there"), OSError(36, "File name too long", "there")])
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(13, "Permission denied", "there"), OSError(36, "File name too long", "there")],
+)
 def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
     from emolib import cli
 
@@ -297,15 +393,23 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
     monkeypatch.setattr(cli, "app", refused)
     with pytest.raises(SystemExit, match="1"):
         cli.main()
-    assert capsys.readouterr().err == f"emolib: there: {error.strerror}; give another path, or its permission\n"
+    assert (
+        capsys.readouterr().err
+        == f"emolib: there: {error.strerror}; give another path, or its permission\n"
+    )
 
 
 def test_a_smoothed_score_says_so_where_it_stands():
     score = {"macro_f1": 0.4, "macro_f1_interval": [0.3, 0.5], "accuracy": 0.5}
     even = preset("paper", smoothing="box", smoothing_half_width=25)
     smoothed = even.smoothed()
-    for field, how in (("by_frame", even.by_frame()), ("smoothed", smoothed)):  # the second: metrics.json of before
-        text = evaluation.score_text({"origin": "", field: how, "frame": score, "window": score}).splitlines()
+    for field, how in (
+        ("by_frame", even.by_frame()),
+        ("smoothed", smoothed),
+    ):  # the second: metrics.json of before
+        text = evaluation.score_text(
+            {"origin": "", field: how, "frame": score, "window": score}
+        ).splitlines()
         assert text[1].endswith(f"accuracy 0.5000{how}") and text[2].endswith("accuracy 0.5000")
     assert "a window every frame, smoothed over ±25 frames (box)" in even.by_frame()
     row = {
@@ -317,27 +421,46 @@ def test_a_smoothed_score_says_so_where_it_stands():
         "paper_validation": 0.36,
         "paper_test": 0.32,
     }
-    summary = {"name": "x", "origin": "", "window_table": [row | {"seeds": 3, "interval_over": "seeds"}]}
-    assert "validation; frames smoothed over ±25 frames (box)" in pipeline.window_text(summary | {"smoothed": smoothed})
-    assert "smoothed" not in pipeline.window_text(summary | {"smoothed": preset("paper").smoothed()})
+    summary = {
+        "name": "x",
+        "origin": "",
+        "window_table": [row | {"seeds": 3, "interval_over": "seeds"}],
+    }
+    assert "validation; frames smoothed over ±25 frames (box)" in pipeline.window_text(
+        summary | {"smoothed": smoothed}
+    )
+    assert "smoothed" not in pipeline.window_text(
+        summary | {"smoothed": preset("paper").smoothed()}
+    )
 
 
 def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
-    result = {"rows": 9, "clips": 6, "filled": 4, "empty": ["a", "b", "c", "d"], "left_out": ["x"], "fill_rule": "so", "origin": ""}
-    monkeypatch.setattr("emolib.submission.of_run", lambda *_, **__: result)
+    result = {
+        "rows": 9,
+        "clips": 6,
+        "filled": 4,
+        "empty": ["a", "b", "c", "d"],
+        "left_out": ["x"],
+        "fill_rule": "so",
+        "origin": "",
+    }
+    monkeypatch.setattr("emolib.studies.submission.of_run", lambda *_, **__: result)
     monkeypatch.setattr(cli, "run_folder", Path)
     code, out, err = call("submit")
     assert code == 0 and "4 filled: so" in out
     assert err.splitlines() == [
-        "emolib: 4 clip(s) without any face, all filled: a, b, c and 1 more", "emolib: 1 clip(s) on the test list but not in the template: x",
-    ]  # fmt: skip
+        "emolib: 4 clip(s) without any face, all filled: a, b, c and 1 more",
+        "emolib: 1 clip(s) on the test list but not in the template: x",
+    ]
     code, out, err = call("submit", "--json")
     assert (code, err) == (0, "") and json.loads(out) == result
 
 
 def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatch):
     def predict(*_, **__):
-        raise predict_module.SomeFailed("1 of 2 videos failed: b.mp4: cannot be decoded", [{"video": "a.mp4"}])
+        raise predict_module.SomeFailed(
+            "1 of 2 videos failed: b.mp4: cannot be decoded", [{"video": "a.mp4"}]
+        )
 
     monkeypatch.setattr(predict_module, "predict", predict)
     monkeypatch.setattr(cli, "run_folder", Path)

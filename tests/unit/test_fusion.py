@@ -32,7 +32,9 @@ def attention():
 @pytest.mark.parametrize("length", [None, torch.tensor([9, 3, 1])])
 def test_equals_multihead_attention(attention, length):
     x, other = torch.randn(3, 6, 24), torch.randn(3, 9, 24)
-    torch.testing.assert_close(attention(x, other, length), reference(attention, x, other, length), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        attention(x, other, length), reference(attention, x, other, length), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_no_sound_gives_no_attention_and_padding_is_never_read(attention):
@@ -53,7 +55,12 @@ def test_masked_mean():
 
 @pytest.mark.parametrize(
     ("kind", "visual_changes", "audio_changes"),
-    [("bidirectional", True, True), ("visual_queries", True, False), ("audio_queries", False, True), ("concat", False, False)],
+    [
+        ("bidirectional", True, True),
+        ("visual_queries", True, False),
+        ("audio_queries", False, True),
+        ("concat", False, False),
+    ],
 )
 def test_streams_that_do_not_ask_pass_as_they_are(kind, visual_changes, audio_changes):
     visual, audio = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
@@ -66,7 +73,9 @@ def test_streams_that_do_not_ask_pass_as_they_are(kind, visual_changes, audio_ch
 def test_gradients_equal_those_of_the_plain_formula(monkeypatch, chunk, length):
     monkeypatch.setattr(fusion, "CHUNK", chunk)
     torch.manual_seed(0)
-    query, both, direction = (torch.randn(3, *shape, dtype=torch.float64) for shape in ((6, 24), (9, 48), (6, 24)))
+    query, both, direction = (
+        torch.randn(3, *shape, dtype=torch.float64) for shape in ((6, 24), (9, 48), (6, 24))
+    )
     bias = None if length is None else fusion.key_bias(length, 9)
 
     def plain(query, both):
@@ -77,7 +86,9 @@ def test_gradients_equal_those_of_the_plain_formula(monkeypatch, chunk, length):
     inputs = query.requires_grad_(), both.requires_grad_()
     ours, theirs = fusion.attention(*inputs, bias, 4, 0.0), plain(*inputs)
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
-    gradients = [torch.autograd.grad((result * direction).sum(), inputs) for result in (ours, theirs)]
+    gradients = [
+        torch.autograd.grad((result * direction).sum(), inputs) for result in (ours, theirs)
+    ]
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
     assert gradients[0][0].abs().mean() > 0.01
 
@@ -92,7 +103,9 @@ def test_attention_dropout_keeps_the_mean_and_its_gradient_is_of_the_same_masks(
 
     many = torch.stack([drawn(query, both, seed) for seed in range(400)])
     error = 4 * many.std(dim=0) / 20
-    assert ((many.mean(dim=0) - fusion.attention(query, both, None, 2, 0.0)).abs() < error).all() and (many.std(dim=0) > 0).all()
+    assert (
+        (many.mean(dim=0) - fusion.attention(query, both, None, 2, 0.0)).abs() < error
+    ).all() and (many.std(dim=0) > 0).all()
     assert torch.equal(many[7], drawn(query, both, 7))
     for position, x in enumerate((query, both)):
         inputs = [query, both]
@@ -100,6 +113,20 @@ def test_attention_dropout_keeps_the_mean_and_its_gradient_is_of_the_same_masks(
         (gradient,) = torch.autograd.grad((drawn(*inputs, 7) * direction).sum(), inputs[position])
         step = 1e-3 * torch.randn(x.shape)
         moved = [
-            ((drawn(*(x + s * step if i == position else y for i, y in enumerate((query, both))), 7)) * direction).sum() for s in (1, -1)
+            (
+                (
+                    drawn(
+                        *(
+                            x + s * step if i == position else y
+                            for i, y in enumerate((query, both))
+                        ),
+                        7,
+                    )
+                )
+                * direction
+            ).sum()
+            for s in (1, -1)
         ]
-        assert (moved[0] - moved[1]).item() / 2 == pytest.approx((gradient * step).sum().item(), rel=2e-2, abs=1e-5)
+        assert (moved[0] - moved[1]).item() / 2 == pytest.approx(
+            (gradient * step).sum().item(), rel=2e-2, abs=1e-5
+        )

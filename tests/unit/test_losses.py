@@ -46,19 +46,31 @@ def test_pairs_is_clips_loss():
     prompts, embedding = embedded(labels, 1.0)
     similarity = 14.0 * embedding @ functional.normalize(prompts, dim=1)[labels].T
     target = torch.arange(4)
-    by_hand = (functional.cross_entropy(similarity, target) + functional.cross_entropy(similarity.T, target)) / 2
+    by_hand = (
+        functional.cross_entropy(similarity, target)
+        + functional.cross_entropy(similarity.T, target)
+    ) / 2
     torch.testing.assert_close(Contrastive(prompts, 14.0)(embedding, labels), by_hand)
 
 
 def test_pairs_punishes_two_of_one_class_and_classes_does_not():
     apart, double = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, 2])
-    for labels, floor in ((apart, 0.0), (double, math.log(2) / 2)):  # two of four samples have to share
+    for labels, floor in (
+        (apart, 0.0),
+        (double, math.log(2) / 2),
+    ):  # two of four samples have to share
         prompts, embedding = embedded(labels)
-        assert Contrastive(prompts, 100.0)(embedding, labels).item() == pytest.approx(floor, abs=1e-3)
+        assert Contrastive(prompts, 100.0)(embedding, labels).item() == pytest.approx(
+            floor, abs=1e-3
+        )
     prompts, embedding = embedded(double)
     loss = Contrastive(prompts, 100.0, targets="classes")
-    assert loss(embedding, double).item() == pytest.approx(math.log(2) / 2, abs=1e-3)  # the target's own entropy: nothing to gain
-    similarity_gradient = torch.autograd.grad(loss(embedding.requires_grad_(), double), embedding)[0]
+    assert loss(embedding, double).item() == pytest.approx(
+        math.log(2) / 2, abs=1e-3
+    )  # the target's own entropy: nothing to gain
+    similarity_gradient = torch.autograd.grad(loss(embedding.requires_grad_(), double), embedding)[
+        0
+    ]
     assert similarity_gradient.abs().max() < 1e-3
     wrong = embedded(torch.tensor([1, 0, 3, 3]))[1]
     assert loss(wrong, double) > 5

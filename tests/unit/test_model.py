@@ -21,14 +21,22 @@ def test_parameter_count_of_the_paper():
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"fusion": "concat"}, {"fusion": "visual_queries"}, {"fusion": "audio_queries"}, {"tcn_blocks": 0},
-        {"tcn_blocks": 0, "width": 512}, {"visual_frames": "centre"}, {"modalities": "visual", "fusion": "concat"},
+        {},
+        {"fusion": "concat"},
+        {"fusion": "visual_queries"},
+        {"fusion": "audio_queries"},
+        {"tcn_blocks": 0},
+        {"tcn_blocks": 0, "width": 512},
+        {"visual_frames": "centre"},
+        {"modalities": "visual", "fusion": "concat"},
         {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
     ],
-)  # fmt: skip
+)
 def test_every_switch_gives_logits_and_gradients_everywhere(changes):
     model = small(**changes)
-    logits, embedding = model(torch.randn(3, 10, 512), torch.randn(3, 7, 768), torch.tensor([7, 0, 3]))
+    logits, embedding = model(
+        torch.randn(3, 10, 512), torch.randn(3, 7, 768), torch.tensor([7, 0, 3])
+    )
     assert logits.shape == (3, 8) and logits.isfinite().all()
     if model.sees:
         torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))
@@ -50,7 +58,9 @@ def test_switches_cut_what_they_say():
     ears = small(modalities="audio", fusion="concat", contrastive_weight=0.0)
     assert torch.equal(ears(visual, audio)[0], ears(None, audio)[0])
     still = small(visual_frames="centre")
-    torch.testing.assert_close(still(visual, audio)[0], still(visual[:, visual.shape[1] // 2 :][:, :1], audio)[0])
+    torch.testing.assert_close(
+        still(visual, audio)[0], still(visual[:, visual.shape[1] // 2 :][:, :1], audio)[0]
+    )
 
 
 def test_a_row_does_not_depend_on_its_batch():

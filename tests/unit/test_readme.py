@@ -15,17 +15,29 @@ import typer
 
 from emolib.cli import app
 from emolib.config import parse_settings, preset
-from emolib.files import project_root
+from emolib.system.files import project_root
 
 ROOT = project_root()
-sys.path.insert(0, str(ROOT / "scripts"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Numbers that are no results: settings, versions, names, facts of the data set and of the paper.
 PLAIN = (
-    "arXiv 2603.11971", "10th ABAW", "Wav2Vec 2.0", "Python 3.11", "2 CPU cores", "10, 15, 30, 60 frames", "tables 1 and 2",
-    "(01 to 05;", "notebooks 01 to 05;", "Notebook 08", "notebook 04's", "stride 15", "fixed 30 fps",
-    '"drift at 30"', "counted from 0", "N / (8 n)",
-)  # fmt: skip
+    "arXiv 2603.11971",
+    "10th ABAW",
+    "Wav2Vec 2.0",
+    "Python 3.11",
+    "2 CPU cores",
+    "10, 15, 30, 60 frames",
+    "tables 1 and 2",
+    "(01 to 05;",
+    "notebooks 01 to 05;",
+    "Notebook 08",
+    "notebook 04's",
+    "stride 15",
+    "fixed 30 fps",
+    '"drift at 30"',
+    "counted from 0",
+    "N / (8 n)",
+)
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 
 
@@ -36,9 +48,15 @@ def section(title: str) -> str:
 
 def commands(text: str) -> list[list[str]]:
     """Every ``emolib ...`` in code, as words."""
-    blocks = [line for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    blocks = [
+        line
+        for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
     spans = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    found = [shlex.split(line, comments=True) for line in (*blocks, *spans) if line.startswith("emolib ")]
+    found = [
+        shlex.split(line, comments=True) for line in (*blocks, *spans) if line.startswith("emolib ")
+    ]
     assert found
     return found
 
@@ -47,18 +65,24 @@ def test_marked_blocks_are_the_generated_files(tmp_path):
     """As committed: a demo run on another machine writes its own figures over those of the checkout."""
     from readme import BLOCK, filled
 
-    archive = subprocess.run(["git", "archive", "HEAD", "README.md", "figures"], cwd=ROOT, capture_output=True)
+    archive = subprocess.run(
+        ["git", "archive", "HEAD", "README.md", "figures"], cwd=ROOT, capture_output=True
+    )
     if archive.returncode:
         pytest.skip("no git checkout here")
     subprocess.run(["tar", "-x", "-C", str(tmp_path)], input=archive.stdout, check=True)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert BLOCK.search(text)
-    assert filled(text, tmp_path) == text, "run: .venv/bin/python scripts/readme.py, and commit README with the figures"
+    assert filled(text, tmp_path) == text, (
+        "run: .venv/bin/python scripts/readme.py, and commit README with the figures"
+    )
     assert filled(text.replace("0.", "9."), tmp_path) != text.replace("0.", "9.")
 
 
 def test_every_link_and_picture_exists():
-    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t] + re.findall(r'<img src="([^"]+)"', README)
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t] + re.findall(
+        r'<img src="([^"]+)"', README
+    )
     assert len(targets) > 15
     assert [t for t in targets if not (ROOT / t).exists()] == []
     assert len(re.findall(r'<img [^>]*alt="[^"]+"', README)) == README.count("<img ")
@@ -68,7 +92,9 @@ def test_every_verb_exists():
     verbs = set(typer.main.get_command(app).commands)
     named = {words[1] for words in commands(README) if not words[1].startswith("--")}
     assert named and named <= verbs, named - verbs
-    make = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
+    make = {
+        line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line
+    }
     assert set(re.findall(r"(?:`|^)make ([a-z]+)\b", README, re.MULTILINE)) <= make
 
 
@@ -76,7 +102,9 @@ def test_every_verb_exists():
 def test_every_command_parses_and_every_setting_exists(words):
     command, arguments = typer.main.get_command(app), words[1:]
     if arguments[0].startswith("--"):
-        assert arguments[0] in {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert arguments[0] in {
+            option for parameter in command.params for option in parameter.opts
+        } | {"--help"}
         return
     if "--help" not in arguments and arguments[1:]:  # a verb alone is its name
         with command.commands[arguments[0]].make_context(arguments[0], arguments[1:]) as context:
@@ -86,12 +114,18 @@ def test_every_command_parses_and_every_setting_exists(words):
 
 def test_every_setting_of_the_checklist_changes_the_experiment():
     spans = re.findall(r"`(--set [^`]+)`", section("My numbers differ"))
-    settings = [parse_settings(span.removeprefix("--set ").replace(" --set ", ",")) for span in spans]
+    settings = [
+        parse_settings(span.removeprefix("--set ").replace(" --set ", ",")) for span in spans
+    ]
     assert len(settings) >= 10
     for values in settings:
         for name, value in values.items():
-            assert getattr(preset("paper"), name) != value, f"{name}={value} is what preset paper has already"
-        assert preset("paper", **values).fingerprint("train") != preset("paper").fingerprint("train")
+            assert getattr(preset("paper"), name) != value, (
+                f"{name}={value} is what preset paper has already"
+            )
+        assert preset("paper", **values).fingerprint("train") != preset("paper").fingerprint(
+            "train"
+        )
 
 
 def generated() -> set[str]:
@@ -107,8 +141,18 @@ def generated() -> set[str]:
 def untraced(text: str) -> list[str]:
     """Numbers of the prose, and of comments in code blocks, that are in no generated file and no plain ones either."""
     text = re.sub(r"<!-- figures.*?<!-- end -->", "", text, flags=re.DOTALL)
-    text = re.sub(r"```\w*\n(.*?)```", lambda block: "\n".join(re.findall(r"#.*", block[1])), text, flags=re.DOTALL)
-    text = re.sub(r"`[^`]*`|\[\d\d [\w -]+\]\([^)]*\)|\]\([^)]*\)|<img[^>]*>|^\d\. ", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"```\w*\n(.*?)```",
+        lambda block: "\n".join(re.findall(r"#.*", block[1])),
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(
+        r"`[^`]*`|\[\d\d [\w -]+\]\([^)]*\)|\]\([^)]*\)|<img[^>]*>|^\d\. ",
+        "",
+        text,
+        flags=re.MULTILINE,
+    )
     for phrase in PLAIN:
         text = text.replace(phrase, "")
     return [number for number in NUMBER.findall(text) if number not in generated()]
@@ -117,7 +161,12 @@ def untraced(text: str) -> list[str]:
 def test_every_number_is_in_a_generated_file():
     assert untraced(README) == []
     assert [phrase for phrase in PLAIN if phrase not in README] == [], "no longer in README"
-    for false, number in (("in 7.3 minutes", "7.3"), ("| 0.9123 |", "0.9123"), ("1.07 times the memory", "1.07"), ("# 396 s", "396")):
+    for false, number in (
+        ("in 7.3 minutes", "7.3"),
+        ("| 0.9123 |", "0.9123"),
+        ("1.07 times the memory", "1.07"),
+        ("# 396 s", "396"),
+    ):
         assert untraced(f"{README}\n{false}\n") == [number]
     assert "0.87531" in untraced(README.replace("0.875", "0.87531"))
 
@@ -125,9 +174,15 @@ def test_every_number_is_in_a_generated_file():
 def test_notebooks_without_outputs_are_named():
     empty = []
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            cell
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if cell["cell_type"] == "code"
+        ]
         empty += [] if any(cell["outputs"] for cell in cells) else [path.name[:2]]
-    named = re.search(r"Committed without outputs, because they train for long: ([\d, ]+)\.", README)
+    named = re.search(
+        r"Committed without outputs, because they train for long: ([\d, ]+)\.", README
+    )
     assert (named[1].split(", ") if named else []) == empty
 
 
@@ -138,9 +193,25 @@ def place(tmp_path_factory) -> Path:
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("emolib", "notebooks"):
         shutil.copytree(ROOT / name, root / "checkout" / name, ignore=hidden)
-    clips = ["synth_train_clips=8", "synth_validation_clips=3", "synth_test_clips=1", "synth_seconds=3.0"]
-    words = ["synth", "--out", str(root / "Aff-Wild2"), "--quiet", *(word for clip in clips for word in ("--set", clip))]
-    subprocess.run([sys.executable, "-m", "emolib", *words], cwd=root / "checkout", check=True, capture_output=True)
+    clips = [
+        "synth_train_clips=8",
+        "synth_validation_clips=3",
+        "synth_test_clips=1",
+        "synth_seconds=3.0",
+    ]
+    words = [
+        "synth",
+        "--out",
+        str(root / "Aff-Wild2"),
+        "--quiet",
+        *(word for clip in clips for word in ("--set", clip)),
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "emolib", *words],
+        cwd=root / "checkout",
+        check=True,
+        capture_output=True,
+    )
     (root / "weights").mkdir()
     return root
 
@@ -165,18 +236,29 @@ def test_from_download_to_submission(place):
     shim.parent.mkdir()
     shim.write_text(textwrap.dedent(SHIM).lstrip().format(python=sys.executable))
     shim.chmod(0o755)
-    env = {name: value for name, value in os.environ.items() if name not in ("EMOLIB_RUNS", "PYTHONPATH")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("EMOLIB_RUNS", "PYTHONPATH")
+    }
     env |= {
         "PATH": f"{shim.parent}:{env['PATH']}",
         "TREE": str(place / "Aff-Wild2"),
         "WEIGHTS": str(place / "weights"),
         "HF_HUB_OFFLINE": "1",
     }
-    done = subprocess.run(["bash", "-euc", block], cwd=place / "checkout", env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-euc", block], cwd=place / "checkout", env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "Ready for training." in done.stdout and "valid" in done.stdout.splitlines()[-1]
     run = place / "checkout" / "runs" / "paper"
-    assert (run / "report.html").stat().st_size > 100_000 and (place / "checkout" / "figures" / "paper" / "window_table.md").is_file()
+    assert (run / "report.html").stat().st_size > 100_000 and (
+        place / "checkout" / "figures" / "paper" / "window_table.md"
+    ).is_file()
     template = next((place / "Aff-Wild2" / "names_of_videos_in_each_test_set").glob("*example.txt"))
-    rows = [(place / "checkout" / "submission.txt").read_text().splitlines(), template.read_text().splitlines()]
+    rows = [
+        (place / "checkout" / "submission.txt").read_text().splitlines(),
+        template.read_text().splitlines(),
+    ]
     assert len(rows[0]) == len(rows[1]) > 40 and rows[0][0].startswith("image_location,Neutral")

@@ -28,17 +28,26 @@ def stated() -> set[tuple[str, str]]:
 
 
 def locked() -> dict[str, str]:
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     return dict(line.split("==") for line in lines)
 
 
 def test_conda_lists_what_pip_installs():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    conda, pip = [part for part in environment["dependencies"] if isinstance(part, str)], environment["dependencies"][-1]["pip"]
+    conda, pip = (
+        [part for part in environment["dependencies"] if isinstance(part, str)],
+        environment["dependencies"][-1]["pip"],
+    )
     assert conda == [f"python{PROJECT['requires-python']}", "pip"]
     assert pip[-1] == "-e ."
     listed = [Requirement(line) for line in pip[:-1]]
-    assert {(canonicalize_name(needed.name), str(needed.specifier)) for needed in listed} == stated()
+    assert {
+        (canonicalize_name(needed.name), str(needed.specifier)) for needed in listed
+    } == stated()
     assert len(listed) == len(stated())
 
 
@@ -46,7 +55,9 @@ def test_lock_is_name_and_version_only():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]
     assert len(packages) > 100
-    assert [line for line in packages if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)] == []
+    assert [
+        line for line in packages if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line)
+    ] == []
     assert list(locked()) == sorted(locked())
 
 
@@ -62,7 +73,9 @@ def test_lock_covers_the_dependencies():
 
 
 def test_make_help_lists_every_public_target():
-    shown = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True
+    ).stdout
     for target in ("demo", "test", "lint", "notebooks", "lab", "lock", "clean", "help"):
         assert re.search(rf"make {target} +[A-Z]", shown), target
 
@@ -73,7 +86,9 @@ def test_make_refuses_an_old_python(tmp_path):
     old = tmp_path / "old"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    done = subprocess.run(["make", "-C", str(tmp_path), "lint", f"PYTHON={old}"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "-C", str(tmp_path), "lint", f"PYTHON={old}"], capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stdout
     assert not (tmp_path / ".venv").exists()
@@ -81,7 +96,12 @@ def test_make_refuses_an_old_python(tmp_path):
 
 def test_citation_names_the_paper_and_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["cff-version"] == "1.2.0" and citation["message"] and citation["authors"] and citation["title"]
+    assert (
+        citation["cff-version"] == "1.2.0"
+        and citation["message"]
+        and citation["authors"]
+        and citation["title"]
+    )
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
     assert PROJECT["version"] == __version__
     (reference,) = citation["references"]
@@ -91,7 +111,14 @@ def test_citation_names_the_paper_and_this_version():
 
 
 def test_set_up_files_name_no_host():
-    for name in ("Makefile", "requirements.lock", "environment.yml", "pyproject.toml", ".ci/run", "CITATION.cff"):
+    for name in (
+        "Makefile",
+        "requirements.lock",
+        "environment.yml",
+        "pyproject.toml",
+        ".ci/run",
+        "CITATION.cff",
+    ):
         assert not re.search(r"https?://|index-url|trusted-host", (ROOT / name).read_text()), name
 
 
@@ -100,19 +127,47 @@ def test_wheel_installs_in_an_empty_folder_with_its_assets(tmp_path):
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "emolib", source / "emolib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "emolib", source / "emolib", ignore=shutil.ignore_patterns("__pycache__")
+    )
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(tmp_path), str(source)], check=True)
+    subprocess.run(
+        [
+            *pip,
+            "wheel",
+            "--no-build-isolation",
+            "--no-deps",
+            "--no-index",
+            "-w",
+            str(tmp_path),
+            str(source),
+        ],
+        check=True,
+    )
     (wheel,) = tmp_path.glob("emolib-*.whl")
     target = tmp_path / "target"
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)], check=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
+        check=True,
+    )
 
     probe = "import emolib, emolib.config, json; print(json.dumps([emolib.__file__, emolib.config.preset('demo').preset]))"
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(target)}
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(target)},
     )
     assert json.loads(done.stdout) == [str(target / "emolib" / "__init__.py"), "demo"]
     assert list(target.glob("emolib-*.dist-info/licenses/LICENSE"))
-    packaged = {path.relative_to(target / "emolib") for path in (target / "emolib").rglob("*") if path.is_file()}
-    written = {path.relative_to(ROOT / "emolib") for path in (ROOT / "emolib").rglob("*") if path.is_file()}
+    packaged = {
+        path.relative_to(target / "emolib")
+        for path in (target / "emolib").rglob("*")
+        if path.is_file()
+    }
+    written = {
+        path.relative_to(ROOT / "emolib") for path in (ROOT / "emolib").rglob("*") if path.is_file()
+    }
     assert {path for path in written if "__pycache__" not in path.parts} <= packaged

@@ -14,14 +14,20 @@ def by_conv1d(conv: CausalConv, x: torch.Tensor) -> torch.Tensor:
     """x [T, B, C_in] through F.conv1d with left padding, to [T, B, C_out]."""
     left = (conv.weight.shape[2] - 1) * conv.dilation
     padded = functional.pad(x.permute(1, 2, 0), (left, 0))
-    return functional.conv1d(padded, conv.weight, conv.bias, dilation=conv.dilation).permute(2, 0, 1)
+    return functional.conv1d(padded, conv.weight, conv.bias, dilation=conv.dilation).permute(
+        2, 0, 1
+    )
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    steps=st.integers(1, 40), batch=st.integers(1, 4), kernel=st.integers(1, 4), dilation=st.sampled_from([1, 2, 8, 32]),
-    activate=st.booleans(), seed=st.integers(0, 99),
-)  # fmt: skip
+    steps=st.integers(1, 40),
+    batch=st.integers(1, 4),
+    kernel=st.integers(1, 4),
+    dilation=st.sampled_from([1, 2, 8, 32]),
+    activate=st.booleans(),
+    seed=st.integers(0, 99),
+)
 def test_convolution_and_gradients_equal_conv1d(steps, batch, kernel, dilation, activate, seed):
     torch.manual_seed(seed)
     conv = CausalConv(5, 7, kernel, dilation).double()
@@ -33,7 +39,8 @@ def test_convolution_and_gradients_equal_conv1d(steps, batch, kernel, dilation, 
     torch.testing.assert_close(ours, reference)
     variables = (x, conv.weight, conv.bias)
     torch.testing.assert_close(
-        torch.autograd.grad((ours * direction).sum(), variables), torch.autograd.grad((reference * direction).sum(), variables)
+        torch.autograd.grad((ours * direction).sum(), variables),
+        torch.autograd.grad((reference * direction).sum(), variables),
     )
 
 
@@ -55,7 +62,9 @@ def test_keep_mask_has_the_rate_and_is_repeatable():
     torch.manual_seed(3)
     mask = keep_mask(x, 0.1)
     assert abs((mask == 0).double().mean().item() - 0.1) < 0.005
-    assert set(mask.unique().tolist()) == {0.0, 1.0} and keep_scale(0.1) == pytest.approx(1 / 0.9, rel=1e-4)
+    assert set(mask.unique().tolist()) == {0.0, 1.0} and keep_scale(0.1) == pytest.approx(
+        1 / 0.9, rel=1e-4
+    )
     torch.manual_seed(3)
     assert torch.equal(mask, keep_mask(x, 0.1))
     assert not torch.equal(mask, keep_mask(x, 0.1))

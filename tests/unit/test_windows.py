@@ -57,9 +57,15 @@ def test_index_windows_equals_the_slow_reference_on_thousands_of_annotations(rul
     found = filled = 0
     for _ in range(1500):
         labels, faces = random_annotation(rng)
-        length, stride, max_gap = int(rng.integers(1, 20)), int(rng.integers(1, 24)), int(rng.integers(0, 8))
+        length, stride, max_gap = (
+            int(rng.integers(1, 20)),
+            int(rng.integers(1, 24)),
+            int(rng.integers(0, 8)),
+        )
         expected = slow_windows(labels, faces, length, stride, rule, max_gap)
-        got = index_windows(labels, faces, length=length, stride=stride, label_rule=rule, max_gap=max_gap)
+        got = index_windows(
+            labels, faces, length=length, stride=stride, label_rule=rule, max_gap=max_gap
+        )
         assert got.frames.tolist() == [images for images, _, _ in expected]
         assert got.start.tolist() == [start for _, start, _ in expected]
         assert got.label.tolist() == [label for _, _, label in expected]
@@ -73,13 +79,21 @@ def test_index_windows_equals_the_slow_reference_on_thousands_of_annotations(rul
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 7), st.booleans()), max_size=40), st.integers(1, 8), st.integers(1, 9), st.integers(0, 6))
+@given(
+    st.lists(st.tuples(st.integers(-1, 7), st.booleans()), max_size=40),
+    st.integers(1, 8),
+    st.integers(1, 9),
+    st.integers(0, 6),
+)
 def test_index_windows_equals_the_slow_reference_on_any_annotation(frames, length, stride, max_gap):
     labels = np.array([label for label, _ in frames], dtype=np.int8)
     faces = np.array([face for _, face in frames], dtype=bool)
     expected = slow_windows(labels, faces, length, stride, "last", max_gap)
     got = index_windows(labels, faces, length=length, stride=stride, max_gap=max_gap)
-    assert list(zip(got.frames.tolist(), got.start.tolist(), got.label.tolist(), strict=True)) == expected
+    assert (
+        list(zip(got.frames.tolist(), got.start.tolist(), got.label.tolist(), strict=True))
+        == expected
+    )
 
 
 def test_a_gap_of_five_is_bridged_and_a_gap_of_six_starts_anew():
@@ -94,14 +108,18 @@ def test_a_gap_of_five_is_bridged_and_a_gap_of_six_starts_anew():
 
 def test_all_of_exprs_training_annotations_take_under_two_seconds():
     rng = np.random.default_rng(0)
-    clips = [(rng.integers(-1, 8, 2409), rng.random(2409) > 0.02) for _ in range(248)]  # 597,432 frames
+    clips = [
+        (rng.integers(-1, 8, 2409), rng.random(2409) > 0.02) for _ in range(248)
+    ]  # 597,432 frames
     begun = time.process_time()
     total = sum(len(index_windows(labels, faces, length=60, stride=15)) for labels, faces in clips)
     assert time.process_time() - begun < 2
     assert total > 20_000
 
 
-@pytest.mark.parametrize("bad", [{"length": 0}, {"stride": 0}, {"max_gap": -1}, {"label_rule": "first"}])
+@pytest.mark.parametrize(
+    "bad", [{"length": 0}, {"stride": 0}, {"max_gap": -1}, {"label_rule": "first"}]
+)
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(WrongCall, match=next(iter(bad))):
         index_windows(np.zeros(9), np.ones(9, bool), **{"length": 3, "stride": 1, **bad})
@@ -124,19 +142,29 @@ def test_frame_windows_equal_the_slow_reference(faces, length, stride):
         shown.append(last or (faces.index(True) + 1 if any(faces) else None))
     assert got.end.tolist() == ends
     for row, end in enumerate(ends):
-        assert got.frames[row].tolist() == [shown[max(frame, 1) - 1] for frame in range(end - length + 1, end + 1)]
+        assert got.frames[row].tolist() == [
+            shown[max(frame, 1) - 1] for frame in range(end - length + 1, end + 1)
+        ]
         assert got.start[row] == max(end - length + 1, 1)
     assert got.frames.shape == (len(ends), length)
     assert (got.label == -1).all()
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10), st.sampled_from(["last", "mean"]), st.randoms(use_true_random=False))
+@given(
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.integers(0, 10),
+    st.sampled_from(["last", "mean"]),
+    st.randoms(use_true_random=False),
+)
 def test_frame_predictions_equal_the_slow_reference(n, length, windows, rule, random):
     ends = random.sample(range(1, n + 1), min(windows, n))
     probabilities = np.array([[random.random() for _ in range(8)] for _ in ends]).reshape(-1, 8)
     fallback = np.arange(8.0)
-    got = frame_predictions(probabilities, np.array(ends, dtype=int), n, length=length, rule=rule, fallback=fallback)
+    got = frame_predictions(
+        probabilities, np.array(ends, dtype=int), n, length=length, rule=rule, fallback=fallback
+    )
     for frame in range(1, n + 1):
         covering = [row for row, end in enumerate(ends) if end - length + 1 <= frame <= end]
         if not ends:
@@ -144,7 +172,9 @@ def test_frame_predictions_equal_the_slow_reference(n, length, windows, rule, ra
         elif rule == "mean" and covering:
             expected = probabilities[covering].mean(axis=0)
         else:
-            expected = probabilities[min(range(len(ends)), key=lambda row: (abs(ends[row] - frame), -ends[row]))]
+            expected = probabilities[
+                min(range(len(ends)), key=lambda row: (abs(ends[row] - frame), -ends[row]))
+            ]
         np.testing.assert_allclose(got[frame - 1], expected, atol=1e-12)
 
 
@@ -168,8 +198,12 @@ def test_smoothing_equals_the_slow_reference(n, half_width, kind):
     got = smooth(probabilities, kind, half_width)
     for i in range(n):
         near = [j for j in range(n) if abs(i - j) <= half_width]
-        weights = np.array([1.0 if kind == "box" else np.exp(-2 * ((i - j) / half_width) ** 2) for j in near])
-        np.testing.assert_allclose(got[i], weights @ probabilities[near] / weights.sum(), atol=1e-12)
+        weights = np.array(
+            [1.0 if kind == "box" else np.exp(-2 * ((i - j) / half_width) ** 2) for j in near]
+        )
+        np.testing.assert_allclose(
+            got[i], weights @ probabilities[near] / weights.sum(), atol=1e-12
+        )
     np.testing.assert_allclose(got.sum(axis=1), 1)
 
 

@@ -13,10 +13,24 @@ import numpy as np
 SIZE = 112  # pixels, as Aff-Wild2's cropped_aligned
 SHIFT = 4  # OpenCV's fixed point: 1/16 pixel
 PITCH_PIXELS = 6.0  # displacement of the features at pitch 1
-PARAMETERS = ("mouth_curve", "mouth_open", "mouth_width", "brow_raise", "brow_slant", "eye_open", "cheek")
+PARAMETERS = (
+    "mouth_curve",
+    "mouth_open",
+    "mouth_width",
+    "brow_raise",
+    "brow_slant",
+    "eye_open",
+    "cheek",
+)
 
 # A still face shows one of five groups: two single classes and three pairs (DESIGN, "known answers").
-GROUPS = (("Neutral",), ("Happiness",), ("Anger", "Disgust"), ("Fear", "Surprise"), ("Sadness", "Other"))
+GROUPS = (
+    ("Neutral",),
+    ("Happiness",),
+    ("Anger", "Disgust"),
+    ("Fear", "Surprise"),
+    ("Sadness", "Other"),
+)
 PROTOTYPES = np.array(
     [
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -50,10 +64,15 @@ class Identity:
 def draw_identity(rng: np.random.Generator) -> Identity:
     """A random person."""
     tone = rng.uniform(0, 1)
-    skin = (1 - tone) * np.array([245, 208, 180]) + tone * np.array([110, 72, 50]) + rng.normal(0, 6, 3)
+    skin = (
+        (1 - tone) * np.array([245, 208, 180])
+        + tone * np.array([110, 72, 50])
+        + rng.normal(0, 6, 3)
+    )
     return Identity(
         skin=skin,
-        hair=rng.uniform(0.2, 1) * np.array([rng.uniform(30, 150), rng.uniform(25, 110), rng.uniform(20, 80)]),
+        hair=rng.uniform(0.2, 1)
+        * np.array([rng.uniform(30, 150), rng.uniform(25, 110), rng.uniform(20, 80)]),
         background=rng.uniform(30, 220, 3),
         iris=np.array([[70, 45, 25], [60, 90, 130], [70, 100, 60]][rng.integers(3)], float),
         head=(rng.uniform(37, 43), rng.uniform(47, 53)),
@@ -108,13 +127,25 @@ class _Canvas:
         cv2.fillPoly(self.image, [self.points(points)], colour.tolist(), cv2.LINE_AA, SHIFT)
 
     def line(self, points: np.ndarray, colour: np.ndarray, thickness: float) -> None:
-        cv2.polylines(self.image, [self.points(points)], False, colour.tolist(), max(1, round(thickness)), cv2.LINE_AA, SHIFT)
+        cv2.polylines(
+            self.image,
+            [self.points(points)],
+            False,
+            colour.tolist(),
+            max(1, round(thickness)),
+            cv2.LINE_AA,
+            SHIFT,
+        )
 
-    def ellipse(self, centre: tuple[float, float], half: tuple[float, float], colour: np.ndarray) -> None:
+    def ellipse(
+        self, centre: tuple[float, float], half: tuple[float, float], colour: np.ndarray
+    ) -> None:
         self.fill(_unit_circle() * half + centre, colour)
 
 
-def render(identity: Identity, expression: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.ndarray:
+def render(
+    identity: Identity, expression: np.ndarray, pose: Pose, rng: np.random.Generator
+) -> np.ndarray:
     """One face, RGB uint8 ``[112, 112, 3]``; ``expression`` holds the seven PARAMETERS, about -1..1."""
     canvas = _Canvas(identity, pose)
     width, height = identity.head
@@ -136,36 +167,59 @@ def _hair_line(identity: Identity) -> np.ndarray:
     width, height = identity.head
     x = np.linspace(-1, 1, 9)
     top = np.stack([x * (width + 3), -height * np.sqrt(np.maximum(0, 1.15 - x**2)) - 4], 1)
-    fringe = np.stack([x[::-1] * width, -height * identity.hair_line * np.sqrt(np.maximum(0.0, 1.02 - x[::-1] ** 2))], 1)
+    fringe = np.stack(
+        [
+            x[::-1] * width,
+            -height * identity.hair_line * np.sqrt(np.maximum(0.0, 1.02 - x[::-1] ** 2)),
+        ],
+        1,
+    )
     return np.concatenate([top, fringe])
 
 
-def _eyes(canvas: _Canvas, identity: Identity, expression: np.ndarray, pose: Pose, middle: np.ndarray) -> None:
+def _eyes(
+    canvas: _Canvas, identity: Identity, expression: np.ndarray, pose: Pose, middle: np.ndarray
+) -> None:
     brow_raise, brow_slant, eye_open = expression[3:6]
     opening = identity.eye_size * 0.62 * (1 + 0.55 * eye_open) * (1 - pose.blink)
     for side in (-1, 1):
         eye = middle + (side * identity.eye_distance, -9)
-        canvas.ellipse(tuple(eye), (identity.eye_size, max(0.7, opening)), np.array([240.0, 240, 240]))
+        canvas.ellipse(
+            tuple(eye), (identity.eye_size, max(0.7, opening)), np.array([240.0, 240, 240])
+        )
         if opening > 1.5:
             radius = min(3.4, opening)
             canvas.ellipse(tuple(eye), (3.4, radius), identity.iris)
             canvas.ellipse(tuple(eye), (1.6, min(1.6, radius)), np.zeros(3))
         # brow_slant raises the inner end (sadness) or lowers it (anger)
-        inner, outer = eye[1] - 11 - 4 * brow_raise - 4 * brow_slant, eye[1] - 11 - 4 * brow_raise + 3 * brow_slant
-        brow = np.array([[eye[0] - side * 7, inner], [eye[0], (inner + outer) / 2 - 1.5], [eye[0] + side * 8, outer]])
+        inner, outer = (
+            eye[1] - 11 - 4 * brow_raise - 4 * brow_slant,
+            eye[1] - 11 - 4 * brow_raise + 3 * brow_slant,
+        )
+        brow = np.array(
+            [
+                [eye[0] - side * 7, inner],
+                [eye[0], (inner + outer) / 2 - 1.5],
+                [eye[0] + side * 8, outer],
+            ]
+        )
         canvas.line(brow, identity.hair * 0.6, identity.brow_thickness)
         if identity.glasses:
             canvas.line(_unit_circle()[np.r_[:24, 0]] * 10.5 + eye, np.full(3, 40.0), 1)
 
 
-def _nose_and_cheeks(canvas: _Canvas, identity: Identity, expression: np.ndarray, middle: np.ndarray) -> None:
+def _nose_and_cheeks(
+    canvas: _Canvas, identity: Identity, expression: np.ndarray, middle: np.ndarray
+) -> None:
     shade = identity.skin * 0.72
     tip = middle * 1.25 + (0, -4 + identity.nose)
     canvas.line(np.array([middle + (-1.5, -4), tip + (-4, 0), tip, tip + (4, 0)]), shade, 1.6)
     cheek = expression[6]
     if cheek > 0.15:
         for side in (-1, 1):
-            fold = np.array([tip + (side * 7, -2), tip + (side * 12, 5 - 2 * cheek), tip + (side * 14, 11)])
+            fold = np.array(
+                [tip + (side * 7, -2), tip + (side * 12, 5 - 2 * cheek), tip + (side * 14, 11)]
+            )
             canvas.line(fold, identity.skin * (1 - 0.35 * cheek), 1.5)
 
 
@@ -177,7 +231,11 @@ def _mouth(canvas: _Canvas, identity: Identity, expression: np.ndarray, middle: 
     lips = np.stack([half * x, -6.0 * curve * (x**2 - 0.4)], 1)
     gap = np.maximum(0, 1.4 + 7.5 * max(0.0, opening)) * (1 - x**2)
     canvas.fill(
-        centre + np.concatenate([lips - [[0, 1]] * np.c_[gap * 0.5], (lips + [[0, 1]] * np.c_[gap])[::-1]]), np.array([90.0, 20, 25])
+        centre
+        + np.concatenate(
+            [lips - [[0, 1]] * np.c_[gap * 0.5], (lips + [[0, 1]] * np.c_[gap])[::-1]]
+        ),
+        np.array([90.0, 20, 25]),
     )
     lip = identity.skin * [0.85, 0.5, 0.5]
     canvas.line(centre + lips - [[0, 1]] * np.c_[gap * 0.5], lip, 2)
@@ -194,4 +252,6 @@ def _develop(image: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.ndar
 
 def draw_expression(group: int, rng: np.random.Generator, frames: int = 1) -> np.ndarray:
     """Expression parameters ``[frames, 7]`` of a group: intensity 0.75 to 1 (one per call) and small noise per frame."""
-    return rng.uniform(0.75, 1.0) * PROTOTYPES[group] + rng.normal(0, 0.07, (frames, len(PARAMETERS)))
+    return rng.uniform(0.75, 1.0) * PROTOTYPES[group] + rng.normal(
+        0, 0.07, (frames, len(PARAMETERS))
+    )

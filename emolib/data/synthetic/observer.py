@@ -9,7 +9,15 @@ import numpy as np
 from scipy.linalg import toeplitz
 from scipy.stats import norm
 
-from emolib.data.synthetic.plan import DIRECTION, DRIFT, DRIFT_FRAMES, GROUP_OF, QUALITY, SLOPE, TREMBLE
+from emolib.data.synthetic.plan import (
+    DIRECTION,
+    DRIFT,
+    DRIFT_FRAMES,
+    GROUP_OF,
+    QUALITY,
+    SLOPE,
+    TREMBLE,
+)
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 INPUTS = ("still", "motion", "voice", "still+voice", "motion+voice")
@@ -19,7 +27,10 @@ BINS = 64  # of the slope's distribution
 def slope_deviation(window: int, difficulty: float = 0.0) -> float:
     """Standard deviation of the best unbiased slope estimate from ``window`` frames (pitch per frame)."""
     lags = np.arange(window)
-    covariance = toeplitz(DRIFT**2 * np.exp(-lags / DRIFT_FRAMES) + TREMBLE**2 * (lags == 0)) * (1 + difficulty) ** 2
+    covariance = (
+        toeplitz(DRIFT**2 * np.exp(-lags / DRIFT_FRAMES) + TREMBLE**2 * (lags == 0))
+        * (1 + difficulty) ** 2
+    )
     design = np.stack([np.ones(window), lags - lags.mean()], 1)
     return float(np.sqrt(np.linalg.inv(design.T @ np.linalg.solve(covariance, design))[1, 1]))
 
@@ -64,7 +75,9 @@ def best_macro_f1(likelihood: np.ndarray, priors: np.ndarray, steps: int = 200) 
         f1 = 2 * (rule * joint).sum(0) / np.where(present, denominator, 1)
         if f1.sum() > best.sum():
             best = f1
-        gradient = np.where(present, (2 * joint - f1 * total) / np.where(present, denominator, 1), -np.inf)
+        gradient = np.where(
+            present, (2 * joint - f1 * total) / np.where(present, denominator, 1), -np.inf
+        )
         gradient = gradient / np.maximum(total, 1e-300)
         exponent = 0.2 / np.sqrt(1 + step / 50) * (gradient - gradient.max(1, keepdims=True))
         rule = rule * np.exp(exponent)
@@ -82,7 +95,9 @@ def _merged(joint: np.ndarray) -> np.ndarray:
     return merged
 
 
-def ceiling_row(inputs: str, window: int, protocol: str, priors: np.ndarray, difficulty: float = 0.0) -> dict:
+def ceiling_row(
+    inputs: str, window: int, protocol: str, priors: np.ndarray, difficulty: float = 0.0
+) -> dict:
     """One row of ``ceilings.json`` for the class shares ``priors`` [8] of the validation frames or windows."""
     f1 = best_macro_f1(observations(inputs, window, difficulty), priors / priors.sum())
     return {

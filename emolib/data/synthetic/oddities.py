@@ -20,8 +20,8 @@ from emolib.data import media
 from emolib.data.affwild2 import ANNOTATION_FOLDERS, FRAME_RATES, SPLIT_FOLDERS, Layout, find_layout
 from emolib.data.annotations import source_id
 from emolib.errors import WrongCall
-from emolib.files import atomic_path, write_text
 from emolib.labels import EXPRESSIONS
+from emolib.system.files import atomic_path, write_text
 
 SHARED_ID = "6-30-1920x1080"  # in the real tree one person of this video is in train, the other in validation
 CUT = 0.5  # share of the sound that is kept where it ends early
@@ -57,7 +57,9 @@ def plant(root: Path, *, faults: bool = False) -> list[dict[str, Any]]:
     sites, others = _sites(layout, "train"), _sites(layout, "validation")
     needed = len(CLIP_ODDITIES) + (max(0, len(CLIP_FAULTS) - len(others)) if faults else 0)
     if len(sites) < needed:
-        raise WrongCall(f"{root}: {len(sites)} training clips of one person, {needed} are needed for the oddities; generate more")
+        raise WrongCall(
+            f"{root}: {len(sites)} training clips of one person, {needed} are needed for the oddities; generate more"
+        )
     planted = []
     for site, (name, (kinds, change)) in zip(sites, CLIP_ODDITIES.items(), strict=False):
         if change(site) is not False:
@@ -69,7 +71,9 @@ def plant(root: Path, *, faults: bool = False) -> list[dict[str, Any]]:
             planted.append(_row(name, site.id, kinds, "fault"))
         for path in layout.test_lists[:1]:
             write_text(path, path.read_text() + "../outside\n")
-            planted.append(_row("a test id that leads out of the tree", "", ["test-files"], "fault"))
+            planted.append(
+                _row("a test id that leads out of the tree", "", ["test-files"], "fault")
+            )
     return planted + _plant_in_tree(root, layout, sites[-1])
 
 
@@ -103,7 +107,9 @@ def _avi(site: Site) -> None:
     target = site.video.with_suffix(".avi")
     with (
         atomic_path(target) as temporary,
-        av.open(str(temporary), "w", format="avi", container_options={"fflags": "+bitexact"}) as container,
+        av.open(
+            str(temporary), "w", format="avi", container_options={"fflags": "+bitexact"}
+        ) as container,
     ):
         size = next(frame for _, _, frame in media.read_frames(site.video)).shape
         video = container.add_stream("mpeg4", rate=rate, options={"q": "3"})
@@ -120,7 +126,11 @@ def _avi(site: Site) -> None:
         if waveform is not None:
             samples = np.round(np.clip(waveform, -1, 1) * 32767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = media.SAMPLE_RATE, 0, Fraction(1, media.SAMPLE_RATE)
+            frame.sample_rate, frame.pts, frame.time_base = (
+                media.SAMPLE_RATE,
+                0,
+                Fraction(1, media.SAMPLE_RATE),
+            )
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     site.video.unlink()
@@ -140,14 +150,19 @@ def _third_batch(site: Site) -> None:
 
 def _rate_list(site: Site) -> None:
     times = media.frame_times(site.video)
-    write_text(site.root / FRAME_RATES, f"id,fps\n{site.id},{(len(times) - 1) / (times[-1] - times[0]):.6f}\n")
+    write_text(
+        site.root / FRAME_RATES,
+        f"id,fps\n{site.id},{(len(times) - 1) / (times[-1] - times[0]):.6f}\n",
+    )
     site.video.unlink()
 
 
 def _rewrite_sound(site: Site, waveform: np.ndarray | None) -> None:
     times = media.frame_times(site.video)
     frames = [frame for _, _, frame in media.read_frames(site.video)]
-    media.write_video(site.video, frames, times, waveform, size=(frames[0].shape[1], frames[0].shape[0]))
+    media.write_video(
+        site.video, frames, times, waveform, size=(frames[0].shape[1], frames[0].shape[0])
+    )
 
 
 def _cut_sound(site: Site) -> bool:
@@ -194,7 +209,10 @@ CLIP_ODDITIES: dict[str, tuple[list[str], Callable[[Site], Any]]] = {
     "two lines more than frames": (["line-count"], _lines(2)),
     "one line less than frames": (["line-count"], _lines(-1)),
     "CRLF line ends": (["crlf"], lambda site: site.write(site.lines(), end="\r\n")),
-    "byte order mark": (["byte-order-mark"], lambda site: site.write(site.lines(), mark=b"\xef\xbb\xbf")),
+    "byte order mark": (
+        ["byte-order-mark"],
+        lambda site: site.write(site.lines(), mark=b"\xef\xbb\xbf"),
+    ),
     "blank lines at the end": ([], lambda site: site.write([*site.lines(), "", ""])),
     "missing faces": ([], _missing_images),
     "frames without a label": ([], _not_annotated),
@@ -208,7 +226,9 @@ def _plant_in_tree(root: Path, layout: Layout, spare: Site) -> list[dict[str, An
     planted = []
     shared = _share_source(root, layout)
     if shared:
-        planted.append(_row("one person in train, the other in validation", shared, ["known-shared-source"]))
+        planted.append(
+            _row("one person in train, the other in validation", shared, ["known-shared-source"])
+        )
     crops = layout.image_roots[0]
     shutil.copytree(spare.images, crops / "other-task-1")
     planted.append(_row("crops of another task", "other-task-1", ["unpaired-images"]))
@@ -225,7 +245,11 @@ def _plant_in_tree(root: Path, layout: Layout, spare: Site) -> list[dict[str, An
 def _share_source(root: Path, layout: Layout) -> str | None:
     """Give the first pair in train the real shared id and move its right person to validation."""
     ids = {path.stem: path for path in layout.labels_of("train")}
-    pairs = sorted(source_id(clip_id) for clip_id in ids if clip_id.endswith("_left") and f"{source_id(clip_id)}_right" in ids)
+    pairs = sorted(
+        source_id(clip_id)
+        for clip_id in ids
+        if clip_id.endswith("_left") and f"{source_id(clip_id)}_right" in ids
+    )
     video = layout.video_of(pairs[0]) if pairs else None
     if video is None or SHARED_ID in layout.videos:
         return None

@@ -24,8 +24,21 @@ TREMBLE = 0.30  # white noise of the pitch, standard deviation
 DRIFT, DRIFT_FRAMES = 0.10, 6.0  # slow noise of the pitch: standard deviation and correlation time
 DIRECTION = {"Anger": 1, "Disgust": -1}
 QUALITY = {"Fear": 0, "Sadness": 0, "Surprise": 1, "Other": 1}
-GROUP_OF = np.array([next(g for g, names in enumerate(GROUPS) if name in names) for name in EXPRESSIONS])
-RATES = (30.0, 30.0, 30.0, 30.0, 30.0, 30.0, 25.0, 25.0, 24000 / 1001, 30000 / 1001)  # frames/s, drawn evenly
+GROUP_OF = np.array(
+    [next(g for g, names in enumerate(GROUPS) if name in names) for name in EXPRESSIONS]
+)
+RATES = (
+    30.0,
+    30.0,
+    30.0,
+    30.0,
+    30.0,
+    30.0,
+    25.0,
+    25.0,
+    24000 / 1001,
+    30000 / 1001,
+)  # frames/s, drawn evenly
 PEOPLE = 10  # training clips share a few people, so that who it is says nothing about the label
 CHANGES = 0.3  # share of clips with two labels
 
@@ -76,7 +89,9 @@ def deal_labels(count: int, temper: float, rng: np.random.Generator) -> list[int
     return [int(label) for label in rng.permutation(labels)]
 
 
-def pitch_of(length: int, direction: int, rng: np.random.Generator, difficulty: float = 0.0) -> np.ndarray:
+def pitch_of(
+    length: int, direction: int, rng: np.random.Generator, difficulty: float = 0.0
+) -> np.ndarray:
     """The head's pitch over one segment, ``[length]``: a slow course up or down, drifting and trembling."""
     course = direction * SLOPE * (np.arange(length) - (length - 1) / 2)
     return course + rng.uniform(-0.2, 0.2) + pitch_noise(length, rng, difficulty)
@@ -86,7 +101,9 @@ def pitch_noise(length: int, rng: np.random.Generator, difficulty: float = 0.0) 
     """Stationary, hence reversible, Gaussian noise ``[length]``: white plus first-order autoregressive."""
     rho = np.exp(-1 / DRIFT_FRAMES)
     start = rng.normal(0, DRIFT)
-    drift, _ = lfilter([np.sqrt(1 - rho**2)], [1, -rho], rng.normal(0, DRIFT, length), zi=[rho * start])
+    drift, _ = lfilter(
+        [np.sqrt(1 - rho**2)], [1, -rho], rng.normal(0, DRIFT, length), zi=[rho * start]
+    )
     return (1 + difficulty) * (drift + rng.normal(0, TREMBLE, length))
 
 
@@ -104,7 +121,9 @@ def plan_clips(experiment: Experiment) -> list[ClipPlan]:
     return clips
 
 
-def _plan_split(experiment: Experiment, split: str, count: int, offset: int, rng: np.random.Generator) -> list[ClipPlan]:
+def _plan_split(
+    experiment: Experiment, split: str, count: int, offset: int, rng: np.random.Generator
+) -> list[ClipPlan]:
     scripts = _scripts(count, experiment.synth_temper, rng)
     people = _cast(scripts, split, rng)
     clips = []
@@ -112,7 +131,11 @@ def _plan_split(experiment: Experiment, split: str, count: int, offset: int, rng
         number = offset + i
         fps = float(rng.choice(RATES))
         video = f"{number}-{round(fps)}-112x112" if i % 3 else f"video{number}"
-        lengths = [int(rng.integers(150, 181))] if len(labels) == 1 else [int(n) for n in rng.integers(120, 151, 2)]
+        lengths = (
+            [int(rng.integers(150, 181))]
+            if len(labels) == 1
+            else [int(n) for n in rng.integers(120, 151, 2)]
+        )
         scale = experiment.synth_seconds / 10
         segments = _segments(labels, [max(20, int(n * scale)) for n in lengths], rng)
         # every twentieth video shows two people, whose faces share one sound
@@ -121,7 +144,11 @@ def _plan_split(experiment: Experiment, split: str, count: int, offset: int, rng
         for side, suffix in enumerate(sides):
             seed = int(rng.integers(2**31))
             person = people[i] if side == 0 else people[i - 1]
-            clips.append(_plan_clip(experiment, video + suffix, video, split, fps, seed, person, speaker, segments))
+            clips.append(
+                _plan_clip(
+                    experiment, video + suffix, video, split, fps, seed, person, speaker, segments
+                )
+            )
     return clips
 
 
@@ -134,7 +161,9 @@ def _scripts(count: int, temper: float, rng: np.random.Generator) -> list[list[i
     scripts = [[label] for label in motion]
     while others:
         first = others.pop()
-        second = next((o for o in others if GROUP_OF[o] != GROUP_OF[first]), None) if changes else None
+        second = (
+            next((o for o in others if GROUP_OF[o] != GROUP_OF[first]), None) if changes else None
+        )
         if second is not None:
             others.remove(second)
             changes -= 1
@@ -153,7 +182,9 @@ def _cast(scripts: list[list[int]], split: str, rng: np.random.Generator) -> lis
     return cast
 
 
-def _segments(labels: list[int], lengths: list[int], rng: np.random.Generator) -> tuple[Segment, ...]:
+def _segments(
+    labels: list[int], lengths: list[int], rng: np.random.Generator
+) -> tuple[Segment, ...]:
     segments, first = [], 0
     for label, length in zip(labels, lengths, strict=True):
         name = EXPRESSIONS[label]
@@ -168,34 +199,59 @@ def _plan_clip(experiment, clip_id, video, split, fps, seed, person, speaker, se
     rng = np.random.default_rng(seed)
     n = segments[-1].last
     difficulty = experiment.synth_difficulty
-    expression = np.concatenate([draw_expression(int(GROUP_OF[s.label]), rng, s.last - s.first) for s in segments])
+    expression = np.concatenate(
+        [draw_expression(int(GROUP_OF[s.label]), rng, s.last - s.first) for s in segments]
+    )
     expression += rng.normal(0, 0.3 * difficulty, expression.shape) if difficulty else 0
     blink = np.zeros(n)
     for start in range(int(rng.integers(20, 120)), n, int(rng.integers(90, 150))):
         blink[start : start + 4] = 1
     return ClipPlan(
-        id=clip_id, video=video, split=split, fps=fps, seed=seed, person=person, speaker=speaker, segments=segments,
-        pitch=np.concatenate([pitch_of(s.last - s.first, s.direction, rng, difficulty) for s in segments]),
+        id=clip_id,
+        video=video,
+        split=split,
+        fps=fps,
+        seed=seed,
+        person=person,
+        speaker=speaker,
+        segments=segments,
+        pitch=np.concatenate(
+            [pitch_of(s.last - s.first, s.direction, rng, difficulty) for s in segments]
+        ),
         expression=expression,
         yaw=_wander(n, 0.4, rng),
         roll=_wander(n, 0.05, rng),
         blink=blink,
         light=rng.uniform(-1, 1),
-        annotation=_annotate(segments, experiment.synth_label_noise if split == "train" else 0.0, rng),
+        annotation=_annotate(
+            segments, experiment.synth_label_noise if split == "train" else 0.0, rng
+        ),
         missing=_runs(n, ((0.5, 2, 5), (0.25, 8, 16)), rng),
-    )  # fmt: skip
+    )
 
 
 def _wander(n: int, deviation: float, rng: np.random.Generator) -> np.ndarray:
     """A slow nuisance ``[n]``: autoregressive with a correlation time of 40 frames."""
     rho = np.exp(-1 / 40)
-    noise, _ = lfilter([np.sqrt(1 - rho**2)], [1, -rho], rng.normal(0, deviation, n), zi=[rho * rng.normal(0, deviation)])
+    noise, _ = lfilter(
+        [np.sqrt(1 - rho**2)],
+        [1, -rho],
+        rng.normal(0, deviation, n),
+        zi=[rho * rng.normal(0, deviation)],
+    )
     return noise
 
 
 def _annotate(segments: tuple[Segment, ...], noise: float, rng: np.random.Generator) -> np.ndarray:
     """int8 ``[lines]``: the labels, a few frames at a change and some runs not annotated, mostly one line too many."""
-    labels = np.concatenate([np.full(s.last - s.first, rng.integers(NUM_CLASSES) if rng.random() < noise else s.label) for s in segments])
+    labels = np.concatenate(
+        [
+            np.full(
+                s.last - s.first, rng.integers(NUM_CLASSES) if rng.random() < noise else s.label
+            )
+            for s in segments
+        ]
+    )
     for segment in segments[1:]:
         labels[segment.first - 2 : segment.first + 2] = NOT_ANNOTATED
     labels[_runs(len(labels), ((0.2, 3, 6), (0.1, 8, 13)), rng)] = NOT_ANNOTATED
@@ -203,7 +259,9 @@ def _annotate(segments: tuple[Segment, ...], noise: float, rng: np.random.Genera
     return np.r_[labels, np.repeat(labels[-1], surplus)].astype(np.int8)
 
 
-def _runs(n: int, kinds: tuple[tuple[float, int, int], ...], rng: np.random.Generator) -> np.ndarray:
+def _runs(
+    n: int, kinds: tuple[tuple[float, int, int], ...], rng: np.random.Generator
+) -> np.ndarray:
     """bool ``[n]``: for each kind (probability, shortest, longest + 1) perhaps one run away from the ends."""
     mask = np.zeros(n, bool)
     for probability, low, high in kinds:

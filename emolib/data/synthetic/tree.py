@@ -26,9 +26,9 @@ from emolib.data.synthetic.observer import INPUTS, ceiling_row
 from emolib.data.synthetic.plan import ClipPlan, plan_clips
 from emolib.data.synthetic.voices import RATE, draw_speaker, speak
 from emolib.errors import EmolibError
-from emolib.files import cache_root, read_json, write_json, write_text
 from emolib.labels import EXPRESSIONS, class_counts
-from emolib.process import end_with
+from emolib.system.files import cache_root, read_json, write_json, write_text
+from emolib.system.process import end_with
 
 ANNOTATIONS = {"train": "Train_Set", "validation": "Validation_Set"}
 TEST_LISTS = "names_of_videos_in_each_test_set"
@@ -65,18 +65,41 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
     bar = tqdm(total=len(clips), desc="generate", unit="clip", disable=not progress, mininterval=1)
     # Spawned, not forked: the caller may have threads (torch, PyAV, Jupyter), whose locks a fork would inherit for ever.
     context = multiprocessing.get_context("spawn")
-    with bar, ProcessPoolExecutor(os.cpu_count(), context, initializer=_start, initargs=(os.getpid(),)) as pool:
-        for done in pool.map(_write_video_and_crops, [root] * len(videos), videos, [experiment.synth_difficulty] * len(videos)):
+    with (
+        bar,
+        ProcessPoolExecutor(
+            os.cpu_count(), context, initializer=_start, initargs=(os.getpid(),)
+        ) as pool,
+    ):
+        for done in pool.map(
+            _write_video_and_crops,
+            [root] * len(videos),
+            videos,
+            [experiment.synth_difficulty] * len(videos),
+        ):
             bar.update(done)
     for clip in clips:
         _write_annotation(root, clip)
     _write_test_list(root, [clip for clip in clips if clip.split == "test"])
-    write_json(root / "ceilings.json", {"method": "ideal observer on the generator's latent signals", "rows": _ceilings(experiment, clips)})
+    write_json(
+        root / "ceilings.json",
+        {
+            "method": "ideal observer on the generator's latent signals",
+            "rows": _ceilings(experiment, clips),
+        },
+    )
     if experiment.synth_odd:
         from emolib.data.synthetic.oddities import plant
 
         write_json(root / "planted.json", plant(root))
-    write_json(root / MARK, {"settings": experiment.settings("synth"), "clips": len(clips), "frames": sum(len(c.pitch) for c in clips)})
+    write_json(
+        root / MARK,
+        {
+            "settings": experiment.settings("synth"),
+            "clips": len(clips),
+            "frames": sum(len(c.pitch) for c in clips),
+        },
+    )
 
 
 def _start(parent: int) -> None:
@@ -99,7 +122,13 @@ def _write_video_and_crops(root: Path, clips: list[ClipPlan], difficulty: float)
                     _write_crop(root / "cropped_aligned" / clip.id / f"{frame + 1:05d}.jpg", image)
             yield np.concatenate([image for _, image in row], axis=1)
 
-    write_video(root / batch / f"{first.video}.mp4", frames(), first.fps, sound, size=(SIZE * len(clips), SIZE))
+    write_video(
+        root / batch / f"{first.video}.mp4",
+        frames(),
+        first.fps,
+        sound,
+        size=(SIZE * len(clips), SIZE),
+    )
     for clip in clips:
         _write_latents(root, clip)
     return len(clips)
@@ -109,17 +138,27 @@ def _faces(clip: ClipPlan):
     rng = np.random.default_rng([clip.seed, 1])
     identity = draw_identity(np.random.default_rng(clip.person))
     for frame in range(len(clip.pitch)):
-        pose = Pose(clip.pitch[frame], clip.yaw[frame], clip.roll[frame], clip.light, clip.blink[frame])
+        pose = Pose(
+            clip.pitch[frame], clip.yaw[frame], clip.roll[frame], clip.light, clip.blink[frame]
+        )
         yield frame, render(identity, clip.expression[frame], pose, rng)
 
 
 def _voice(clip: ClipPlan, difficulty: float) -> np.ndarray:
     rng = np.random.default_rng([clip.seed, 2])
     speaker = draw_speaker(np.random.default_rng(clip.speaker))
-    edges = [round(s.first / clip.fps * RATE) for s in clip.segments] + [round(len(clip.pitch) / clip.fps * RATE)]
-    parts = [speak(speaker, s.quality, edges[i + 1] - edges[i], rng) for i, s in enumerate(clip.segments)]
+    edges = [round(s.first / clip.fps * RATE) for s in clip.segments] + [
+        round(len(clip.pitch) / clip.fps * RATE)
+    ]
+    parts = [
+        speak(speaker, s.quality, edges[i + 1] - edges[i], rng) for i, s in enumerate(clip.segments)
+    ]
     sound = np.concatenate(parts)
-    return sound + rng.normal(0, 0.1 * difficulty, len(sound)).astype(np.float32) if difficulty else sound
+    return (
+        sound + rng.normal(0, 0.1 * difficulty, len(sound)).astype(np.float32)
+        if difficulty
+        else sound
+    )
 
 
 def _write_crop(path: Path, image: np.ndarray) -> None:
@@ -131,7 +170,9 @@ def _write_crop(path: Path, image: np.ndarray) -> None:
 
 
 def _write_latents(root: Path, clip: ClipPlan) -> None:
-    segments = [[s.first + 1, s.last, EXPRESSIONS[s.label], s.direction, s.quality] for s in clip.segments]
+    segments = [
+        [s.first + 1, s.last, EXPRESSIONS[s.label], s.direction, s.quality] for s in clip.segments
+    ]
     truth = {
         "video": clip.video,
         "split": clip.split,
@@ -145,14 +186,19 @@ def _write_latents(root: Path, clip: ClipPlan) -> None:
 def _write_annotation(root: Path, clip: ClipPlan) -> None:
     if clip.split in ANNOTATIONS:
         lines = [",".join(EXPRESSIONS), *map(str, clip.annotation.tolist())]
-        write_text(root / "EXPR_Recognition_Challenge" / ANNOTATIONS[clip.split] / f"{clip.id}.txt", "\n".join(lines) + "\n")
+        write_text(
+            root / "EXPR_Recognition_Challenge" / ANNOTATIONS[clip.split] / f"{clip.id}.txt",
+            "\n".join(lines) + "\n",
+        )
 
 
 def _write_test_list(root: Path, clips: list[ClipPlan]) -> None:
     folder = root / TEST_LISTS
     write_text(folder / TEST_LIST, "".join(f"{clip.id}\n" for clip in clips))
     rows = [f"{clip.id}/{i:05d}.jpg," for clip in clips for i in range(1, len(clip.annotation) + 1)]
-    write_text(folder / TEMPLATE, "\n".join(["image_location," + ",".join(EXPRESSIONS), *rows]) + "\n")
+    write_text(
+        folder / TEMPLATE, "\n".join(["image_location," + ",".join(EXPRESSIONS), *rows]) + "\n"
+    )
 
 
 def _ceilings(experiment: Experiment, clips: list[ClipPlan]) -> list[dict]:
@@ -161,10 +207,17 @@ def _ceilings(experiment: Experiment, clips: list[ClipPlan]) -> list[dict]:
     rows = []
     for window in CEILING_WINDOWS:
         for protocol in ("frame", "window"):
-            kept = annotations if protocol == "frame" else [a[window - 1 :: experiment.stride] for a in annotations]
+            kept = (
+                annotations
+                if protocol == "frame"
+                else [a[window - 1 :: experiment.stride] for a in annotations]
+            )
             counts = class_counts(np.concatenate(kept)) if kept else np.zeros(len(EXPRESSIONS))
             if counts.sum():
-                rows += [ceiling_row(inputs, window, protocol, counts, experiment.synth_difficulty) for inputs in INPUTS]
+                rows += [
+                    ceiling_row(inputs, window, protocol, counts, experiment.synth_difficulty)
+                    for inputs in INPUTS
+                ]
     return rows
 
 
@@ -191,7 +244,9 @@ def inputs_of(experiment: Experiment) -> str:
     """
     if experiment.modalities == "audio":
         return "voice"
-    visual = "still" if experiment.tcn_blocks == 0 or experiment.visual_frames == "centre" else "motion"
+    visual = (
+        "still" if experiment.tcn_blocks == 0 or experiment.visual_frames == "centre" else "motion"
+    )
     return visual if experiment.modalities == "visual" else f"{visual}+voice"
 
 
@@ -201,4 +256,6 @@ def ceiling(root: Path, experiment: Experiment, protocol: str) -> float:
     for row in ceilings(root):
         if (row["inputs"], row["window"], row["protocol"]) == wanted:
             return row["macro_f1"]
-    raise EmolibError(f"{root}/ceilings.json: no row for {wanted}; windows with a known ceiling: {CEILING_WINDOWS}")
+    raise EmolibError(
+        f"{root}/ceilings.json: no row for {wanted}; windows with a known ceiling: {CEILING_WINDOWS}"
+    )

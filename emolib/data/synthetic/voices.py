@@ -11,7 +11,10 @@ from scipy.signal import lfilter
 
 RATE = 16_000  # Hz
 PITCH = (1.15, 0.87)  # factor on the speaker's pitch: pressed, breathy
-VOWELS = np.array([[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410]], float)  # Hz
+VOWELS = np.array(
+    [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410]],
+    float,
+)  # Hz
 BANDWIDTHS = (80.0, 100.0, 140.0)  # Hz
 
 
@@ -25,7 +28,9 @@ class Speaker:
 
 def draw_speaker(rng: np.random.Generator) -> Speaker:
     """A random speaker, 90 to 260 Hz."""
-    return Speaker(pitch=float(np.exp(rng.uniform(np.log(90), np.log(260)))), formants=rng.uniform(0.88, 1.15))
+    return Speaker(
+        pitch=float(np.exp(rng.uniform(np.log(90), np.log(260)))), formants=rng.uniform(0.88, 1.15)
+    )
 
 
 def speak(speaker: Speaker, quality: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -42,15 +47,28 @@ def speak(speaker: Speaker, quality: int, n_samples: int, rng: np.random.Generat
 
 def _syllable(speaker: Speaker, quality: int, length: int, rng: np.random.Generator) -> np.ndarray:
     time = np.arange(length) / RATE
-    pitch = speaker.pitch * PITCH[quality] * rng.uniform(0.93, 1.07) * (1 + rng.uniform(-0.1, 0.1) * time / time[-1])
+    pitch = (
+        speaker.pitch
+        * PITCH[quality]
+        * rng.uniform(0.93, 1.07)
+        * (1 + rng.uniform(-0.1, 0.1) * time / time[-1])
+    )
     source = 2 * (np.cumsum(pitch / RATE) % 1) - 1
     if quality == 0:
         source = source - 0.7 * np.r_[0, source[:-1]]  # pressed: little spectral tilt
     else:
-        source = lfilter([0.25], [1, -0.75], source) + rng.normal(0, 0.12, length)  # breathy: steep tilt, aspiration
-    for frequency, bandwidth in zip(VOWELS[rng.integers(len(VOWELS))] * speaker.formants, BANDWIDTHS, strict=True):
+        source = lfilter([0.25], [1, -0.75], source) + rng.normal(
+            0, 0.12, length
+        )  # breathy: steep tilt, aspiration
+    for frequency, bandwidth in zip(
+        VOWELS[rng.integers(len(VOWELS))] * speaker.formants, BANDWIDTHS, strict=True
+    ):
         radius = np.exp(-np.pi * bandwidth / RATE)
         a1, a2 = -2 * radius * np.cos(2 * np.pi * frequency / RATE), radius**2
         source = lfilter([1 + a1 + a2], [1, a1, a2], source)
     envelope = np.sin(np.pi * np.linspace(0, 1, length)) ** 0.5
-    return (rng.uniform(0.15, 0.3) * source / (np.sqrt(np.mean(source**2)) + 1e-9) * envelope * 0.6).clip(-1, 1).astype(np.float32)
+    return (
+        (rng.uniform(0.15, 0.3) * source / (np.sqrt(np.mean(source**2)) + 1e-9) * envelope * 0.6)
+        .clip(-1, 1)
+        .astype(np.float32)
+    )

@@ -13,8 +13,8 @@ from emolib.data import affwild2, index, media
 from emolib.data.affwild2 import fit_times, read_tree, source_id
 from emolib.errors import EmolibError, WrongCall
 from emolib.windows import index_windows
-from tests.unit.data.avi_files import moving, write_avi
-from tests.unit.trees import HEADER, JPEG, Spec, age, clean, make_tree, write_video
+from tests.support.avi_files import moving, write_avi
+from tests.support.trees import HEADER, JPEG, Spec, age, clean, make_tree, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,11 @@ def test_a_clean_tree_is_read_by_frame_number(tmp_path):
     assert right.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7] * 3
     assert right.labels.dtype == np.int8
     assert np.flatnonzero(~right.face_present).tolist() == [2, 3]
-    assert right.video == only(clips, "2-25-640x480_left").video == tmp_path / "batch2" / "2-25-640x480.mp4"
+    assert (
+        right.video
+        == only(clips, "2-25-640x480_left").video
+        == tmp_path / "batch2" / "2-25-640x480.mp4"
+    )
     assert right.image(5) == tmp_path / "cropped_aligned" / "2-25-640x480_right" / "00005.jpg"
     assert all(clip.time_source == "video" for clip in clips)
     slow = only(clips, "3-12-640x480")
@@ -81,10 +85,18 @@ def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_p
     waveform = np.zeros(int((times[-1] + 0.1) * media.SAMPLE_RATE), np.float32)
     click = int(times[149] * media.SAMPLE_RATE)
     waveform[click : click + 160] = np.sin(np.arange(160) / 2)
-    make_tree(tmp_path, [Spec("1-30-640x480", labels=[0] * 200, fps=None), Spec("3", split="validation")])
+    make_tree(
+        tmp_path, [Spec("1-30-640x480", labels=[0] * 200, fps=None), Spec("3", split="validation")]
+    )
     (tmp_path / "batch1").mkdir(exist_ok=True)
     pictures = [np.full((16, 16, 3), 99, np.uint8)] * 200
-    media.write_video(tmp_path / "batch1" / "1-30-640x480.mp4", pictures, times if rate == "variable" else rate, waveform, size=(16, 16))
+    media.write_video(
+        tmp_path / "batch1" / "1-30-640x480.mp4",
+        pictures,
+        times if rate == "variable" else rate,
+        waveform,
+        size=(16, 16),
+    )
     errors = {}
     for timing in ("true", "fixed_30"):
         clip = only(read_tree(tmp_path, timing=timing), "1-30-640x480")
@@ -93,10 +105,18 @@ def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_p
         errors[timing] = []
         for start, end in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
             begin, finish = clip.span(start, end)
-            segment = np.abs(heard[round(begin * media.SAMPLE_RATE) : round(finish * media.SAMPLE_RATE)])
+            segment = np.abs(
+                heard[round(begin * media.SAMPLE_RATE) : round(finish * media.SAMPLE_RATE)]
+            )
             if start <= 150 <= end:
-                found = np.argmax(segment > 0.5) / media.SAMPLE_RATE if (segment > 0.5).any() else np.inf
-                errors[timing].append(abs(found - (times[149] - times[start - 1])) / np.diff(times)[149])  # in frames
+                found = (
+                    np.argmax(segment > 0.5) / media.SAMPLE_RATE
+                    if (segment > 0.5).any()
+                    else np.inf
+                )
+                errors[timing].append(
+                    abs(found - (times[149] - times[start - 1])) / np.diff(times)[149]
+                )  # in frames
     assert len(errors["true"]) >= 4
     assert max(errors["true"]) < 0.5
     assert max(errors["fixed_30"]) > (0.1 if rate == 30000 / 1001 else 10)
@@ -125,7 +145,11 @@ def test_fit_times_extrapolates_at_the_mean_rate_and_drops_the_surplus():
 
 
 def test_without_a_video_the_frame_rate_list_counts_then_a_warned_30(tmp_path):
-    specs = [Spec("1-30-640x480"), Spec("2-25-640x480_left"), Spec("3-12-640x480", split="validation")]
+    specs = [
+        Spec("1-30-640x480"),
+        Spec("2-25-640x480_left"),
+        Spec("3-12-640x480", split="validation"),
+    ]
     make_tree(tmp_path, specs, videos=False)
     (tmp_path / "frame_rates.csv").write_text("id,fps\n2-25-640x480,24.5\n1-30-640x480,12\n")
     with pytest.warns(UserWarning, match="3-12-640x480: no video") as warned:
@@ -140,7 +164,14 @@ def test_without_a_video_the_frame_rate_list_counts_then_a_warned_30(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("a,zero", "'zero'"), ("a,-3", "'-3'"), ("a", "''"), ("../a,25", "'../a'"), ("a,inf", "'inf'")]
+    ("line", "message"),
+    [
+        ("a,zero", "'zero'"),
+        ("a,-3", "'-3'"),
+        ("a", "''"),
+        ("../a,25", "'../a'"),
+        ("a,inf", "'inf'"),
+    ],
 )
 def test_a_bad_frame_rate_is_refused_with_file_and_line(tmp_path, line, message):
     make_tree(tmp_path, clean(), videos=False)
@@ -157,9 +188,13 @@ def test_every_layout_variant_gives_the_same_clips(tmp_path):
     specs[1].videos = "videos"
     make_tree(odd, specs, annotations="EXPR_Classification_Challenge")
     shutil.move(odd / "batch1" / "1-30-640x480.mp4", odd / "1-30-640x480.mp4")
-    shutil.move(odd / "batch1", odd / "nested") and shutil.move(odd / "nested", odd / "videos" / "batch1")
+    shutil.move(odd / "batch1", odd / "nested") and shutil.move(
+        odd / "nested", odd / "videos" / "batch1"
+    )
     (odd / "cropped_aligned" / "1-30-640x480").mkdir()  # left over, empty
-    (odd / "EXPR_Classification_Challenge" / "Train_Set" / "._1-30-640x480.txt").write_text("macOS leaves these")
+    (odd / "EXPR_Classification_Challenge" / "Train_Set" / "._1-30-640x480.txt").write_text(
+        "macOS leaves these"
+    )
     for a, b in zip(plain, read_tree(odd), strict=True):
         assert (a.id, a.split, a.fps) == (b.id, b.split, b.fps)
         assert (a.labels == b.labels).all()
@@ -181,7 +216,9 @@ def test_avi_and_ids_without_images_or_video(tmp_path):
     make_tree(tmp_path, clean())
     (tmp_path / "batch1" / "1-30-640x480.mp4").unlink()
     avi = tmp_path / "batch1" / "1-30-640x480.AVI"
-    write_avi(avi, moving(24), Fraction(25), np.zeros(15_360, np.float32), codec="libx264", b_frames=3)
+    write_avi(
+        avi, moving(24), Fraction(25), np.zeros(15_360, np.float32), codec="libx264", b_frames=3
+    )
     shutil.rmtree(tmp_path / "cropped_aligned" / "2-25-640x480_left")
     (tmp_path / "batch1" / "3-12-640x480.mp4").unlink()
     with pytest.warns(UserWarning, match="3-12-640x480"):
@@ -214,9 +251,14 @@ def test_images_from_zero_are_refused_by_folder_also_from_the_index(tmp_path, mo
     (folder / "00000.jpg").write_bytes(JPEG)
     age(tmp_path)
     listing, listed = index.list_images, []
-    monkeypatch.setattr(index, "list_images", lambda at, root: listed.append(at) or listing(at, root))
+    monkeypatch.setattr(
+        index, "list_images", lambda at, root: listed.append(at) or listing(at, root)
+    )
     for _ in range(2):
-        with pytest.raises(EmolibError, match=r"2-25-640x480_right: holds an image 00000\.jpg.*number the images from 00001\.jpg"):
+        with pytest.raises(
+            EmolibError,
+            match=r"2-25-640x480_right: holds an image 00000\.jpg.*number the images from 00001\.jpg",
+        ):
             read_tree(tmp_path)
     assert listed.count(folder) == 1, "the second time the index knows"
 
@@ -225,21 +267,37 @@ def test_images_from_zero_are_refused_by_folder_also_from_the_index(tmp_path, mo
 @pytest.mark.parametrize("more", [-5, -3, -2, 2, 3, 5])
 def test_a_frame_count_or_images_far_from_the_labels_are_told_by_clip(tmp_path, lines, more):
     """Two frames are usual (FACTS section 3), beyond that 1 %."""
-    make_tree(tmp_path, [Spec("1-30-640x480", labels=[0] * lines, frames=lines + more), Spec("3", split="validation")])
+    make_tree(
+        tmp_path,
+        [
+            Spec("1-30-640x480", labels=[0] * lines, frames=lines + more),
+            Spec("3", split="validation"),
+        ],
+    )
     for frame in range(lines + 1, lines + more + 1):
         (tmp_path / "cropped_aligned" / "1-30-640x480" / f"{frame:05d}.jpg").write_bytes(JPEG)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         read_tree(tmp_path)
     far = abs(more) > max(2, 0.01 * lines)
-    told = [f"1-30-640x480: {lines} annotation lines, but the video has {lines + more} frames"] * far
-    told += [f"1-30-640x480: the last image is {lines + more:05d}.jpg, the annotation ends at frame {lines}"] * (far and more > 0)
+    told = [
+        f"1-30-640x480: {lines} annotation lines, but the video has {lines + more} frames"
+    ] * far
+    told += [
+        f"1-30-640x480: the last image is {lines + more:05d}.jpg, the annotation ends at frame {lines}"
+    ] * (far and more > 0)
     assert [str(warning.message).split(";")[0] for warning in warned] == told
     assert {warning.filename for warning in warned} <= {__file__}
 
 
 def test_test_clips_take_their_length_from_the_template_else_from_the_images(tmp_path):
-    make_tree(tmp_path, [Spec("4", split="test", labels=[0] * 9), Spec("5", split="test", labels=[0] * 4, missing=(4,))])
+    make_tree(
+        tmp_path,
+        [
+            Spec("4", split="test", labels=[0] * 9),
+            Spec("5", split="test", labels=[0] * 4, missing=(4,)),
+        ],
+    )
     assert [len(clip.labels) for clip in read_tree(tmp_path, splits=("test",))] == [9, 4]
     template = tmp_path / "ABAW_Expr_test_set_example.txt"
     template.rename(tmp_path / "CVPR_6th_ABAW_Expr_test_set_example.txt")
@@ -271,7 +329,7 @@ HEADERS = HEADER.split(",")
         (f"{HEADER}\n0,1\n".encode(), 2, "'0,1' is not a label"),
         (f"{HEADER}\n0\n\xff\n".encode("latin-1"), 3, "not a text file"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_annotation_is_refused_with_file_and_line(tmp_path, content, line, message):
     make_tree(tmp_path, clean())
     annotation(tmp_path).write_bytes(content)
@@ -284,11 +342,15 @@ def test_a_bad_annotation_is_refused_with_file_and_line(tmp_path, content, line,
 @pytest.mark.parametrize("tail", ["", "{end}", "{end}{end}  {end}"])
 def test_byte_order_mark_line_ends_and_blank_tail_are_understood(tmp_path, end, mark, tail):
     make_tree(tmp_path, clean(), videos=False)
-    annotation(tmp_path).write_bytes(mark + end.join([HEADER, "3", " -1 ", "7"]).encode() + tail.format(end=end).encode())
+    annotation(tmp_path).write_bytes(
+        mark + end.join([HEADER, "3", " -1 ", "7"]).encode() + tail.format(end=end).encode()
+    )
     assert read_tree(tmp_path, timing="fixed_30")[0].labels.tolist() == [3, -1, 7]
 
 
-@pytest.mark.parametrize("bad", ["../secret", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "a\0b"])
+@pytest.mark.parametrize(
+    "bad", ["../secret", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "a\0b"]
+)
 def test_an_id_that_could_leave_the_tree_is_refused_with_file_and_line(tmp_path, bad):
     make_tree(tmp_path, clean())
     names = tmp_path / "names_of_videos_in_each_test_set" / affwild2.TEST_LIST
@@ -298,11 +360,21 @@ def test_an_id_that_could_leave_the_tree_is_refused_with_file_and_line(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "row", ["../secret/00001.jpg,0", "/etc/00001.jpg,0", "4-30/x/00001.jpg", "4-30/00000.jpg", "4-30/00001.png", "..\\a/00001.jpg"]
+    "row",
+    [
+        "../secret/00001.jpg,0",
+        "/etc/00001.jpg,0",
+        "4-30/x/00001.jpg",
+        "4-30/00000.jpg",
+        "4-30/00001.png",
+        "..\\a/00001.jpg",
+    ],
 )
 def test_a_template_row_that_could_leave_the_tree_is_refused_with_file_and_line(tmp_path, row):
     make_tree(tmp_path, clean())
-    (tmp_path / "ABAW_Expr_test_set_example.txt").write_text(f"image_location,{HEADER}\n4-30-640x480/00001.jpg,0\n{row}\n")
+    (tmp_path / "ABAW_Expr_test_set_example.txt").write_text(
+        f"image_location,{HEADER}\n4-30-640x480/00001.jpg,0\n{row}\n"
+    )
     with pytest.raises(EmolibError, match=r"example\.txt:3: "):
         read_tree(tmp_path, splits=("test",))
 
@@ -355,10 +427,19 @@ def test_a_video_that_is_a_link_to_another_clips_keeps_its_name(tmp_path):
     ("make", "message"),
     [
         (lambda root: None, "no such folder"),
-        (lambda root: root.mkdir(), "looked for EXPR_Recognition_Challenge/ or EXPR_Classification_Challenge/"),
-        (lambda root: make_tree(root, clean()) and shutil.rmtree(root / "cropped_aligned"), "looked for cropped_aligned/"),
+        (
+            lambda root: root.mkdir(),
+            "looked for EXPR_Recognition_Challenge/ or EXPR_Classification_Challenge/",
+        ),
+        (
+            lambda root: make_tree(root, clean()) and shutil.rmtree(root / "cropped_aligned"),
+            "looked for cropped_aligned/",
+        ),
         (lambda root: make_tree(root, clean()[:3]), "Validation_Set: no annotation"),
-        (lambda root: make_tree(root, clean()) and shutil.rmtree(annotation(root).parent), "Train_Set: no such folder"),
+        (
+            lambda root: make_tree(root, clean()) and shutil.rmtree(annotation(root).parent),
+            "Train_Set: no such folder",
+        ),
     ],
 )
 def test_what_is_not_a_tree_is_told_in_one_line(tmp_path, make, message):
@@ -378,7 +459,9 @@ def test_an_id_in_both_splits_is_refused(tmp_path):
         read_tree(tmp_path)
 
 
-@pytest.mark.parametrize("call", [{"crops": "aligned"}, {"timing": "fixed"}, {"splits": ("training",)}])
+@pytest.mark.parametrize(
+    "call", [{"crops": "aligned"}, {"timing": "fixed"}, {"splits": ("training",)}]
+)
 def test_unknown_settings_are_refused(tmp_path, call):
     with pytest.raises(WrongCall, match="choose"):
         read_tree(tmp_path, **call)
@@ -398,7 +481,9 @@ def test_the_index_saves_work_and_notices_change(tmp_path, monkeypatch):
     work = []
     listing, timing = index.list_images, media.frame_times
     monkeypatch.setattr(index, "list_images", lambda *a: work.append(a[0].name) or listing(*a))
-    monkeypatch.setattr(media, "frame_times", lambda video: work.append(video.name) or timing(video))
+    monkeypatch.setattr(
+        media, "frame_times", lambda video: work.append(video.name) or timing(video)
+    )
     for a, b in zip(first, read_tree(tmp_path), strict=True):
         assert (a.face_present == b.face_present).all()
         assert (a.frame_times == b.frame_times).all()
@@ -419,11 +504,15 @@ def test_a_folder_that_has_just_changed_is_listed_again(tmp_path):
     status = folder.stat()
     read_tree(tmp_path)
     (folder / "00007.jpg").unlink()
-    os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns))  # a change within one tick of the clock
+    os.utime(
+        folder, ns=(status.st_atime_ns, status.st_mtime_ns)
+    )  # a change within one tick of the clock
     assert not read_tree(tmp_path)[0].face_present[6]
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"junk" * 99])
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"junk" * 99]
+)
 def test_a_damaged_index_is_made_anew(tmp_path, cache, damage):
     make_tree(tmp_path, clean())
     age(tmp_path)
@@ -437,7 +526,11 @@ def test_a_damaged_index_is_made_anew(tmp_path, cache, damage):
 
 
 def test_source_id_strips_one_suffix():
-    assert source_id("135-24-1920x1080_left") == source_id("135-24-1920x1080_right") == "135-24-1920x1080"
+    assert (
+        source_id("135-24-1920x1080_left")
+        == source_id("135-24-1920x1080_right")
+        == "135-24-1920x1080"
+    )
     assert source_id("6-30-1920x1080") == "6-30-1920x1080"
     assert source_id("video_left_right") == "video_left"
     assert source_id("left_video") == "left_video"

@@ -12,7 +12,7 @@ from emolib.data.affwild2 import TEST_LIST, read_tree
 from emolib.data.doctor import examine, format_report
 from emolib.data.examination import KINDS
 from emolib.errors import EmolibError, WrongCall
-from tests.unit.trees import HEADER, JPEG, Spec, clean, make_tree, write_test_files, write_video
+from tests.support.trees import HEADER, JPEG, Spec, clean, make_tree, write_test_files, write_video
 
 LABELS = [0, 1, 2, 3, 4, 5, 6, 7] * 3
 LONG = [0, 1, 2, 3, 4, 5, 6, 7] * 50
@@ -70,46 +70,77 @@ FAULTS = {
     "empty-file": lambda root: annotation(root).write_bytes(b""),
     "unreadable-file": lambda root: annotation(root).write_bytes(b"\xff\xfe0\x00"),
     "header": lambda root: write(annotation(root), LABELS),
-    "header-order": lambda root: write(annotation(root), [",".join(HEADER.split(",")[::-1]), *LABELS]),
+    "header-order": lambda root: write(
+        annotation(root), [",".join(HEADER.split(",")[::-1]), *LABELS]
+    ),
     "label-range": lambda root: write(annotation(root), [HEADER, *LABELS[:-1], 9]),
     "label-not-a-number": lambda root: write(annotation(root), [HEADER, *LABELS[:-1], "x"]),
     "link-out": lambda root: link_out(images(root), root),
-    "id-in-both-splits": lambda root: shutil.copy(annotation(root), annotation(root, split="Validation_Set")),
-    "id-in-test-too": lambda root: write_test_files(root, [Spec("4-30-640x480"), Spec("5-30-640x480"), Spec("1-30-640x480")]),
-    "shared-source": lambda root: add(root, Spec("1-30-640x480_left", split="validation", fps=None)),
+    "id-in-both-splits": lambda root: shutil.copy(
+        annotation(root), annotation(root, split="Validation_Set")
+    ),
+    "id-in-test-too": lambda root: write_test_files(
+        root, [Spec("4-30-640x480"), Spec("5-30-640x480"), Spec("1-30-640x480")]
+    ),
+    "shared-source": lambda root: add(
+        root, Spec("1-30-640x480_left", split="validation", fps=None)
+    ),
     "shared-video": lambda root: (
         add(root, Spec("8-30-640x480", split="validation", fps=None)),
         shutil.copy(root / "batch1" / "1-30-640x480.mp4", root / "batch1" / "8-30-640x480.mp4"),
     ),
-    "video-unreadable": lambda root: (root / "batch1" / "1-30-640x480.mp4").write_bytes(b"not a video"),
+    "video-unreadable": lambda root: (root / "batch1" / "1-30-640x480.mp4").write_bytes(
+        b"not a video"
+    ),
     "frame-count-far": lambda root: add(root, Spec("8-30-640x480", frames=12)),
     "frame-count": lambda root: add(root, Spec("8-30-640x480", labels=LONG, frames=397)),
     "images-beyond-labels": more_images,
     "images-from-zero": from_zero,
     "image-names": lambda root: (images(root) / "00003.jpg").rename(images(root) / "3.jpg"),
-    "image-unreadable": lambda root: (images(root) / "00003.jpg").write_bytes(JPEG[: len(JPEG) // 2]),
-    "frame-rates": lambda root: (root / "frame_rates.csv").write_text("id,fps\n1-30-640x480,fast\n"),
-    "test-files": lambda root: (root / "names_of_videos_in_each_test_set" / TEST_LIST).write_text("4-30-640x480\n../5-30\n"),
+    "image-unreadable": lambda root: (images(root) / "00003.jpg").write_bytes(
+        JPEG[: len(JPEG) // 2]
+    ),
+    "frame-rates": lambda root: (root / "frame_rates.csv").write_text(
+        "id,fps\n1-30-640x480,fast\n"
+    ),
+    "test-files": lambda root: (root / "names_of_videos_in_each_test_set" / TEST_LIST).write_text(
+        "4-30-640x480\n../5-30\n"
+    ),
     "two-annotation-folders": lambda root: rename_annotations(root, copy=True),
-    "images-twice": lambda root: shutil.copytree(images(root), root / "cropped_aligned_new_50_vids" / "1-30-640x480"),
+    "images-twice": lambda root: shutil.copytree(
+        images(root), root / "cropped_aligned_new_50_vids" / "1-30-640x480"
+    ),
     "video-twice": lambda root: other_batch(root, ".avi"),
     "no-images": lambda root: shutil.rmtree(images(root)),
-    "few-faces": lambda root: [(images(root) / f"{frame:05d}.jpg").unlink() for frame in range(5, 25)],
+    "few-faces": lambda root: [
+        (images(root) / f"{frame:05d}.jpg").unlink() for frame in range(5, 25)
+    ],
     "nothing-annotated": lambda root: write(annotation(root), [HEADER, *[-1] * 24]),
     "no-video": lambda root: (root / "batch1" / "1-30-640x480.mp4").unlink(),
-    "no-sound": lambda root: write_video(root / "batch1" / "1-30-640x480.mp4", 24, 25.0, sound=False),
+    "no-sound": lambda root: write_video(
+        root / "batch1" / "1-30-640x480.mp4", 24, 25.0, sound=False
+    ),
     "sound-shorter": lambda root: add(root, Spec("8-30-640x480", labels=LONG, sound_seconds=3.0)),
     "test-clips-differ": lambda root: (
-        (root / "names_of_videos_in_each_test_set" / TEST_LIST).write_text("4-30-640x480\n5-30-640x480\n7\n")
-        and (shutil.copytree(images(root), images(root, "7")), write_video(root / "batch1" / "7.mp4", 24, 25.0))
+        (root / "names_of_videos_in_each_test_set" / TEST_LIST).write_text(
+            "4-30-640x480\n5-30-640x480\n7\n"
+        )
+        and (
+            shutil.copytree(images(root), images(root, "7")),
+            write_video(root / "batch1" / "7.mp4", 24, 25.0),
+        )
     ),
-    "test-files-twice": lambda root: shutil.copy(root / "names_of_videos_in_each_test_set" / TEST_LIST, root / "batch1"),
+    "test-files-twice": lambda root: shutil.copy(
+        root / "names_of_videos_in_each_test_set" / TEST_LIST, root / "batch1"
+    ),
     "known-shared-source": lambda root: (
         add(root, Spec("6-30-1920x1080_left")),
         add(root, Spec("6-30-1920x1080_right", split="validation", fps=None)),
     ),
     "older-annotation-folder": rename_annotations,
-    "byte-order-mark": lambda root: write(annotation(root), [HEADER, *LABELS], mark=b"\xef\xbb\xbf"),
+    "byte-order-mark": lambda root: write(
+        annotation(root), [HEADER, *LABELS], mark=b"\xef\xbb\xbf"
+    ),
     "crlf": lambda root: write(annotation(root), [HEADER, *LABELS], end="\r\n"),
     "line-count": lambda root: add(root, Spec("8-30-640x480", frames=23)),
     "unpaired-images": lambda root: shutil.copytree(images(root), images(root, "99-30-640x480")),
@@ -123,7 +154,12 @@ def test_a_clean_tree_is_ready_and_counted(tmp_path):
     assert report["exit_ok"]
     json.dumps(report, allow_nan=False)
     train, validation = report["totals"]["train"], report["totals"]["validation"]
-    assert (train["clips"], train["lines"], train["labelled"], train["with_face"]) == (3, 72, 72, 70)
+    assert (train["clips"], train["lines"], train["labelled"], train["with_face"]) == (
+        3,
+        72,
+        72,
+        70,
+    )
     assert train["classes"] == [9, 9, 8, 8, 9, 9, 9, 9]
     assert (validation["clips"], validation["with_face"]) == (1, 23)
     assert report["totals"]["test"]["clips"] == 2
@@ -161,7 +197,9 @@ def test_a_split_without_any_image_or_sound_is_not_ready(tmp_path, split, lackin
     root = make_tree(tmp_path / "tree", clean())
     for spec in clean():
         if spec.split == split:
-            video = root / spec.videos / f"{spec.id.removesuffix('_left').removesuffix('_right')}.mp4"
+            video = (
+                root / spec.videos / f"{spec.id.removesuffix('_left').removesuffix('_right')}.mp4"
+            )
             if lacking == "images":
                 shutil.rmtree(images(root, spec.id))
             elif lacking == "video":
@@ -169,7 +207,9 @@ def test_a_split_without_any_image_or_sound_is_not_ready(tmp_path, split, lackin
             elif video.exists():
                 write_video(video, 24, 25.0, sound=False)
     report = examine(root, progress=False)
-    assert [problem["where"] for problem in report["problems"] if problem["severity"] == "error"] == [split]
+    assert [
+        problem["where"] for problem in report["problems"] if problem["severity"] == "error"
+    ] == [split]
     assert not report["exit_ok"] and "Ready for training." not in format_report(report)
 
 
@@ -183,12 +223,16 @@ def test_a_link_to_a_video_of_the_other_split_is_a_leak(tmp_path):
     root = make_tree(tmp_path / "tree", clean())
     add(root, Spec("8-30-640x480", split="validation", fps=None))
     (root / "batch1" / "8-30-640x480.mp4").symlink_to("1-30-640x480.mp4")
-    assert [problem["kind"] for problem in examine(root, progress=False)["problems"]] == ["shared-video"]
+    assert [problem["kind"] for problem in examine(root, progress=False)["problems"]] == [
+        "shared-video"
+    ]
 
 
 def test_the_test_list_is_read_once(tmp_path, monkeypatch):
     read, lines = [], annotations.read_lines
-    monkeypatch.setattr(annotations, "read_lines", lambda path: read.append(path.name) or lines(path))
+    monkeypatch.setattr(
+        annotations, "read_lines", lambda path: read.append(path.name) or lines(path)
+    )
     examine(make_tree(tmp_path, clean()), progress=False)
     assert read.count(TEST_LIST) == 1
 
@@ -207,7 +251,9 @@ def test_a_split_without_one_usable_frame_is_not_ready(tmp_path, fault):
         (root / "cropped_aligned").mkdir()
         (root / "crops").rename(root / "cropped_aligned" / "cropped_aligned")
     report = examine(root, progress=False)
-    assert not report["exit_ok"] and "train" in [p["where"] for p in report["problems"] if p["kind"] == "nothing-to-use"]
+    assert not report["exit_ok"] and "train" in [
+        p["where"] for p in report["problems"] if p["kind"] == "nothing-to-use"
+    ]
 
 
 def test_unknown_crops_are_a_wrong_call(tmp_path):
@@ -218,7 +264,9 @@ def test_unknown_crops_are_a_wrong_call(tmp_path):
 def test_a_frame_number_of_years_is_a_wrong_name(tmp_path):
     root = make_tree(tmp_path / "tree", clean())
     (images(root) / "1699999999999.jpg").write_bytes(JPEG)
-    assert "image-names" in [problem["kind"] for problem in examine(root, progress=False)["problems"]]
+    assert "image-names" in [
+        problem["kind"] for problem in examine(root, progress=False)["problems"]
+    ]
 
 
 def test_every_kind_has_a_test_that_plants_it():
@@ -255,7 +303,11 @@ def test_notes_change_nothing_of_what_is_read(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("make", "kind"), [(lambda root: None, "not-a-tree"), (lambda root: link_out(root / "cropped_aligned", root), "link-out")]
+    ("make", "kind"),
+    [
+        (lambda root: None, "not-a-tree"),
+        (lambda root: link_out(root / "cropped_aligned", root), "link-out"),
+    ],
 )
 def test_what_is_not_a_tree_is_a_problem_not_a_traceback(tmp_path, make, kind):
     root = tmp_path / "tree"
@@ -274,7 +326,10 @@ def test_totals_are_held_against_the_official_ones(tmp_path, monkeypatch, missin
     monkeypatch.setattr(doctor, "LOOKS_OFFICIAL", 3)
     root = make_tree(tmp_path, clean())
     have = examine(root, progress=False)["totals"]
-    official = {split: {name: have[split][name] for name in ("clips", "labelled", "with_face")} for split in ("train", "validation")}
+    official = {
+        split: {name: have[split][name] for name in ("clips", "labelled", "with_face")}
+        for split in ("train", "validation")
+    }
     official["test"] = {"clips": 2}
     official["train"]["with_face"] += missing
     monkeypatch.setattr(doctor, "FAR", 0.05)
@@ -296,7 +351,11 @@ def test_images_are_sampled_unless_full(tmp_path, monkeypatch):
 def test_each_video_is_opened_once(tmp_path, monkeypatch):
     opened = []
     seconds = examination.sound_seconds
-    monkeypatch.setattr(examination, "sound_seconds", lambda video, decode: opened.append(video.name) or seconds(video, decode=decode))
+    monkeypatch.setattr(
+        examination,
+        "sound_seconds",
+        lambda video, decode: opened.append(video.name) or seconds(video, decode=decode),
+    )
     examine(make_tree(tmp_path, clean()), progress=False)
     assert sorted(opened) == sorted({*opened})
 
@@ -317,5 +376,11 @@ def test_a_clip_that_only_the_template_has_is_named_and_predicted(tmp_path):
     folder = root / "names_of_videos_in_each_test_set"
     (folder / TEST_LIST).write_text("4-30-640x480\n")
     (problem,) = examine(root, progress=False)["problems"]
-    assert problem["kind"] == "test-clips-differ" and "5-30-640x480, which the test list lacks" in problem["what"]
-    assert {clip.id for clip in read_tree(root, splits=("test",))} == {"4-30-640x480", "5-30-640x480"}
+    assert (
+        problem["kind"] == "test-clips-differ"
+        and "5-30-640x480, which the test list lacks" in problem["what"]
+    )
+    assert {clip.id for clip in read_tree(root, splits=("test",))} == {
+        "4-30-640x480",
+        "5-30-640x480",
+    }

@@ -12,7 +12,7 @@ from PIL import Image
 
 from emolib.data import media
 from emolib.errors import EmolibError, WrongCall
-from tests.unit.data.avi_files import moving, write_avi
+from tests.support.avi_files import moving, write_avi
 
 REAL = Path("/work/shared/real/clips")
 SIZE = (64, 48)
@@ -27,7 +27,11 @@ def pictures(n: int, height: int = SIZE[1], width: int = SIZE[0]):
 def clicks(at: list[float], seconds: float) -> np.ndarray:
     """Silence with a decaying 2 kHz burst at each time."""
     wave = np.zeros(round(seconds * media.SAMPLE_RATE), np.float32)
-    burst = (0.8 * np.exp(-np.arange(160) / 30) * np.sin(2 * np.pi * 2000 * np.arange(160) / media.SAMPLE_RATE)).astype(np.float32)
+    burst = (
+        0.8
+        * np.exp(-np.arange(160) / 30)
+        * np.sin(2 * np.pi * 2000 * np.arange(160) / media.SAMPLE_RATE)
+    ).astype(np.float32)
     for time in at:
         start = round(time * media.SAMPLE_RATE)
         wave[start : start + 160] += burst[: len(wave) - start]
@@ -39,7 +43,12 @@ def shift(original: np.ndarray, read: np.ndarray, time: float) -> float:
     start = round(time * media.SAMPLE_RATE)
     pattern = original[start : start + 160]
     lags = np.arange(-400, 401)
-    scores = [float(read[start + lag : start + lag + 160] @ pattern) if len(read) >= start + lag + 160 else -1.0 for lag in lags]
+    scores = [
+        float(read[start + lag : start + lag + 160] @ pattern)
+        if len(read) >= start + lag + 160
+        else -1.0
+        for lag in lags
+    ]
     assert max(scores) > 0.5 * float(pattern @ pattern), "the click is not there"
     return 1000 * float(lags[int(np.argmax(scores))]) / media.SAMPLE_RATE
 
@@ -63,7 +72,9 @@ def test_events_keep_their_time_at_every_frame_rate(tmp_path, rate):
 
 def test_variable_rate_keeps_times_and_sound(tmp_path):
     video = tmp_path / "clip.mp4"
-    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.2, 40)) + 3.0  # its own clock starts at 3 s
+    times = (
+        np.cumsum(np.random.default_rng(0).uniform(0.02, 0.2, 40)) + 3.0
+    )  # its own clock starts at 3 s
     wave = clicks([0.5, 2.5], 4.0)
     media.write_video(video, pictures(40), times, wave, size=SIZE)
     np.testing.assert_allclose(media.frame_times(video), times - times[0], atol=1 / 90_000)
@@ -77,7 +88,14 @@ def test_variable_rate_keeps_times_and_sound(tmp_path):
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(24000, 1001)])
 @pytest.mark.parametrize(
     ("codec", "b_frames", "dropped"),
-    [("libx264", 3, ()), ("libx264", 0, ()), ("libx264", 0, (20, 21)), ("mpeg4", 2, ()), ("mpeg4", 0, ()), ("mpeg4", 0, (20, 21))],
+    [
+        ("libx264", 3, ()),
+        ("libx264", 0, ()),
+        ("libx264", 0, (20, 21)),
+        ("mpeg4", 2, ()),
+        ("mpeg4", 0, ()),
+        ("mpeg4", 0, (20, 21)),
+    ],
 )
 def test_an_avi_shows_each_frame_when_its_sound_is_heard(tmp_path, codec, b_frames, dropped, rate):
     """Frame 50 is the only white one and clicks. AVI has no presentation times, and those that FFmpeg guesses jump."""
@@ -86,10 +104,14 @@ def test_an_avi_shows_each_frame_when_its_sound_is_heard(tmp_path, codec, b_fram
     film[50] = np.full_like(film[50], 255)
     write_avi(video, film, rate, wave, codec=codec, b_frames=b_frames)
     with av.open(str(video)) as container:
-        reordered = any(frame.pict_type == av.video.frame.PictureType.B for frame in container.decode(video=0))
+        reordered = any(
+            frame.pict_type == av.video.frame.PictureType.B for frame in container.decode(video=0)
+        )
     assert reordered == (b_frames > 0)
     times = media.frame_times(video)
-    np.testing.assert_allclose(times, [number / float(rate) for number in range(100) if number not in dropped], atol=1e-6)
+    np.testing.assert_allclose(
+        times, [number / float(rate) for number in range(100) if number not in dropped], atol=1e-6
+    )
     seen = [(time, image.mean() > 200) for _, time, image in media.read_frames(video)]
     assert [time for time, _ in seen] == times.tolist()
     assert [time for time, white in seen if white] == pytest.approx([float(50 / rate)], abs=1e-6)
@@ -112,7 +134,11 @@ def test_sound_that_starts_late_or_early_is_placed_on_the_clock_of_the_pictures(
                 target.mux(packet)
     read = media.read_waveform(shifted)
     assert read is not None
-    moved = np.concatenate([np.zeros(round(late * 16000), np.float32), wave]) if late > 0 else wave[round(-late * 16000) :]
+    moved = (
+        np.concatenate([np.zeros(round(late * 16000), np.float32), wave])
+        if late > 0
+        else wave[round(-late * 16000) :]
+    )
     assert max(abs(shift(moved, read, time + late)) for time in (1.0, 2.0)) <= 1.0
 
 
@@ -126,7 +152,11 @@ def test_late_sound_is_preceded_by_silence_in_small_blocks(tmp_path, monkeypatch
         for packet in source.demux():
             if packet.size:
                 ticks = round((3.7 if packet.stream.type == "audio" else 0.0) / packet.time_base)
-                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, streams[packet.stream.index]
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts + ticks,
+                    packet.dts + ticks,
+                    streams[packet.stream.index],
+                )
                 target.mux(packet)
     blocks = list(media.stream_waveform(shifted))
     assert max(map(len, blocks)) <= 5000 and sum(map(len, blocks)) > 4.6 * 16000
@@ -139,7 +169,13 @@ def test_late_sound_is_preceded_by_silence_in_small_blocks(tmp_path, monkeypatch
 def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
     digests = []
     for name, level in (("a", 0.0), ("b", 0.0), ("c", 0.1)):
-        media.write_video(tmp_path / f"{name}.mp4", pictures(20), 25.0, clicks([0.2], 0.8) + np.float32(level), size=SIZE)
+        media.write_video(
+            tmp_path / f"{name}.mp4",
+            pictures(20),
+            25.0,
+            clicks([0.2], 0.8) + np.float32(level),
+            size=SIZE,
+        )
         digests.append(hashlib.sha256((tmp_path / f"{name}.mp4").read_bytes()).hexdigest())
     assert digests[0] == digests[1] != digests[2]
 
@@ -147,12 +183,18 @@ def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
 @pytest.mark.parametrize("seconds", [0.5, 0.8, 3.0])
 def test_sound_in_blocks_gives_the_bytes_of_the_whole(tmp_path, seconds):
     """Shorter than the pictures, as long, and longer; blocks that end anywhere, an empty one among them."""
-    wave = np.random.default_rng(3).normal(0, 0.2, round(seconds * media.SAMPLE_RATE)).astype(np.float32)
+    wave = (
+        np.random.default_rng(3)
+        .normal(0, 0.2, round(seconds * media.SAMPLE_RATE))
+        .astype(np.float32)
+    )
     blocks = np.split(wave, [0, 1, 700, 701, 7000])
     media.write_video(tmp_path / "whole.mp4", pictures(20), 25.0, wave, size=SIZE)
     media.write_video(tmp_path / "blocks.mp4", pictures(20), 25.0, iter(blocks), size=SIZE)
     media.write_video(tmp_path / "swapped.mp4", pictures(20), 25.0, iter(blocks[::-1]), size=SIZE)
-    whole, same, other = ((tmp_path / f"{name}.mp4").read_bytes() for name in ("whole", "blocks", "swapped"))
+    whole, same, other = (
+        (tmp_path / f"{name}.mp4").read_bytes() for name in ("whole", "blocks", "swapped")
+    )
     assert whole == same != other
 
 
@@ -165,9 +207,13 @@ def test_no_sound_is_none_and_odd_sizes_are_padded(tmp_path):
 
 def test_wrong_calls_leave_nothing_behind(tmp_path):
     with pytest.raises(WrongCall, match="2 frames but 3 times"):
-        media.write_video(tmp_path / "clip.mp4", pictures(2), np.array([0.0, 0.1, 0.2]), None, size=SIZE)
+        media.write_video(
+            tmp_path / "clip.mp4", pictures(2), np.array([0.0, 0.1, 0.2]), None, size=SIZE
+        )
     with pytest.raises(WrongCall, match="more frames"):
-        media.write_video(tmp_path / "clip.mp4", pictures(4), np.array([0.0, 0.1, 0.2]), None, size=SIZE)
+        media.write_video(
+            tmp_path / "clip.mp4", pictures(4), np.array([0.0, 0.1, 0.2]), None, size=SIZE
+        )
     with pytest.raises(WrongCall, match="shape"):
         media.write_video(tmp_path / "clip.mp4", pictures(2, 20, 20), 25.0, None, size=SIZE)
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +234,9 @@ def test_jpeg_equals_pillow_and_damage_is_named(tmp_path):
     image = np.random.default_rng(1).integers(0, 256, (112, 112, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=90)
-    np.testing.assert_array_equal(media.decode_jpeg(buffer.getvalue()), np.asarray(Image.open(buffer)))
+    np.testing.assert_array_equal(
+        media.decode_jpeg(buffer.getvalue()), np.asarray(Image.open(buffer))
+    )
     for content in (buffer.getvalue()[:-400], b"", b"hello", buffer.getvalue()[200:]):
         (tmp_path / "00007.jpg").write_bytes(content)
         with pytest.raises(EmolibError, match=r"00007\.jpg"):
@@ -216,7 +264,9 @@ def test_a_cover_picture_is_no_video(tmp_path):
     media.write_video(tmp_path / "silent.mp4", pictures(6), 25.0, None, size=SIZE)
     for name in ("plain", "silent"):
         with_cover(tmp_path / f"{name}.mp4", tmp_path / f"{name}_cover.mp4")
-        assert [image.shape for *_, image in media.read_frames(tmp_path / f"{name}_cover.mp4")] == [(SIZE[1], SIZE[0], 3)] * 6
+        assert [image.shape for *_, image in media.read_frames(tmp_path / f"{name}_cover.mp4")] == [
+            (SIZE[1], SIZE[0], 3)
+        ] * 6
     with_cover(tmp_path / "plain.mp4", tmp_path / "sound.mp4", keep="audio")
     with pytest.raises(EmolibError, match=r"sound\.mp4: holds no pictures"):
         media.frame_times(tmp_path / "sound.mp4")
@@ -231,8 +281,14 @@ def with_cover(video: Path, to: Path, keep: str = "video audio") -> None:
         cover = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
-        streams = {stream: container.add_stream_from_template(stream) for stream in source.streams if stream.type in keep.split()}
-        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 200, np.uint8), format="rgb24").reformat(format="yuvj420p")
+        streams = {
+            stream: container.add_stream_from_template(stream)
+            for stream in source.streams
+            if stream.type in keep.split()
+        }
+        frame = av.VideoFrame.from_ndarray(
+            np.full((32, 32, 3), 200, np.uint8), format="rgb24"
+        ).reformat(format="yuvj420p")
         container.mux(cover.encode(frame))
         container.mux(cover.encode(None))
         for packet in source.demux(*streams):
@@ -253,8 +309,11 @@ def test_recordings_joined_end_to_end_keep_their_sound(tmp_path, rates):
     wave = media.read_waveform(tmp_path / "joined.ts")
     assert wave is not None
     loud = np.flatnonzero(np.abs(wave) > 0.3) / media.SAMPLE_RATE
-    np.testing.assert_allclose([loud[loud < 3].min(), loud[loud < 3].max(), loud[loud > 3].min(), loud[loud > 3].max()],
-                               [1.0, 1.01, 5.0, 5.01], atol=0.04)  # fmt: skip
+    np.testing.assert_allclose(
+        [loud[loud < 3].min(), loud[loud < 3].max(), loud[loud > 3].min(), loud[loud > 3].max()],
+        [1.0, 1.01, 5.0, 5.01],
+        atol=0.04,
+    )
 
 
 def transport_stream(path: Path, rate: int, seconds: float, click: float) -> None:
@@ -263,13 +322,18 @@ def transport_stream(path: Path, rate: int, seconds: float, click: float) -> Non
     start, length = round(click * rate), rate // 100
     wave[start : start + length] = 0.8 * np.sin(2 * np.pi * 1000 * np.arange(length) / rate)
     with av.open(str(path), "w", format="mpegts") as container:
-        video, sound = container.add_stream("mpeg2video", rate=25), container.add_stream("mp2", rate=rate, layout="mono")
+        video, sound = (
+            container.add_stream("mpeg2video", rate=25),
+            container.add_stream("mp2", rate=rate, layout="mono"),
+        )
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
         for number, image in enumerate(pictures(round(seconds * 25))):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(video.encode(frame))
-        block = av.AudioFrame.from_ndarray(np.rint(wave * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        block = av.AudioFrame.from_ndarray(
+            np.rint(wave * 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
         block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
         for packets in (video.encode(None), sound.encode(block), sound.encode(None)):
             container.mux(packets)

@@ -21,7 +21,9 @@ from emolib.data.synthetic import faces, observer, plan, voices
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS
 
-SMALL = preset("demo", synth_train_clips=10, synth_validation_clips=4, synth_test_clips=1, synth_seconds=2.0)
+SMALL = preset(
+    "demo", synth_train_clips=10, synth_validation_clips=4, synth_test_clips=1, synth_seconds=2.0
+)
 ANGER, DISGUST = EXPRESSIONS.index("Anger"), EXPRESSIONS.index("Disgust")
 
 
@@ -33,7 +35,11 @@ def tree(tmp_path_factory) -> Path:
 
 
 def digest(root: Path) -> dict[str, str]:
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_same_seed_same_bytes_and_another_seed_other_bytes(tree, tmp_path):
@@ -55,7 +61,11 @@ def test_tree_has_aff_wild2_layout(tree):
     assert any((tree / batch / f"{truth['video']}.mp4").is_file() for batch in ("batch1", "batch2"))
     image = cv2.imread(str(tree / "cropped_aligned" / annotation.stem / "00001.jpg"))
     assert image.shape == (112, 112, 3)
-    template = (tree / "names_of_videos_in_each_test_set" / "CVPR_6th_ABAW_Expr_test_set_example.txt").read_text().splitlines()
+    template = (
+        (tree / "names_of_videos_in_each_test_set" / "CVPR_6th_ABAW_Expr_test_set_example.txt")
+        .read_text()
+        .splitlines()
+    )
     assert template[0].startswith("image_location,Neutral,") and template[1].endswith("/00001.jpg,")
     assert any(path.stem.endswith("_left") for path in annotation.parent.glob("*.txt"))
 
@@ -72,14 +82,23 @@ def test_ensure_makes_the_tree_once_and_recovers_from_a_killed_run(tmp_path, mon
     left.mkdir(parents=True)
     root = synthetic.ensure(tiny, progress=False)
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
-    assert synthetic.ensure(tiny, progress=False) == root and synthetic.is_synthetic(root) and not left.exists()
+    assert (
+        synthetic.ensure(tiny, progress=False) == root
+        and synthetic.is_synthetic(root)
+        and not left.exists()
+    )
     assert before == {p: p.stat().st_mtime_ns for p in root.rglob("*")}
 
 
 def test_labels_follow_the_tempered_priors_and_every_split_has_every_class():
     clips = plan.plan_clips(preset("demo"))
     for split in ("train", "validation"):
-        labels = [s.label for c in clips if c.split == split and not c.id.endswith("_right") for s in c.segments]
+        labels = [
+            s.label
+            for c in clips
+            if c.split == split and not c.id.endswith("_right")
+            for s in c.segments
+        ]
         assert set(labels) == set(range(8))
         assert np.abs(np.bincount(labels) / len(labels) - plan.class_priors(0.25)).max() < 0.03
     assert np.allclose(plan.class_priors(0), 1 / 8)
@@ -97,11 +116,15 @@ def test_cues_are_where_they_should_be_and_random_elsewhere():
         assert abs(np.mean([s.direction for s in segments if EXPRESSIONS[s.label] == name])) < 0.35
     for name in ("Neutral", "Happiness", "Anger", "Disgust"):
         assert 0.3 < np.mean([s.quality for s in segments if EXPRESSIONS[s.label] == name]) < 0.7
-    assert all(len(c.segments) == 1 for c in clips for s in c.segments if s.label in (ANGER, DISGUST))
+    assert all(
+        len(c.segments) == 1 for c in clips for s in c.segments if s.label in (ANGER, DISGUST)
+    )
 
 
 def test_training_people_say_nothing_about_the_label():
-    clips = [c for c in plan.plan_clips(preset("demo", synth_train_clips=400)) if c.split == "train"]
+    clips = [
+        c for c in plan.plan_clips(preset("demo", synth_train_clips=400)) if c.split == "train"
+    ]
     people = {c.person for c in clips}
     assert len(people) == plan.PEOPLE
     anger = [c.person for c in clips if c.segments[0].label == ANGER]
@@ -127,9 +150,13 @@ def test_pair_accuracy_matches_simulated_likelihood_ratio(window):
     rng = np.random.default_rng(window)
     time = np.arange(window) - (window - 1) / 2
     lags = np.abs(np.subtract.outer(time, time))
-    covariance = plan.DRIFT**2 * np.exp(-lags / plan.DRIFT_FRAMES) + plan.TREMBLE**2 * np.eye(window) + 1e4  # unknown level
+    covariance = (
+        plan.DRIFT**2 * np.exp(-lags / plan.DRIFT_FRAMES) + plan.TREMBLE**2 * np.eye(window) + 1e4
+    )  # unknown level
     weights = np.linalg.solve(covariance, time)
-    paths = np.stack([plan.SLOPE * time + plan.pitch_noise(window, rng) + rng.normal() for _ in range(6000)])
+    paths = np.stack(
+        [plan.SLOPE * time + plan.pitch_noise(window, rng) + rng.normal() for _ in range(6000)]
+    )
     simulated = (paths @ weights > 0).mean()
     assert simulated == pytest.approx(observer.pair_accuracy(window), abs=0.02)
     assert simulated > 0.55
@@ -137,9 +164,19 @@ def test_pair_accuracy_matches_simulated_likelihood_ratio(window):
 
 def test_ceilings_with_equal_classes_are_the_designed_ones():
     equal = np.ones(8)
-    for inputs, expected in (("still", 0.625), ("still+voice", 0.875), ("motion", 0.75), ("motion+voice", 1.0)):
-        assert observer.ceiling_row(inputs, 60, "frame", equal)["macro_f1"] == pytest.approx(expected, abs=1e-3)
-    scores = [observer.ceiling_row("motion+voice", window, "frame", equal)["macro_f1"] for window in (10, 15, 30, 60)]
+    for inputs, expected in (
+        ("still", 0.625),
+        ("still+voice", 0.875),
+        ("motion", 0.75),
+        ("motion+voice", 1.0),
+    ):
+        assert observer.ceiling_row(inputs, 60, "frame", equal)["macro_f1"] == pytest.approx(
+            expected, abs=1e-3
+        )
+    scores = [
+        observer.ceiling_row("motion+voice", window, "frame", equal)["macro_f1"]
+        for window in (10, 15, 30, 60)
+    ]
     assert scores == sorted(scores) and scores[0] < 0.92 and scores[-1] > 0.999
 
 
@@ -153,8 +190,15 @@ def test_best_macro_f1_against_exhaustive_search():
         best = 0.0
         for rule in product(grid, repeat=3):
             q = np.array(rule)
-            hit = np.array([(q * likelihood[0]).sum() * priors[0], ((1 - q) * likelihood[1]).sum() * priors[1]])
-            predicted = np.array([(q * (likelihood[:2].T @ priors[:2])).sum(), ((1 - q) * (likelihood[:2].T @ priors[:2])).sum()])
+            hit = np.array(
+                [(q * likelihood[0]).sum() * priors[0], ((1 - q) * likelihood[1]).sum() * priors[1]]
+            )
+            predicted = np.array(
+                [
+                    (q * (likelihood[:2].T @ priors[:2])).sum(),
+                    ((1 - q) * (likelihood[:2].T @ priors[:2])).sum(),
+                ]
+            )
             best = max(best, (2 * hit / (priors[:2] + predicted)).sum())
         assert observer.best_macro_f1(likelihood, priors).sum() == pytest.approx(best, abs=2e-3)
 
@@ -163,13 +207,23 @@ def test_slope_deviation_of_white_noise_is_the_textbook_one(monkeypatch):
     monkeypatch.setattr(observer, "DRIFT", 0.0)
     n = 60
     assert observer.slope_deviation(n) == pytest.approx(plan.TREMBLE / np.sqrt(n * (n**2 - 1) / 12))
-    assert observer.pair_accuracy(n) == pytest.approx(norm.cdf(plan.SLOPE / observer.slope_deviation(n)))
+    assert observer.pair_accuracy(n) == pytest.approx(
+        norm.cdf(plan.SLOPE / observer.slope_deviation(n))
+    )
 
 
 def test_ceiling_is_found_for_an_experiment(tree):
     voice = synthetic.ceiling(tree, SMALL, "frame")
-    still = synthetic.ceiling(tree, SMALL.replace(tcn_blocks=0, modalities="visual", fusion="concat"), "frame")
-    assert still < voice and synthetic.inputs_of(SMALL.replace(modalities="audio", fusion="concat", contrastive_weight=0.0)) == "voice"
+    still = synthetic.ceiling(
+        tree, SMALL.replace(tcn_blocks=0, modalities="visual", fusion="concat"), "frame"
+    )
+    assert (
+        still < voice
+        and synthetic.inputs_of(
+            SMALL.replace(modalities="audio", fusion="concat", contrastive_weight=0.0)
+        )
+        == "voice"
+    )
     with pytest.raises(EmolibError, match="no row"):
         synthetic.ceiling(tree, SMALL.replace(window=37), "frame")
 
@@ -177,7 +231,12 @@ def test_ceiling_is_found_for_an_experiment(tree):
 def test_pitch_moves_the_features_and_not_the_head():
     rng = np.random.default_rng(0)
     person = faces.draw_identity(rng)
-    up, down = (faces.render(person, faces.PROTOTYPES[0], faces.Pose(pitch=p), np.random.default_rng(1)).astype(int) for p in (1, -1))
+    up, down = (
+        faces.render(
+            person, faces.PROTOTYPES[0], faces.Pose(pitch=p), np.random.default_rng(1)
+        ).astype(int)
+        for p in (1, -1)
+    )
     change = np.abs(up - down).sum(2) > 40
     rows, columns = np.nonzero(change)
     assert change.sum() > 200 and columns.min() > 20 and columns.max() < 92 and rows.min() > 25
@@ -187,19 +246,27 @@ def test_voice_qualities_differ_in_brightness():
     rng = np.random.default_rng(0)
     centroid = []
     for quality in (0, 1):
-        sound = np.stack([voices.speak(voices.draw_speaker(rng), quality, 16000, rng) for _ in range(20)])
+        sound = np.stack(
+            [voices.speak(voices.draw_speaker(rng), quality, 16000, rng) for _ in range(20)]
+        )
         power = np.abs(np.fft.rfft(sound)) ** 2
         centroid.append((power * np.fft.rfftfreq(16000, 1 / 16000)).sum(1) / power.sum(1))
     assert centroid[0].mean() > 1.25 * centroid[1].mean()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells a process that its parent is gone")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere nobody tells a process that its parent is gone"
+)
 def test_a_killed_generator_leaves_no_process_behind(tmp_path):
     code = "import sys\nfrom pathlib import Path\nfrom emolib.config import preset\nfrom emolib.data import synthetic\n"
     code += "if __name__ == '__main__':\n    synthetic.write_tree(preset('demo'), Path(sys.argv[1]), progress=False)\n"
     script = tmp_path / "generate.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "tree")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "tree")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     crops = tmp_path / "tree" / "cropped_aligned"
     deadline = time.monotonic() + 120
     while not crops.exists():

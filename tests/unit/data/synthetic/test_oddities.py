@@ -13,7 +13,7 @@ from emolib.data.doctor import examine
 from emolib.data.examination import KINDS
 from emolib.data.synthetic.oddities import CLIP_FAULTS, CLIP_ODDITIES, SHARED_ID, plant
 from emolib.errors import EmolibError, WrongCall
-from tests.unit.trees import Spec, make_tree
+from tests.support.trees import Spec, make_tree
 
 LABELS = [0, 1, 2, 3, 4, 5, 6, 7] * 10  # 3.2 s
 
@@ -22,7 +22,10 @@ def generated(root):
     """A clean tree with enough clips: singles and a pair in train, singles in validation."""
     specs = [Spec(f"{100 + i}-25-112x112", labels=LABELS) for i in range(len(CLIP_ODDITIES) + 1)]
     specs += [Spec("video7_left", labels=LABELS), Spec("video7_right", labels=LABELS, fps=None)]
-    specs += [Spec(f"{200 + i}-25-112x112", labels=LABELS, split="validation") for i in range(len(CLIP_FAULTS))]
+    specs += [
+        Spec(f"{200 + i}-25-112x112", labels=LABELS, split="validation")
+        for i in range(len(CLIP_FAULTS))
+    ]
     return make_tree(root, [*specs, Spec("300-25-112x112", labels=LABELS, split="test")])
 
 
@@ -61,7 +64,11 @@ def test_each_fault_is_found_at_its_own_clip(odd):
     for row in rows:
         for kind in row["kinds"]:
             if row["severity"] == "fault" and row["clip"]:
-                assert any(row["clip"] in problem["where"] for problem in report["problems"] if problem["kind"] == kind)
+                assert any(
+                    row["clip"] in problem["where"]
+                    for problem in report["problems"]
+                    if problem["kind"] == kind
+                )
 
 
 def test_oddities_are_no_errors_and_faults_are(odd):
@@ -100,11 +107,17 @@ def test_what_is_read_stays_true(odd):
             assert (now.face_present[:n] == clip.face_present[:n]).all()
         if clip.id != changed["no video"]:
             np.testing.assert_allclose(now.frame_times[:n], clip.frame_times[:n], atol=1e-3)
-    lines = {name: len(after[changed[f"{name} than frames"]].labels) for name in ("one line more", "two lines more", "one line less")}
+    lines = {
+        name: len(after[changed[f"{name} than frames"]].labels)
+        for name in ("one line more", "two lines more", "one line less")
+    }
     assert lines == {"one line more": 81, "two lines more": 82, "one line less": 79}
     assert after[changed["no video but a frame rate"]].time_source == "frame-rate list"
     assert after[changed["video as .avi"]].video.suffix == ".avi"
-    assert (after[f"{SHARED_ID}_left"].split, after[f"{SHARED_ID}_right"].split) == ("train", "validation")
+    assert (after[f"{SHARED_ID}_left"].split, after[f"{SHARED_ID}_right"].split) == (
+        "train",
+        "validation",
+    )
 
 
 def test_the_avi_sounds_and_looks_as_before(odd):
@@ -121,7 +134,10 @@ def test_the_avi_sounds_and_looks_as_before(odd):
 def test_planting_is_repeatable(tmp_path):
     trees = [generated(tmp_path / name) for name in "ab"]
     assert plant(trees[0]) == plant(trees[1])
-    files = [sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file()) for tree in trees]
+    files = [
+        sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file())
+        for tree in trees
+    ]
     assert files[0] == files[1]
     for path in files[0]:
         assert (trees[0] / path).read_bytes() == (trees[1] / path).read_bytes(), path

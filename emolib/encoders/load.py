@@ -1,0 +1,49 @@
+"""The encoders that an experiment names, loaded or only identified."""
+
+from typing import Any
+
+import torch
+
+from emolib.config import Experiment
+from emolib.encoders.clip import VisualEncoder, visual_identity
+from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise
+from emolib.encoders.weights import (
+    find_folder,
+)
+from emolib.system.arithmetic import encoder_dtype
+
+
+def identify(
+    experiment: Experiment, kind: str, device: str | torch.device = "cpu"
+) -> dict[str, Any]:
+    """The identity that the experiment's ``visual`` or ``audio`` encoder would have, without loading it."""
+    dtype = encoder_dtype(device, experiment.precision)
+    if kind == "visual":
+        return visual_identity(
+            find_folder(experiment.visual_encoder, experiment.weights, kind),
+            experiment.resize,
+            dtype,
+        )
+    folder = find_folder(experiment.audio_encoder, experiment.weights, kind)
+    return audio_identity(
+        folder, experiment.waveform_norm == "config" and does_normalise(folder), dtype
+    )
+
+
+def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> VisualEncoder:
+    """The experiment's visual encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
+    folder = find_folder(experiment.visual_encoder, experiment.weights, "visual")
+    encoder = VisualEncoder(
+        folder, resample=experiment.resize, dtype=encoder_dtype(device, experiment.precision)
+    )
+    return encoder.to(device)
+
+
+def load_audio(experiment: Experiment, device: str | torch.device = "cpu") -> AudioEncoder:
+    """The experiment's audio encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
+    folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
+    normalise = None if experiment.waveform_norm == "config" else False
+    encoder = AudioEncoder(
+        folder, normalise=normalise, dtype=encoder_dtype(device, experiment.precision)
+    )
+    return encoder.to(device)

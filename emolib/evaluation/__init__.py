@@ -1,0 +1,1 @@
+"""Predictions under both protocols, and metrics with intervals."""

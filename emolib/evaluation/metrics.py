@@ -1,0 +1,295 @@
+"""Scores with intervals: macro-F1 over the 8 classes, resampled by clip (DESIGN, "Metrics"; FACTS section 3).
+
+Every score names its protocol: ``frame`` (all annotated frames, the challenge) or ``window`` (the released code's).
+Single clips carry most of a rare class, so uncertainty resamples whole clips: each clip's confusion matrix is counted
+once, and a resample weights the matrices by how often its clip was drawn.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from emolib.errors import EmolibError, WrongCall
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+
+PROTOCOLS = ("frame", "window")
+LEVEL = 0.95  # of every interval
+MIN_RESAMPLES = 2000
+AXES = {
+    "precision": -2,
+    "recall": -1,
+}  # of a confusion matrix [8, 8] (annotated, predicted), to sum over
+
+
+def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """``[8, 8]`` int64, row = annotated class, column = predicted class. Labels of -1 are left out."""
+    return _per_clip(labels, predictions, np.zeros(np.shape(labels), dtype=np.int64))[1].sum(axis=0)
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
+    return float(_f1(confusion(labels, predictions)).mean())
+
+
+def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """F1 of each class ``[8]``, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
+    return _f1(confusion(labels, predictions))
+
+
+def score(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    clips: np.ndarray,
+    *,
+    protocol: str,
+    resamples: int = MIN_RESAMPLES,
+    seed: int = 0,
+    influence: bool = False,
+) -> dict[str, Any]:
+    """Everything there is to say about predictions ``[n]`` of labels ``[n]``, with 95 % intervals over clips ``[n]``.
+
+    Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``, ``per_class`` (name,
+    precision, recall, f1, each with its ``_interval``, support), ``confusion`` (8 lists of 8), ``n`` and ``clips``; with
+    ``influence`` also :func:`influence`'s rows. JSON-ready. Raises WrongCall for an unknown protocol or too few
+    resamples, EmolibError when nothing is annotated.
+    """
+    if protocol not in PROTOCOLS:
+        raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+    names, matrices = _per_clip(labels, predictions, clips)
+    total = matrices.sum(axis=0)
+    drawn = _resampled(matrices, resamples, seed)  # [R, 8, 8]
+    without = (
+        total - matrices if len(matrices) > 1 else matrices
+    )  # [C, 8, 8]; leaving out the only clip leaves nothing
+    f1, drawn_f1, without_f1 = _f1(total), _f1(drawn), _f1(without)
+    around = {  # estimate [8], its resamples [R, 8] and its leave-one-clip-out values [C, 8]
+        **{
+            kind: (
+                _shares(total, axis),
+                _shares(drawn, axis, np.nan),
+                _shares(without, axis, np.nan),
+            )
+            for kind, axis in AXES.items()
+        },
+        "f1": (f1, drawn_f1, without_f1),
+    }
+    result: dict[str, Any] = {
+        "protocol": protocol,
+        "macro_f1": float(f1.mean()),
+        "macro_f1_interval": _interval(
+            float(f1.mean()), drawn_f1.mean(axis=1), without_f1.mean(axis=1)
+        ),
+        "accuracy": float(_accuracy(total)),
+        "accuracy_interval": _interval(
+            float(_accuracy(total)), _accuracy(drawn), _accuracy(without)
+        ),
+        "per_class": [
+            {
+                "name": name,
+                **{kind: float(values[c]) for kind, (values, _, _) in around.items()},
+                **{
+                    f"{kind}_interval": _interval(float(v[c]), d[:, c], w[:, c])
+                    for kind, (v, d, w) in around.items()
+                },
+                "support": int(total[c].sum()),
+            }
+            for c, name in enumerate(EXPRESSIONS)
+        ],
+        "confusion": total.tolist(),
+        "n": int(total.sum()),
+        "clips": len(names),
+    }
+    if influence:
+        result["influence"] = _influence(names, matrices)
+    return result
+
+
+def influence(
+    labels: np.ndarray, predictions: np.ndarray, clips: np.ndarray
+) -> list[dict[str, Any]]:
+    """What each clip alone does to the score: rows of ``clip``, ``macro_f1`` without it, ``change`` (without - with)
+    and ``f1_change`` by class, the most influential first."""
+    return _influence(*_per_clip(labels, predictions, clips))
+
+
+def over_seeds(values: Any) -> dict[str, Any]:
+    """Mean of one figure over several seeds with its 95 % Student-t interval: ``mean``, ``interval``, ``sd``, ``n``.
+
+    One seed has no spread: ``interval`` and ``sd`` are None. Raises EmolibError for no value or one that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if not len(array) or not np.isfinite(array).all():
+        raise EmolibError(
+            f"over_seeds: expected finite figures of at least one seed, got {array.tolist()}"
+        )
+    mean, n = float(array.mean()), len(array)
+    if n == 1:
+        return {"mean": mean, "interval": None, "sd": None, "n": 1}
+    sd = float(array.std(ddof=1))
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * sd / np.sqrt(n)
+    return {"mean": mean, "interval": [float(mean - half), float(mean + half)], "sd": sd, "n": n}
+
+
+def difference(
+    labels: np.ndarray,
+    predictions_a: np.ndarray,
+    predictions_b: np.ndarray,
+    clips: np.ndarray,
+    *,
+    classes: Sequence[int] | None = None,
+    resamples: int = MIN_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Macro-F1 of ``a`` minus that of ``b`` on the same rows, paired: both see the same drawn clips.
+
+    predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side is the mean over its
+    seeds, and the interval holds for training anew as well: each side's Student-t uncertainty of that mean is added.
+    With one seed it holds for these very models only. ``classes``: the mean is over the F1 of these alone. Returns
+    ``difference``, ``interval`` (95 %), ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
+    """
+    generator = np.random.default_rng(seed)
+    weights, kept = None, list(range(NUM_CLASSES) if classes is None else classes)
+    estimate, drawn, without, seeds = [], [], [], []
+    for predictions in (predictions_a, predictions_b):
+        rows = np.atleast_2d(np.asarray(predictions))
+        matrices = np.stack([_per_clip(labels, row, clips)[1] for row in rows])  # [seeds, C, 8, 8]
+        total = matrices.sum(axis=1, keepdims=True)
+        if weights is None:
+            weights = _weights(matrices.shape[1], resamples, generator)
+        by_seed = _f1(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
+        clip_noise = np.mean(
+            [_f1(_weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices], axis=0
+        )  # [R]
+        drawn.append(clip_noise + _seed_noise(by_seed, resamples, generator))
+        estimate.append(float(by_seed.mean()))
+        without.append(
+            _f1(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(
+                axis=(0, 2)
+            )
+        )
+        seeds.append(len(rows))
+    return {
+        "difference": estimate[0] - estimate[1],
+        "interval": _interval(
+            estimate[0] - estimate[1], drawn[0] - drawn[1], without[0] - without[1], lowest=-1.0
+        ),
+        "a": estimate[0],
+        "b": estimate[1],
+        "seeds": seeds,
+        "clips": len(without[0]),
+    }
+
+
+def _per_clip(labels: Any, predictions: Any, clips: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(names of the clips with an annotated row ``[C]``, their confusion matrices ``[C, 8, 8]`` int64)."""
+    labels, predictions, clips = np.asarray(labels), np.asarray(predictions), np.asarray(clips)
+    if not labels.shape == predictions.shape == clips.shape or labels.ndim != 1:
+        raise WrongCall(
+            f"labels {labels.shape}, predictions {predictions.shape}, clips {clips.shape}: expected three arrays of one length"
+        )
+    annotated = labels >= 0
+    labels, predictions, clips = (
+        labels[annotated].astype(np.int64),
+        predictions[annotated].astype(np.int64),
+        clips[annotated],
+    )
+    if not len(labels):
+        raise EmolibError("nothing to score: no row is annotated (every label is -1)")
+    for name, values in (("label", labels), ("prediction", predictions)):
+        wrong = values[(values < 0) | (values >= NUM_CLASSES)]
+        if len(wrong):
+            raise WrongCall(f"a {name} of {wrong[0]}: classes are 0..{NUM_CLASSES - 1}")
+    names, clip = np.unique(clips, return_inverse=True)
+    cell = (clip * NUM_CLASSES + labels) * NUM_CLASSES + predictions
+    return names, np.bincount(cell, minlength=len(names) * NUM_CLASSES**2).reshape(
+        -1, NUM_CLASSES, NUM_CLASSES
+    )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """part / whole, ``empty`` where whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), empty), where=np.asarray(whole) > 0)
+
+
+def _shares(matrices: np.ndarray, axis: int, empty: float = 0.0) -> np.ndarray:
+    """Hits of each class over the sum along ``axis`` of AXES, ``[..., 8, 8]`` -> ``[..., 8]``; ``empty`` where that is 0."""
+    return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis), empty)
+
+
+def _f1(matrices: np.ndarray) -> np.ndarray:
+    """F1 of each class, ``[..., 8, 8]`` -> ``[..., 8]``: 2 TP / (annotated + predicted)."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return _ratio(2 * hits, matrices.sum(axis=-1) + matrices.sum(axis=-2))
+
+
+def _accuracy(matrices: np.ndarray) -> np.ndarray:
+    return np.trace(matrices, axis1=-2, axis2=-1) / matrices.sum(axis=(-2, -1))
+
+
+def _weights(count: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each of ``count`` units is drawn in each resample: float64 ``[R, count]``."""
+    if resamples < MIN_RESAMPLES:
+        raise WrongCall(f"resamples={resamples}: expected at least {MIN_RESAMPLES}")
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(
+        np.float64
+    )
+
+
+def _seed_noise(by_seed: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """Draws ``[R]`` of the error of a mean over few seeds; resampling 3 seeds would understate it (86 % coverage)."""
+    n = len(by_seed)
+    if n == 1:
+        return np.zeros(resamples)
+    return generator.standard_t(n - 1, resamples) * by_seed.std(ddof=1) / np.sqrt(n)
+
+
+def _weighted(weights: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """``[R, C] @ [C, 8, 8]`` -> ``[R, 8, 8]``; exact, as the counts are far below 2**53."""
+    return (weights @ matrices.reshape(len(matrices), -1).astype(np.float64)).reshape(
+        -1, NUM_CLASSES, NUM_CLASSES
+    )
+
+
+def _resampled(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    return _weighted(_weights(len(matrices), resamples, np.random.default_rng(seed)), matrices)
+
+
+def _interval(
+    estimate: float, drawn: np.ndarray, without: np.ndarray, lowest: float = 0.0
+) -> list[float]:
+    """BCa interval (Efron 1987) of ``estimate`` from its resamples ``[R]`` and leave-one-clip-out values ``[C]``.
+
+    Plain percentiles lie too low, because a resample with fewer distinct clips scores lower: on simulated clips they
+    held the true macro-F1 87 % of the time at a nominal 95 %. One clip says nothing about others: from ``lowest`` to 1,
+    also where a share is defined (not NaN) by one clip alone. A resample without the class is no recall of 0.
+    """
+    if len(without) == 1 or np.isnan(without).any():
+        return [lowest, 1.0]
+    drawn = drawn[~np.isnan(drawn)]
+    below = (np.sum(drawn < estimate) + np.sum(drawn == estimate) / 2) / len(drawn)
+    bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+    deviation = without.mean() - without
+    spread = np.sum(deviation**2) ** 1.5
+    acceleration = np.sum(deviation**3) / (6 * spread) if spread > 0 else 0.0
+    z = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return [
+        float(bound)
+        for bound in np.quantile(drawn, stats.norm.cdf(bias + z / (1 - acceleration * z)))
+    ]
+
+
+def _influence(names: np.ndarray, matrices: np.ndarray) -> list[dict[str, Any]]:
+    total = matrices.sum(axis=0)
+    whole, without = _f1(total), _f1(total - matrices)  # [8], [C, 8]
+    rows = [
+        {
+            "clip": name,
+            "macro_f1": float(f1.mean()),
+            "change": float(f1.mean() - whole.mean()),
+            "f1_change": [float(change) for change in f1 - whole],
+        }
+        for name, f1 in zip(names.tolist(), without, strict=True)
+    ]
+    return sorted(rows, key=lambda row: (-abs(row["change"]), row["clip"]))

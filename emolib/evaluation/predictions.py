@@ -1,0 +1,157 @@
+"""Predictions and scores of a trained model under both protocols (FACTS section 1, evaluation)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from emolib.errors import EmolibError
+from emolib.evaluation import metrics
+from emolib.features.batches import DeviceWindows
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.model import EmotionModel
+from emolib.system.arithmetic import training_dtype
+from emolib.system.device import run_threads
+from emolib.system.files import atomic_path
+from emolib.windows import frame_predictions, smooth
+
+if TYPE_CHECKING:
+    from emolib.data.clip import Clip
+    from emolib.features.window_sets import WindowSet
+
+BATCH = {
+    "cpu": 64,
+    "cuda": 1024,
+}  # windows per forward pass: what stays in the cache; what fills the device
+
+
+@torch.no_grad()
+def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
+    """float32 [N, 8] in the order of the windows, in the arithmetic the model was trained in; dropout off."""
+    was_training = model.training
+    model.eval()
+    kind = windows.device.type
+    parts = []
+    dtype = training_dtype(kind, model.experiment.amp)
+    with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
+        for batch in windows.in_order(BATCH.get(kind, 64)):
+            parts.append(model.decide(*batch)[0].softmax(dim=1))
+    model.train(was_training)
+    return (
+        torch.cat(parts).float().cpu().numpy() if parts else np.zeros((0, NUM_CLASSES), np.float32)
+    )
+
+
+def predict_windows(model: EmotionModel, windows: "WindowSet") -> np.ndarray:
+    """Class probabilities float32 [N, 8] of every window. Raises EmolibError naming a clip with broken features."""
+    return probabilities(model, DeviceWindows(windows, model))
+
+
+def fallback(model: EmotionModel) -> np.ndarray:
+    """float64 [8], what every frame of a clip without any face gets: the class shares of the training windows."""
+    return model.get_buffer("class_prior").double().cpu().numpy()
+
+
+def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]:
+    """Frame protocol: for each of ``windows.clips`` float64 [n, 8], one row per frame.
+
+    A clip without a window gets :func:`fallback` in every frame.
+    """
+    e = model.experiment
+    by_window = predict_windows(model, windows)
+    prior = fallback(model)
+    results = []
+    for position, clip in enumerate(windows.clips):
+        mine = windows.clip == position
+        rows = frame_predictions(
+            by_window[mine],
+            windows.end[mine],
+            len(clip.labels),
+            length=e.window,
+            rule=e.frame_rule,
+            fallback=prior,
+        )
+        results.append(
+            smooth(rows, e.smoothing, e.smoothing_half_width) if e.smoothing != "none" else rows
+        )
+    return results
+
+
+def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the window protocol."""
+    predicted = predict_windows(model, windows).argmax(axis=1)
+    return metrics.score(windows.label, predicted, windows.clip, protocol="window", **options)
+
+
+def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the frame protocol, of the rows that :func:`predict_clips` gave."""
+    return score_of_clips(windows.clips, rows, **options)
+
+
+def score_of_parts(
+    model: EmotionModel, parts: Iterable["WindowSet"], **options: Any
+) -> dict[str, Any]:
+    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``), of which one is in memory at a time."""
+    clips: list[Clip] = []
+    rows: list[np.ndarray] = []
+    for part in parts:
+        clips, rows = clips + part.clips, rows + predict_clips(model, part)
+    return score_of_clips(clips, rows, **options)
+
+
+def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
+    """``metrics.score`` under the frame protocol: probabilities [n, 8] of every frame of each clip."""
+    of_clip = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    labels = np.concatenate([clip.labels for clip in clips])
+    return metrics.score(
+        labels, np.concatenate(rows).argmax(axis=1), of_clip, protocol="frame", **options
+    )
+
+
+def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]) -> None:
+    """:func:`write_clip` of each clip, as ``<clip>.parquet``."""
+    for clip, probability in zip(windows.clips, rows, strict=True):
+        write_clip(folder / f"{clip.id}.parquet", clip, probability)
+
+
+def write_clip(path: Path, clip: "Clip", probability: np.ndarray) -> None:
+    """A table of one clip's frames, atomically: frame (from 1), time (seconds), label, face, p_<Class> x 8, prediction."""
+    table = pd.DataFrame(
+        {
+            "frame": np.arange(1, len(clip.labels) + 1),
+            "time": clip.frame_times,
+            "label": clip.labels,
+            "face": clip.face_present,
+            **{
+                f"p_{name}": probability[:, c].astype(np.float32)
+                for c, name in enumerate(EXPRESSIONS)
+            },
+            "prediction": probability.argmax(axis=1).astype(np.int8),
+        }
+    )
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def score_text(result: dict[str, Any]) -> str:
+    """Both protocols of one run, a line each, with what kind of data they are from.
+
+    Raises EmolibError for a metrics.json of another version.
+    """
+    if lacking := [name for name in ("origin", "frame", "window") if name not in result]:
+        raise EmolibError(
+            f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; delete it and train again"
+        )
+    lines = [f"validation, {result['origin'].upper() or 'real data'}"]
+    for protocol in ("frame", "window"):
+        score = result[protocol]
+        low, high = score["macro_f1_interval"]
+        # never compared unseen with another rule, stride or smoothing; a run of before has noted its smoothing alone
+        how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
+        lines.append(
+            f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The feature store, and the one way from clips to what the model takes."""

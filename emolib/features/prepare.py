@@ -1,0 +1,179 @@
+"""What a run reads: its clips, their features and windows, made where they are missing (DESIGN, way of the data)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emolib.config import Experiment
+from emolib.data import affwild2, synthetic
+from emolib.data.clip import Clip
+from emolib.errors import EmolibError
+from emolib.features.window_sets import (
+    FRAME_SOUND,
+    WindowSet,
+    extract,
+    frame_sound_bytes,
+    index_of,
+    prompt_features,
+    window_set,
+)
+from emolib.features.work import Report
+from emolib.system.files import hash_of
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a run needs beside its Experiment."""
+
+    train: WindowSet  # window protocol
+    validation: WindowSet  # window protocol
+    frames: Iterable[WindowSet]  # the validation clips again, frame protocol, a few clips at a time
+    prompts: np.ndarray  # float32 [8, 512]
+    logit_scale: float  # CLIP's
+
+
+def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
+    """The experiment's data: ``experiment.data``, or the generated benchmark, which is made when missing."""
+    return (
+        Path(experiment.data)
+        if experiment.data
+        else synthetic.ensure(experiment, progress=progress)
+    )
+
+
+def clips_of(
+    experiment: Experiment,
+    splits: tuple[str, ...] = ("train", "validation"),
+    *,
+    template: Path | None = None,
+    progress: bool = True,
+) -> list[Clip]:
+    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing.
+
+    ``template``: the submission template that says which test clips there are, else what the tree itself lists.
+    """
+    root, e = root_of(experiment, progress=progress), experiment
+    return affwild2.read_tree(
+        root, crops=e.crops, timing=e.timing, splits=splits, template=template, progress=progress
+    )
+
+
+def check_windows(
+    experiment: Experiment, clips: list[Clip], splits: tuple[str, ...] = ("train", "validation")
+) -> None:
+    """Raises EmolibError, before any feature is computed, for a split without a window under the window protocol."""
+    for split in splits:
+        if not any(
+            len(index_of(experiment, clip, "window")) for clip in clips if clip.split == split
+        ):
+            raise EmolibError(
+                f"{experiment.data or 'generated benchmark'}: no {split} window: each {split} clip is shorter than "
+                f"window={experiment.window} frames or has no labelled faces; use a shorter one (--set window=N)"
+            )
+
+
+def needs(experiment: Experiment) -> str:
+    """A key of what a run reads: runs with equal ones share their clips, features and windows."""
+    e = experiment
+    return hash_of(
+        [
+            *(e.fingerprint(stage) for stage in ("visual", "audio", "window")),
+            e.weights,
+            e.modalities,
+            e.frame_stride,
+        ]
+    )
+
+
+def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
+    """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
+
+    Raises EmolibError when data or weights are missing, or a split has no window.
+    """
+    needed = needs(experiment)
+    if needed not in _LAST:
+        _LAST.clear()
+        _LAST[needed] = _prepared(experiment, progress)
+    return _LAST[needed]
+
+
+def store_features(
+    experiment: Experiment, clips: list[Clip] | None = None, *, progress: bool = True
+) -> Report:
+    """Compute what the store lacks of all that is read of ``clips``, so that no two processes do it for themselves.
+
+    ``clips``: by default those that runs of ``experiment`` read. Of validation and test clips the frame protocol's sound
+    is stored too, where it does not take too much of a disk. Raises EmolibError when data or weights are missing, files
+    are damaged, or a run would have no window.
+    """
+    if clips is None:
+        clips = clips_of(experiment, progress=progress)
+        check_windows(experiment, clips)
+    protocols = {
+        "train": ("window",),
+        "validation": ("window",),
+        "test": (),
+    }  # test clips have no labels, so no labelled window
+    for split in ("validation", "test"):
+        if FrameSets(experiment, [clip for clip in clips if clip.split == split]).stored:
+            protocols[split] = (*protocols[split], "frame")
+    report = extract(
+        experiment, clips, progress=progress, protocols=lambda clip: protocols[clip.split]
+    ).report
+    prompt_features(experiment)
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSets:
+    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory.
+
+    The sound of all is stored, so that seeds share it, or encoded anew each time where it would take too much of a disk.
+    """
+
+    experiment: Experiment
+    clips: list[Clip]
+
+    @property
+    def stored(self) -> bool:
+        """Whether going through all once leaves everything in the feature store."""
+        return frame_sound_bytes(self.experiment, self.clips) <= FRAME_SOUND
+
+    def __iter__(self) -> Iterator[WindowSet]:
+        store = self.stored
+        group: list[Clip] = []
+        for clip in self.clips:
+            if (
+                group
+                and sum(len(member.labels) for member in [*group, clip])
+                > FRAMES_AT_ONCE * self.experiment.frame_stride
+            ):
+                yield window_set(
+                    self.experiment, group, protocol="frame", progress=False, store=store
+                )
+                group = []
+            group.append(clip)
+        if group:
+            yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
+
+
+FRAMES_AT_ONCE = 8192  # windows; 1.2 GB of Wav2Vec2 features at T = 60
+_LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
+
+
+def _prepared(experiment: Experiment, progress: bool) -> Data:
+    clips = clips_of(experiment, progress=progress)
+    check_windows(experiment, clips)
+    train, validation = (
+        [clip for clip in clips if clip.split == split] for split in ("train", "validation")
+    )
+    prompts, logit_scale = prompt_features(experiment)
+    return Data(
+        train=window_set(experiment, train, protocol="window", progress=progress),
+        validation=window_set(experiment, validation, protocol="window", progress=progress),
+        frames=FrameSets(experiment, validation),
+        prompts=prompts,
+        logit_scale=logit_scale,
+    )

@@ -1,0 +1,348 @@
+"""Sound through Wav2Vec2 into the feature store: each window's true time span, packed by length.
+
+Wav2Vec2 base must not see padding (FACTS section 5), so a batch holds segments of one length only.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from emolib.data.clip import Clip
+from emolib.data.media import SAMPLE_RATE, audible, stream_waveform
+from emolib.encoders.wav2vec2 import HOP, AudioEncoder
+from emolib.errors import EmolibError
+from emolib.features.store import Claim, FeatureStore, Tensors
+from emolib.features.work import (
+    Report,
+    Stream,
+    check_cosine,
+    gflop_of,
+    in_turns,
+    status_of,
+    workers,
+)
+from emolib.system.files import atomic_path, cache_root, hash_of
+
+SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
+CHUNK, CONTEXT = (
+    1000,
+    100,
+)  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
+CHECKED = 4  # windows of the first batch that are encoded again in float32
+ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
+JITTER = 0.002  # seconds by which a window of a constant-rate clip may miss its nominal length, for rounded timestamps
+
+Spans = np.ndarray  # int32 [m, 2]: 1-based first and last frame of windows
+
+
+def waveform(video: Path | None) -> np.ndarray:
+    """A video's sound, int16 ``[n]``, mono 16 kHz, decoded once per file and read from the cache as a memory map; empty
+    without sound. Raises EmolibError when the video cannot be decoded."""
+    if video is None:
+        return np.zeros(0, np.int16)
+    status = video.stat()
+    path = (
+        cache_root()
+        / "waveforms"
+        / f"{hash_of([str(video.resolve()), status.st_size, status.st_mtime_ns])}.s16"
+    )
+    if not path.is_file():
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            for block in stream_waveform(video) or ():
+                file.write(np.rint(np.clip(block, -1, 1) * 32767).astype("<i2").tobytes())
+    return np.memmap(path, "<i2", "r") if path.stat().st_size else np.zeros(0, np.int16)
+
+
+def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
+    """(first sample, number of samples) int64 ``[m]`` of each span's true time, as ``Clip.span`` has it."""
+    edges = (
+        np.append(clip.frame_times, clip.frame_times[-1] + 1 / clip.fps)
+        if len(clip.frame_times)
+        else np.zeros(1)
+    )
+    begin, end = edges[spans[:, 0] - 1], edges[spans[:, 1]]
+    # Rounded first to 1 ns: equal windows of a constant-rate clip then have equal lengths, whatever float64 left over.
+    return np.rint(begin * SAMPLE_RATE).astype(np.int64), np.rint(
+        np.round((end - begin), 9) * SAMPLE_RATE
+    ).astype(np.int64)
+
+
+class _Sound:
+    """Steps of one clip's spans on their way."""
+
+    def __init__(self, clip: Clip, spans: Spans, done: Callable[["_Sound"], None]) -> None:
+        self.clip, self.spans, self.done = clip, spans, done
+        self.steps: list[np.ndarray] = [np.zeros((0, AudioEncoder.width), np.float16)] * len(spans)
+        self.left = len(spans)
+
+    def settle(self, i: int, steps: np.ndarray | None = None) -> None:
+        if steps is not None:
+            self.steps[i] = steps
+        self.left -= 1
+        if not self.left:
+            self.done(self)
+
+
+class SoundEncoder:
+    """Segments packed by length into batches of a fixed shape; a clip is done when its last segment is."""
+
+    def __init__(
+        self, encoder: AudioEncoder, check: Callable[[], AudioEncoder] | None = None
+    ) -> None:
+        self.encoder, self.check = encoder, check
+        self.waiting: dict[int, list[tuple[_Sound, int, np.ndarray]]] = {}
+        self.samples = 0  # encoded so far, rows of silence included
+
+    def add(self, sound: _Sound, wave: np.ndarray) -> None:
+        """Cut the spans out of ``wave`` (int16), encode what fills a batch. Spans beyond its end have no steps, nor has one
+        that is digital silence throughout: a muted video and one without a sound track are the same to hear."""
+        if not sound.left:
+            sound.done(sound)
+            return
+        begin, count = samples_of(sound.clip, sound.spans)
+        nominal = (sound.spans[:, 1] - sound.spans[:, 0] + 1) / sound.clip.fps
+        alone = (
+            np.abs(count / SAMPLE_RATE - nominal) > JITTER
+        )  # variable rate: hardly two windows of one length
+        for i in range(len(begin)):
+            segment = wave[begin[i] : begin[i] + count[i]]
+            if self.encoder.steps(len(segment)) == 0 or not audible(segment).any():
+                sound.settle(i)
+            elif alone[i] or len(segment) < count[i]:
+                self._encode([(sound, i, segment)], 1)
+            else:
+                group = self.waiting.setdefault(len(segment), [])
+                group.append((sound, i, segment))
+                if len(group) == self.batch(len(segment)):
+                    self._encode(self.waiting.pop(len(segment)), len(group))
+
+    def batch(self, n_samples: int) -> int:
+        """Segments a batch; depends on their length alone."""
+        return max(1, SOUND[self.encoder.device.type] * SAMPLE_RATE // n_samples)
+
+    def finish(self) -> None:
+        """Encode what is left, padded with rows of silence."""
+        for length in sorted(self.waiting):
+            self._encode(self.waiting.pop(length), self.batch(length))
+
+    def _encode(self, group: list[tuple[_Sound, int, np.ndarray]], size: int) -> None:
+        batch = np.zeros((size, len(group[0][2])), np.float32)
+        for row, (_, _, segment) in enumerate(group):
+            batch[row] = segment
+        waves = torch.from_numpy(batch / np.float32(32767))
+        steps = self.encoder.waveforms(waves)
+        self.samples += waves.numel()
+        if self.check is not None:
+            few = min(CHECKED, len(group))  # a GPU's whole batch takes 10 GB in float32
+            check_cosine(
+                "audio",
+                steps[:few].flatten(0, 1),
+                self.check().waveforms(waves[:few]).flatten(0, 1),
+            )
+            self.check = None
+        result = steps[: len(group)].to(torch.float16).cpu().numpy()
+        for row, (sound, i, _) in enumerate(group):
+            sound.settle(i, result[row])
+
+    def track(self, wave: np.ndarray) -> np.ndarray:
+        """Float16 ``[steps, 768]`` of a whole track, int16 or within -1 to 1, in constant memory: in chunks of 20 s that see 2 s
+        more on either side. A track of up to 20 s is encoded as one."""
+        total = self.encoder.steps(len(wave))
+        parts = [np.zeros((0, AudioEncoder.width), np.float16)]
+        for first in range(0, total, CHUNK):
+            last = min(first + CHUNK, total)
+            left, right = max(0, first - CONTEXT), min(total, last + CONTEXT)
+            segment = wave[left * HOP : len(wave) if right == total else right * HOP + 80]
+            samples = (
+                segment.astype(np.float32) / 32767
+                if wave.dtype == np.int16
+                else segment.astype(np.float32)
+            )
+            steps = self.encoder.waveforms(torch.from_numpy(samples)[None])[0]
+            self.samples += len(segment)
+            parts.append(steps[first - left : last - left].to(torch.float16).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def decoded_waveforms(
+    free: Iterable[tuple[Clip, Claim | None]],
+) -> Iterator[tuple[Clip, Claim | None, np.ndarray | str]]:
+    """(clip, claim, waveform or the message of what is wrong with it), decoded a few clips ahead in threads."""
+    queue: deque[tuple[Clip, Claim | None, Future]] = deque()
+    with ThreadPoolExecutor(min(4, workers()), thread_name_prefix="waveform") as pool:
+        for clip, claim in free:
+            queue.append((clip, claim, pool.submit(waveform, clip.video)))
+            if len(queue) > 4:
+                yield _decoded_one(*queue.popleft())
+        while queue:
+            yield _decoded_one(*queue.popleft())
+
+
+def _decoded_one(
+    clip: Clip, claim: Claim | None, future: Future
+) -> tuple[Clip, Claim | None, np.ndarray | str]:
+    try:
+        return clip, claim, future.result()
+    except (EmolibError, OSError) as error:
+        return clip, claim, str(error)
+
+
+def missing_spans(stored: Tensors | None, spans: Spans) -> Spans:
+    """The spans that are not among the stored ones."""
+    if stored is None:
+        return spans
+    have = set(map(tuple, stored["spans"].tolist()))
+    return np.array([span for span in spans.tolist() if tuple(span) not in have], np.int32).reshape(
+        -1, 2
+    )
+
+
+def merged(stored: Tensors | None, spans: Spans, steps: list[np.ndarray]) -> Tensors:
+    """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m], ``audio`` [sum, 768]."""
+    every, parts = list(map(tuple, spans.tolist())), list(steps)
+    if stored is not None:
+        every += list(map(tuple, stored["spans"].tolist()))
+        parts += (
+            np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
+            if len(stored["lengths"])
+            else []
+        )
+    order = sorted(range(len(every)), key=lambda i: (every[i][1], every[i][0]))
+    return {
+        "spans": np.array([every[i] for i in order], np.int32).reshape(-1, 2),
+        "lengths": np.array([len(parts[i]) for i in order], np.int32),
+        "audio": np.concatenate(
+            [np.zeros((0, AudioEncoder.width), np.float16), *(parts[i] for i in order)]
+        ),
+    }
+
+
+def _lacking(clip: Clip, wave: np.ndarray) -> str:
+    """What of the clip's sound is missing, for the report; empty where nothing is."""
+    if len(wave) and not audible(wave).any():
+        return "digital silence"
+    end = float(clip.frame_times[-1]) + 1 / clip.fps if len(clip.frame_times) else 0.0
+    seconds = end - len(wave) / SAMPLE_RATE
+    if seconds <= ENDS_EARLY:
+        return ""
+    return f"{seconds:.1f} s before its end" if len(wave) else "all"
+
+
+def source_of(clip: Clip, track: bool) -> str:
+    """A stamp of what a clip's sound features are made from: its video, none included, and the sample at which each frame
+    begins, of which whole tracks know nothing."""
+    edges = (
+        b""
+        if track
+        else np.rint(np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE)
+        .astype(np.int64)
+        .tobytes()
+    )
+    return hash_of([status_of(clip.video), hashlib.sha256(edges).hexdigest()])
+
+
+def extract_sound(
+    store: FeatureStore,
+    wanted: dict[str, Spans],
+    clips: list[Clip],
+    load: Callable[[bool], AudioEncoder],
+    report: Report,
+    *,
+    track: bool,
+    progress: bool = True,
+) -> None:
+    """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or whole tracks."""
+
+    def is_done(clip: Clip) -> bool:
+        if store.source(clip.id) != source_of(clip, track):
+            return False
+        return track or not len(missing_spans(store.read(clip.id, "spans"), wanted[clip.id]))
+
+    missing = [clip for clip in clips if not is_done(clip)]
+    if not missing:
+        return
+    encoder = load(False)
+    stream = Stream("sound", "tracks" if track else "windows", encoder.dtype, encoder.device)
+    report.streams.append(stream)
+    gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
+    begin = time.perf_counter()
+    sounds = SoundEncoder(
+        encoder, None if encoder.dtype == torch.float32 or track else lambda: load(True)
+    )
+    sources: dict[str, str] = {}
+    with tqdm(
+        total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False
+    ) as bar:
+
+        def noted(free: Iterator[tuple[Clip, Claim]]) -> Iterator[tuple[Clip, Claim]]:
+            for clip, claim in free:
+                sources[clip.id] = source_of(
+                    clip, track
+                )  # before it is decoded: a change from now on is seen the next time
+                yield clip, claim
+
+        def keep(clip: Clip, claim: Claim, tensors: Tensors) -> None:
+            store.write(clip.id, tensors, sources[clip.id])
+            claim.release()
+            stream.clips += 1
+            bar.update()
+
+        def work(free: Iterator[tuple[Clip, Claim]]) -> None:
+            for clip, claim, wave in decoded_waveforms(noted(free)):
+                assert claim is not None
+                if isinstance(wave, str):
+                    report.damaged.append(wave)
+                    claim.release()
+                    bar.update()
+                    continue
+                if lacking := _lacking(clip, wave):
+                    report.quiet.append(f"{clip.id} ({lacking})")
+                if track:
+                    stream.units += 1
+                    keep(
+                        clip,
+                        claim,
+                        {"audio": sounds.track(wave if audible(wave).any() else wave[:0])},
+                    )
+                else:
+                    stored = (
+                        store.read(clip.id) if store.source(clip.id) == sources[clip.id] else None
+                    )
+                    spans = missing_spans(stored, wanted[clip.id])
+                    stream.units += len(spans)
+
+                    def done(
+                        sound: _Sound, stored: Tensors | None = stored, claim: Claim = claim
+                    ) -> None:
+                        keep(sound.clip, claim, merged(stored, sound.spans, sound.steps))
+
+                    sounds.add(_Sound(clip, spans, done), wave)
+            sounds.finish()
+
+        in_turns(missing, store, is_done, work)
+    stream.seconds, stream.gflop = time.perf_counter() - begin, gflop * sounds.samples
+
+
+def encode_sound(
+    clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder
+) -> dict[str, Tensors]:
+    """Audio features of spans that are not stored, by clip id. Raises EmolibError when a video cannot be decoded."""
+    result: dict[str, Tensors] = {}
+
+    def done(sound: _Sound) -> None:
+        result[sound.clip.id] = merged(None, sound.spans, sound.steps)
+
+    sounds = SoundEncoder(encoder)
+    for clip, _, wave in decoded_waveforms((clip, None) for clip in clips):
+        if isinstance(wave, str):
+            raise EmolibError(wave)
+        sounds.add(_Sound(clip, wanted[clip.id], done), wave)
+    sounds.finish()
+    return result

@@ -1,0 +1,159 @@
+"""What extracting faces and sound have in common: sharing clips with other processes, reporting, checking.
+
+A clip whose images or sound are damaged is reported and left out, after all others are done: nothing is silently zero.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from emolib.data.clip import Clip
+from emolib.errors import EmolibError
+from emolib.features.store import Claim, FeatureStore
+
+GATE = 0.999  # least cosine between fast and strict features of the first batch
+
+
+@dataclass
+class Stream:
+    """What one encoder did: clips and units (``unit``: frames or windows) computed, in seconds, with billions of operations."""
+
+    name: str
+    unit: str
+    dtype: torch.dtype
+    device: torch.device
+    clips: int = 0
+    units: int = 0
+    seconds: float = 0.0
+    gflop: float = 0.0
+
+    def line(self) -> str:
+        """For the console; measures a matrix product's rate for the comparison, a fraction of a second."""
+        share = self.gflop / self.seconds / matrix_rate(self.device, self.dtype)
+        return (
+            f"{self.name}: {self.clips} clips, {self.units:,} {self.unit} in {self.seconds:.1f} s, {self.units / self.seconds:,.0f} a second, "
+            f"the encoder at {share:.0%} of a matrix product's rate in {str(self.dtype).removeprefix('torch.')}"
+        )
+
+
+@dataclass
+class Report:
+    """What an extraction did, and what could not be computed and why."""
+
+    streams: list[Stream] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    quiet: list[str] = field(
+        default_factory=list
+    )  # clips computed now whose sound is missing or ends early, and by how much
+
+    @property
+    def clips(self) -> int:
+        return sum(stream.clips for stream in self.streams)
+
+    @property
+    def seconds(self) -> float:
+        return sum(stream.seconds for stream in self.streams)
+
+    def lines(self) -> list[str]:
+        """One for each encoder that had something to do, and one on clips without sound up to their end."""
+        lines = [stream.line() for stream in self.streams if stream.units]
+        if self.quiet:
+            more = f" and {len(self.quiet) - 5} more" if len(self.quiet) > 5 else ""
+            lines.append(
+                f"sound missing in {len(self.quiet)} clips, their windows there have none: {', '.join(self.quiet[:5])}{more}"
+            )
+        return lines
+
+
+def status_of(path: Path | None) -> list[int]:
+    """Size and time of change of a file, which differ once it has been replaced; empty where there is none."""
+    try:
+        status = path.stat() if path else None
+    except OSError:  # whoever reads it will say why
+        status = None
+    return [status.st_size, status.st_mtime_ns] if status else []
+
+
+def gflop_of(call: Callable[[], object]) -> float:
+    """Billions of floating-point operations in the matrix products and convolutions of ``call``, two to a multiply-add."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(
+        False
+    )  # the fused attention hides its products from the counter
+    try:
+        with FlopCounterMode(display=False) as counter:
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops() / 1e9
+
+
+def matrix_rate(device: torch.device | str, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product: the best of five, so what the device can do and not what others leave of it."""
+    size = 8192 if torch.device(device).type == "cuda" else 2048
+    a = torch.randn(
+        size, size, device=device, dtype=dtype
+    )  # zeros and ones take less power, and a GPU is faster on them
+    times = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        (a @ a)[0, 0].item()  # waits for a GPU as well
+        times.append(time.perf_counter() - begin)
+    return 2 * size**3 / min(times[1:]) / 1e9
+
+
+def workers() -> int:
+    """Threads that decode ahead: the machine's cores, at most 16."""
+    return min(16, len(os.sched_getaffinity(0)))
+
+
+def in_turns(
+    clips: list[Clip],
+    store: FeatureStore,
+    is_done: Callable[[Clip], bool],
+    work: Callable[[Iterator[tuple[Clip, Claim]]], None],
+) -> None:
+    """Hand every clip that is not done to ``work`` with its claim, sharing with other processes.
+
+    Each pass takes what is free and ends before the next, so that no process waits while it holds a clip.
+    """
+    left = [clip for clip in clips if not is_done(clip)]
+    while left:
+        busy: list[Clip] = []
+        claims: list[Claim] = []
+
+        def free(
+            waiting: list[Clip] = left, busy: list[Clip] = busy, claims: list[Claim] = claims
+        ) -> Iterator[tuple[Clip, Claim]]:
+            for clip in waiting:
+                claim = store.claim(clip.id)
+                if claim is None:
+                    busy.append(clip)
+                elif is_done(clip):
+                    claim.release()
+                else:
+                    claims.append(claim)
+                    yield clip, claim
+
+        try:
+            work(free())
+        finally:
+            for claim in claims:  # those that an error left behind
+                claim.release()
+        if len(busy) == len(left):
+            time.sleep(0.2)
+        left = busy
+
+
+def check_cosine(kind: str, fast: torch.Tensor, strict: torch.Tensor) -> None:
+    """Raises EmolibError when fast arithmetic moves features by more than the gate allows."""
+    cosine = float(torch.cosine_similarity(fast.float().cpu(), strict.float().cpu(), dim=-1).min())
+    if not cosine >= GATE:
+        raise EmolibError(
+            f"fast {kind} features differ from float32 (cosine {cosine:.5f}, at least {GATE} wanted); set precision=strict"
+        )

@@ -1,0 +1,166 @@
+"""One notebook in one kernel: started from this Python, reached over IPC sockets, ended with whoever started it.
+
+papermill parametrises and executes; this adds what it lacks: no TCP ports (anyone on the machine can connect
+to those), one time limit for the whole notebook, and the failed cell named by its place in the source.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from emolib.errors import EmolibError
+from emolib.system.files import read_json
+
+ENGINE = "emolib"
+STDERR = 2  # what a cell's child processes print does not mix with our results
+LONGEST_SOCKET = 90  # bytes of a folder's path; Linux allows 107 for the whole socket's path
+STOPPED_HINT = "raise the limit (--time-limit) or choose a smaller experiment"
+
+
+def execute(
+    notebook: Path,
+    copy: Path,
+    parameters: dict[str, Any],
+    *,
+    time_limit: float,
+    env: dict[str, str],
+    progress: bool,
+) -> None:
+    """Execute ``notebook`` into ``copy``. ``time_limit`` in seconds is for all its cells together.
+
+    Raises EmolibError naming notebook, cell and the last line of the error. The kernel is ended on every way out,
+    an interrupt included.
+    """
+    import nbclient.exceptions
+    import papermill
+
+    register_engine()
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            notebook,
+            copy,
+            parameters,
+            engine_name=ENGINE,
+            kernel_name="python3",
+            language="python",
+            start_timeout=120,
+            autosave_cell_every=0,
+            progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
+            time_limit=time_limit,
+            env=env,
+            folder=str(notebook.parent),
+        )
+    except papermill.PapermillExecutionError as error:
+        last = error.evalue.strip().split("\n")[-1]
+        raise EmolibError(
+            f"{notebook.name}: {_cell(notebook, error.source)} failed: {error.ename}: {last}; see {copy}"
+        ) from error
+    except nbclient.exceptions.CellTimeoutError as error:
+        raise EmolibError(
+            f"{notebook.name}: {_running(notebook, copy)} passed the time limit of {time_limit:g} s; {STOPPED_HINT}"
+        ) from error
+    except nbclient.exceptions.DeadKernelError as error:
+        raise EmolibError(
+            f"{notebook.name}: the kernel died in {_running(notebook, copy)}; is there enough memory?"
+        ) from error
+
+
+def _cell(notebook: Path, source: str) -> str:
+    """``cell 4 (`first line`)``, counted from 1 in the source notebook."""
+    cells = ["".join(cell["source"]) for cell in read_json(notebook)["cells"]]
+    first = next(
+        (line for line in source.split("\n") if line.strip() and not line.startswith("#")), ""
+    ).strip()
+    number = (
+        f"cell {cells.index(source) + 1}" if source in cells else "the injected parameters cell"
+    )
+    return f"{number} (`{first[:60]}`)"
+
+
+def _running(notebook: Path, copy: Path) -> str:
+    """The cell that an interrupted execution stood in: the last one that papermill marked as started in the copy."""
+    cells = [cell for cell in read_json(copy)["cells"] if cell["cell_type"] == "code"]
+    started = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+    return _cell(notebook, "".join(started[-1]["source"])) if started else "its first cell"
+
+
+def register_engine() -> None:
+    """Make the engine known to papermill under the name ``ENGINE``."""
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class IpcEngine(NBClientEngine):
+        """papermill's own engine, with a kernel manager on IPC and a limit for the sum of all cells."""
+
+        @classmethod
+        def execute_managed_notebook(
+            cls, nb_man, kernel_name, *, time_limit, env, folder, start_timeout=60, **_ignored
+        ):  # type: ignore[override]
+            deadline = time.monotonic() + time_limit
+            sockets = socket_folder()
+            try:
+                client = PapermillNotebookClient(
+                    nb_man,
+                    km=ipc_manager(sockets),
+                    startup_timeout=start_timeout,
+                    shutdown_kernel="immediate",
+                    timeout_func=lambda _cell: max(1, round(deadline - time.monotonic())),
+                )
+                client.owns_km = True  # ours alone: ended with the notebook, also when a cell or a signal stops it
+                client.execute(env=env, cwd=folder, stdout=STDERR)
+            finally:
+                shutil.rmtree(sockets, ignore_errors=True)
+
+    papermill_engines.register(ENGINE, IpcEngine)
+
+
+def socket_folder() -> Path:
+    """A new private folder whose path is short enough for sockets."""
+    base = None if len(tempfile.gettempdir().encode()) < LONGEST_SOCKET - 20 else "/tmp"
+    return Path(tempfile.mkdtemp(prefix="emolib-", dir=base))
+
+
+def ipc_manager(sockets: Path) -> Any:
+    """A manager of one kernel of the running Python (whatever kernels Jupyter has installed), on sockets in ``sockets``."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            command = [
+                sys.executable,
+                "-Xfrozen_modules=off",
+                "-m",
+                "emolib.pipeline.kernel",
+                "-f",
+                "{connection_file}",
+            ]
+            return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+    return AsyncKernelManager(
+        kernel_name="python3",
+        kernel_spec_manager=ThisPython(),
+        transport="ipc",
+        connection_file=str(sockets / "kernel.json"),
+    )
+
+
+def launch() -> None:
+    """What the kernel's process runs: ipykernel without the port on which it collects the output of forked processes."""
+    from ipykernel import kernelapp
+    from ipykernel.iostream import IOPubThread
+
+    class OffTcp(IOPubThread):
+        def __init__(self, socket: Any, pipe: bool = False, **kwargs: Any) -> None:
+            super().__init__(socket, pipe=False, **kwargs)
+
+    kernelapp.IOPubThread = OffTcp  # type: ignore[misc, assignment]
+    kernelapp.launch_new_instance()
+
+
+if __name__ == "__main__":
+    launch()

@@ -1,0 +1,200 @@
+"""The reproducibility sheet of a run, generated from what its notebooks and trainings have written down.
+
+The points are those of the checklists of machine learning conferences: hardware, versions, seeds, parameters, time,
+how the model was selected, how many runs there were, splits, exclusions, expected variance, claims and their outcome.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emolib.config import Experiment
+from emolib.errors import EmolibError
+from emolib.evaluation import metrics
+from emolib.results import tables
+from emolib.results.tables import signed
+from emolib.system.files import read_json
+
+NAME = "reproducibility"
+CLAIMS = {
+    "components_table": "Component",
+    "choices_table": "Silent choice",
+    "imbalance_table": "Imbalance",
+    "recipe_table": "Stronger recipe",
+}
+
+
+def write(run: Path) -> pd.DataFrame:
+    """Write ``<run>/reproducibility.csv``, ``.md`` and ``.tex``; they hold this machine and its times, so they stay with the run.
+
+    Raises EmolibError when the main run of notebook 3 is not finished.
+    """
+    sheet = pd.DataFrame(rows(run), columns=["What", "Value"])
+    return tables.write(
+        sheet, NAME, run, caption=f"Reproducibility sheet of run {run.resolve().name}"
+    )
+
+
+def rows(run: Path) -> list[tuple[str, str]]:
+    """(what, value) of the run in folder ``run``; parts whose notebook has not run say so."""
+    if not (run / "metrics.json").is_file():
+        raise EmolibError(f"{run}: the main run is not finished; `emolib run --only 03` makes it")
+    score, origin, summary = (
+        read_json(run / name) for name in ("metrics.json", "provenance.json", "summary.json")
+    )
+    experiment, trained = Experiment.load(run / "experiment.json"), trainings(run)
+    return [
+        *_machine(origin),
+        *_model(experiment, score),
+        *_runs(experiment, run, trained),
+        *_data(experiment, run),
+        *_time(origin, summary, trained),
+        *_variance(summary),
+        *_claims(summary),
+    ]
+
+
+def _machine(origin: Mapping[str, Any]) -> list[tuple[str, str]]:
+    changed = " with local changes" if origin["git_dirty"] else ""
+    commit = (
+        f"commit {origin['git_commit']}{changed}" if origin["git_commit"] else "not from a checkout"
+    )
+    versions = {"python": origin["python"], **origin["packages"]}
+    return [
+        ("Code", f"emolib {origin['emolib']}, {commit}"),
+        ("Hardware", f"{origin['device']}, {origin['cores']} cores, {origin['threads']} threads"),
+        ("System", str(origin["platform"])),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+
+
+def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rule = "best macro-F1 on validation windows" if score["selection"] == "best" else "last epoch"
+    return [
+        ("Experiment", f"preset {experiment.preset}, fingerprint {score['experiment']}"),
+        ("Origin of data and weights", score["origin"] or "real data, published weights"),
+        ("Encoders", f"{experiment.visual_encoder}; {experiment.audio_encoder}; frozen"),
+        ("Trained parameters", f"{score['parameters']:,}"),
+        (
+            "Selection rule",
+            f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); the split that selects is the one reported",
+        ),
+        (
+            "Frame predictions",
+            experiment.by_frame().removeprefix(", ")
+            + ("" if experiment.smoothed() else ", not smoothed"),
+        ),
+        ("Settings", "fixed by the preset before any run; no search"),
+    ]
+
+
+def _runs(
+    experiment: Experiment, run: Path, trained: Mapping[Path, float]
+) -> list[tuple[str, str]]:
+    records = {
+        path.stem: len(pd.read_csv(path))
+        for path in sorted([*run.glob("sweep/*.csv"), *run.glob("recipe/*.csv")])
+    }
+    named = "; ".join(f"{count} in {name}" for name, count in records.items()) or "no sweep"
+    return [
+        (
+            "Seeds",
+            f"{experiment.seed} for the main run; {experiment.seeds.replace(',', ', ')} for the ablations",
+        ),
+        (
+            "Runs",
+            f"{len(trained)} trainings in all; rows of tables: {named}; runs that tables share are trained once, none is left out",
+        ),
+    ]
+
+
+def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
+    path = run / "figures" / "data_overview.csv"
+    if not path.is_file():
+        return [("Splits", "notebook 01 has not run")]
+    with open(path, encoding="utf-8", newline="") as file:
+        splits = list(csv.DictReader(file))
+    frames, labelled = (
+        sum(int(row[column]) for row in splits) for column in ("frames", "labelled")
+    )
+    return [
+        (
+            "Splits",
+            "; ".join(
+                f"{row['split']}: {row['clips']} clips, {row['labelled']} labelled frames"
+                for row in splits
+            ),
+        ),
+        (
+            "Exclusions",
+            f"{frames - labelled} of {frames} frames, which are not annotated, are in no score; no clip is left out; up to "
+            f"{experiment.max_gap} frames without a face repeat the last one, a longer gap ends a training window",
+        ),
+    ]
+
+
+def trainings(run: Path) -> dict[Path, float]:
+    """Seconds of every finished training of the run, by folder."""
+    folders = [
+        run,
+        *(
+            path.parent
+            for part in ("sweep", "recipe")
+            for path in sorted(run.glob(f"{part}/*/metrics.json"))
+        ),
+    ]
+    return {
+        folder: float(read_json(folder / "provenance.json")["wall_seconds"]) for folder in folders
+    }
+
+
+def _time(
+    origin: Mapping[str, Any], summary: Mapping[str, Any], trained: Mapping[Path, float]
+) -> list[tuple[str, str]]:
+    books = "; ".join(
+        f"{stem} {entry['seconds']:.0f} s"
+        for stem, entry in summary["notebooks"].items()
+        if entry["seconds"] is not None
+    )
+    return [
+        ("Time of the main run", f"{origin['wall_seconds']:.0f} s"),
+        ("Time of all trainings", f"{sum(trained.values()):.0f} s, summed over worker processes"),
+        ("Time of the notebooks", books or "not known"),
+    ]
+
+
+def _variance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    spread = []
+    for row in summary.get("window_table", []):
+        over = metrics.over_seeds(row["values"])
+        if row["protocol"] == "frame" and over["sd"] is not None:
+            spread.append(
+                f"T = {row['window']}: {over['mean']:.3f} ± {over['sd']:.3f} ({over['n']} seeds)"
+            )
+    return [
+        (
+            "Expected variance",
+            "; ".join(spread) + ", macro-F1 of frames, standard deviation over seeds"
+            if spread
+            else "one seed, not known",
+        ),
+        (
+            "Intervals",
+            "95 %: Student's t over seeds, BCa over resampled clips; differences paired over clips, with the seeds' uncertainty added",
+        ),
+    ]
+
+
+def _claims(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for key, title in CLAIMS.items():
+        for row in summary.get(key, []):
+            if "verdict" in row:
+                outcome = (
+                    f"{row['verdict']}, {signed(row['difference'], row['difference_interval'])}"
+                )
+                found.append((f"{title}: {row.get('claim') or row['title']}", outcome))
+    return found or [("Claims", "notebook 06 has not run")]

@@ -1,0 +1,1 @@
+"""Ablations, claims, baselines and the submission."""

@@ -1,0 +1,232 @@
+"""Baselines that any claim must beat, scored under both protocols like a trained run.
+
+Majority class, zero-shot CLIP with the eight prompts, logistic regression on a window's mean features, an MLP on single
+frames with smoothing (the strongest simple peer, FACTS section 2), and the model itself with one stream only.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
+
+from emolib.config import Experiment
+from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import metrics
+from emolib.evaluation import predictions as evaluation
+from emolib.features import prepare as inputs
+from emolib.features.prepare import Data
+from emolib.labels import NUM_CLASSES, class_counts
+from emolib.system.files import atomic_path
+from emolib.training import run as training
+from emolib.windows import frame_predictions, smooth
+
+if TYPE_CHECKING:
+    from emolib.data.clip import Clip
+    from emolib.features.window_sets import WindowSet
+
+MLP_HIDDEN = 128
+MLP_FRAMES = 40_000  # training frames at most, drawn evenly from all
+SMOOTHING_HALF_WIDTH = 5  # frames; fixed beforehand, not chosen on the validation clips
+Predict = Callable[["WindowSet"], np.ndarray]  # windows to probabilities [N, 8]
+
+
+def majority(experiment: Experiment, data: Data) -> Predict:
+    """Always the class that most training windows have."""
+    answer = np.eye(NUM_CLASSES, dtype=np.float32)[class_counts(data.train.label).argmax()]
+    return lambda windows: np.tile(answer, (len(windows.label), 1))
+
+
+def zero_shot(experiment: Experiment, data: Data) -> Predict:
+    """CLIP without training: softmax of the scaled cosines between the window's last face, a still one, and the prompts."""
+    prompts = data.prompts / np.linalg.norm(data.prompts, axis=1, keepdims=True)
+
+    def predict(windows: "WindowSet") -> np.ndarray:
+        faces = windows.visual[windows.frames[:, -1]].astype(np.float32)
+        faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+        return _softmax(data.logit_scale * faces @ prompts.T)
+
+    return predict
+
+
+def logistic(experiment: Experiment, data: Data) -> Predict:
+    """Logistic regression, weighted by class, on the standardised mean visual and mean audio feature of a window."""
+    scaler = StandardScaler().fit(mean_features(data.train))
+    model = LogisticRegression(C=0.01, max_iter=300, class_weight="balanced")
+    model.fit(scaler.transform(mean_features(data.train)), data.train.label)
+    return lambda windows: _all_classes(
+        model.classes_, model.predict_proba(scaler.transform(mean_features(windows)))
+    )
+
+
+def frame_mlp(experiment: Experiment, data: Data) -> Predict:
+    """An MLP with one hidden layer on single faces; a window gets the answer for its last face."""
+    features, label = labelled_frames(data.train)
+    if len(label) > MLP_FRAMES:
+        chosen = np.linspace(0, len(label) - 1, MLP_FRAMES).astype(np.int64)
+        features, label = features[chosen], label[chosen]
+    scaler = StandardScaler().fit(features)
+    model = MLPClassifier(
+        (MLP_HIDDEN,),
+        alpha=1e-3,
+        batch_size=min(256, len(label)),
+        max_iter=12,
+        early_stopping=False,
+        random_state=experiment.seed,
+    )
+    _fit_without_warning(model, scaler.transform(features), label)
+
+    def predict(windows: "WindowSet") -> np.ndarray:
+        return _all_classes(
+            model.classes_,
+            model.predict_proba(
+                scaler.transform(windows.visual[windows.frames[:, -1]].astype(np.float32))
+            ),
+        )
+
+    return predict
+
+
+BASELINES: dict[
+    str, tuple[str, Callable[[Experiment, Data], Predict], bool]
+] = {  # title, how to fit it, smoothed over frames
+    "majority": ("Always the majority class", majority, False),
+    "zero_shot": ("Zero-shot CLIP, eight prompts", zero_shot, False),
+    "logistic": ("Logistic regression, mean features", logistic, False),
+    "frame_mlp": ("MLP on frames, smoothed", frame_mlp, True),
+}
+SINGLE_STREAM = {"audio": "The model, audio only", "visual": "The model, visual only"}
+
+
+def run(
+    experiment: Experiment, folder: Path, *, names: tuple[str, ...] = (), progress: bool = True
+) -> pd.DataFrame:
+    """Fit and score the baselines ``names`` (all when empty); one row each, also in ``folder``/baselines.csv.
+
+    Columns: ``name``, ``title``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``. The two single-stream models are
+    full training runs in ``folder``/<name> and are not repeated. Raises WrongCall for an unknown name.
+    """
+    known = (*BASELINES, *SINGLE_STREAM)
+    chosen = names or known
+    if unknown := set(chosen) - set(known):
+        raise WrongCall(
+            f"unknown baseline {', '.join(sorted(unknown))}: choose from {', '.join(known)}"
+        )
+    data = inputs.prepare(experiment, progress=progress)
+    rows = []
+    for name in tqdm(chosen, desc="baselines", unit="baseline", disable=not progress):
+        if name in BASELINES:
+            title, fit, smoothed = BASELINES[name]
+            scores = score(
+                experiment, data, fit(experiment, data), SMOOTHING_HALF_WIDTH if smoothed else 0
+            )
+        else:
+            title = SINGLE_STREAM[name]
+            scores = training.run(single_stream(experiment, name), folder / name, progress=progress)
+        row: dict[str, Any] = {"name": name, "title": title}
+        for protocol in ("frame", "window"):
+            low, high = scores[protocol]["macro_f1_interval"]
+            row |= {
+                f"{protocol}_macro_f1": scores[protocol]["macro_f1"],
+                f"{protocol}_macro_f1_low": low,
+                f"{protocol}_macro_f1_high": high,
+            }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    with atomic_path(folder / "baselines.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    return table
+
+
+def single_stream(experiment: Experiment, stream: str) -> Experiment:
+    """``experiment`` with one stream (``audio`` or ``visual``) and nothing to fuse or, for audio, to align."""
+    changes: dict[str, Any] = {"modalities": stream, "fusion": "concat"}
+    return experiment.replace(
+        **changes, **({"contrastive_weight": 0.0} if stream == "audio" else {})
+    )
+
+
+def score(
+    experiment: Experiment, data: Data, predict: Predict, half_width: int = 0
+) -> dict[str, Any]:
+    """``metrics.score`` under both protocols; frames box-smoothed by ``half_width`` if that is not 0."""
+    prior = class_counts(data.train.label) / max(len(data.train.label), 1)
+    clips: list[Clip] = []
+    rows: list[np.ndarray] = []
+    for part in data.frames:
+        by_window = predict(part)
+        if not np.isfinite(by_window).all():
+            raise EmolibError(
+                "a baseline gave NaN: the features hold NaN, infinite or all-zero rows; extract them again"
+            )
+        for position, clip in enumerate(part.clips):
+            mine = part.clip == position
+            frames = frame_predictions(
+                by_window[mine],
+                part.end[mine],
+                len(clip.labels),
+                length=experiment.window,
+                fallback=prior,
+            )
+            rows.append(smooth(frames, "box", half_width) if half_width else frames)
+        clips += part.clips
+    v = data.validation
+    window = metrics.score(v.label, predict(v).argmax(axis=1), v.clip, protocol="window")
+    return {"window": window, "frame": evaluation.score_of_clips(clips, rows)}
+
+
+def mean_features(windows: "WindowSet") -> np.ndarray:
+    """float32 [N, 1280]: a window's mean visual feature beside its mean audio feature (zero where there is no sound)."""
+    audio = np.zeros((len(windows.label), windows.audio.shape[1]), np.float32)
+    for row, (start, length) in enumerate(
+        zip(windows.audio_start, windows.audio_length, strict=True)
+    ):
+        if length:
+            audio[row] = windows.audio[start : start + length].mean(axis=0, dtype=np.float32)
+    return np.hstack([_mean_of_rows(windows.visual.astype(np.float32), windows.frames), audio])
+
+
+def labelled_frames(windows: "WindowSet") -> tuple[np.ndarray, np.ndarray]:
+    """Every annotated frame with a face: float32 [n, 512] and labels [n]."""
+    label = np.concatenate([clip.labels[clip.face_present] for clip in windows.clips])
+    if len(label) != len(windows.visual):
+        raise EmolibError(
+            f"{len(windows.visual)} faces have features but {len(label)} frames have a face; extract the features again"
+        )
+    return windows.visual[label >= 0].astype(np.float32), label[label >= 0].astype(np.int64)
+
+
+def _mean_of_rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Mean over ``features[rows]`` [N, T, D], one position at a time so that the gather never exists whole: [N, D]."""
+    total = np.zeros((len(rows), features.shape[1]), np.float32)
+    for column in rows.T:
+        total += features[column]
+    return total / rows.shape[1]
+
+
+def _all_classes(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities [N, len(classes)] to [N, 8], zero for classes the training data lack."""
+    result = np.zeros((len(probabilities), NUM_CLASSES), np.float32)
+    result[:, classes] = probabilities
+    return result
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponent / exponent.sum(axis=1, keepdims=True)
+
+
+def _fit_without_warning(model: MLPClassifier, features: np.ndarray, label: np.ndarray) -> None:
+    """Fit for a fixed number of passes; scikit-learn warns that it has not converged, which is not asked of it."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, label)

@@ -1,0 +1,298 @@
+"""The challenge's file for the test set: written along the official template, and checked against it (FACTS section 3).
+
+A header ``image_location,Neutral,...,Other``, then every row of the template in its order with one class each:
+``14-30-1920x1080/00001.jpg,0``.
+
+Fill rule: a frame without a prediction takes the last predicted frame before it in its clip, at the beginning of a
+clip the first predicted one; a clip without any face is what validation scores such a clip as, the training windows'
+most frequent class (``evaluation.fallback``). Predictions of no run have no such class: Neutral (0), as in the released code.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emolib.config import Experiment
+from emolib.data.affwild2 import find_layout, listed_for_test
+from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
+from emolib.data.clip import Clip
+from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import predictions as evaluation
+from emolib.features import prepare as inputs
+from emolib.features import window_sets as features
+from emolib.features.origin import origin
+from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
+from emolib.model import EmotionModel
+from emolib.system.files import hash_file, hash_of, write_text
+from emolib.training import run as training
+
+FILL_RULE = "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is"
+NEUTRAL = 0
+_CLASSES = {str(label) for label in range(NUM_CLASSES)}
+
+
+def of_run(
+    run: Path, out: Path, *, data: str = "", template: Path | None = None, progress: bool = True
+) -> dict[str, Any]:
+    """Predict the template's clips with the run in folder ``run``, write ``out`` along the template and check it.
+
+    ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says which clips and how many
+    frames are predicted. Each clip's predictions are kept in ``run``/test_predictions and, while what they come from is the
+    same, not made again. Returns what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's
+    test list that the template lacks. Raises EmolibError when there is no template, no clip with anything to predict
+    from, or the written file does not pass :func:`check`.
+    """
+    model, experiment = training.load_model(run)
+    experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
+    root = inputs.root_of(experiment, progress=progress)
+    layout = find_layout(root, experiment.crops, need_annotations=False)
+    templates = [template] if template else layout.submission_templates()
+    if not templates:
+        raise EmolibError(
+            f"{root}: no example of a submission file in this tree; give it with --template FILE"
+        )
+    clips = inputs.clips_of(experiment, ("test",), template=templates[0], progress=progress)
+    classes = _predicted(
+        run, model, experiment, [clip for clip in clips if features.shown(experiment, clip).any()]
+    )
+    if not classes:
+        where = " or ".join(str(folder) for folder in layout.image_roots)
+        raise EmolibError(
+            f"{where}: no image of any of the {len(clips)} test clips; unpack the test clips' crops there"
+        )
+    classes = {clip.id: classes.get(clip.id, np.zeros(0, int)) for clip in clips}
+    result = write_submission(
+        templates[0], classes, out, fallback=int(evaluation.fallback(model).argmax())
+    )
+    if problems := check(out, templates[0]):
+        raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
+    return result | {
+        "origin": origin(experiment),
+        "left_out": sorted(set(listed_for_test(layout)) - set(classes)),
+    }
+
+
+def _predicted(
+    run: Path, model: EmotionModel, experiment: Experiment, clips: list[Clip]
+) -> dict[str, np.ndarray]:
+    """Classes ``[n]`` of every frame of ``clips`` by id: what ``run`` keeps already, and the rest predicted and kept.
+
+    A file's name has a hash of all that it depends on, so that one of another model, template or tree is never taken.
+    """
+    key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train")]
+    paths = {
+        clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
+        for clip_id, stamp in features.stamps(experiment, clips).items()
+    }
+    for part in inputs.FrameSets(
+        experiment, [clip for clip in clips if not paths[clip.id].exists()]
+    ):
+        for clip, rows in zip(part.clips, evaluation.predict_clips(model, part), strict=True):
+            evaluation.write_clip(paths[clip.id], clip, rows)
+    return {clip_id: _kept(path) for clip_id, path in paths.items()}
+
+
+def _kept(path: Path) -> np.ndarray:
+    try:
+        return pd.read_parquet(path, columns=["prediction"])["prediction"].to_numpy()
+    except ValueError as error:  # no parquet file, or one without this column
+        raise EmolibError(f"{path}: damaged ({error}); delete it and submit again") from error
+
+
+def write_submission(
+    template: Path, predictions: dict[str, np.ndarray], path: Path, *, fallback: int = NEUTRAL
+) -> dict[str, Any]:
+    """Write the submission ``path`` for the official ``template``, atomically.
+
+    predictions: clip id -> int ``[n]``, element i - 1 the class 0..7 of frame i, or -1 where there is none; frames
+    beyond ``n`` have none; a clip without any is class ``fallback``. Clips that the template does not name are left out.
+    Returns ``rows``, ``clips``, ``filled`` (rows filled by the rule), ``empty`` (clips without any prediction),
+    ``left_out`` (ids) and ``fill_rule``. Raises EmolibError when a clip of the template is not among the predictions or the template is
+    damaged, WrongCall for a class outside -1..7.
+    """
+    rows = read_template(template)
+    missing = [clip_id for clip_id in rows.ids if clip_id not in predictions]
+    if missing:
+        raise EmolibError(
+            f"{template}: {len(missing)} of its {len(rows.ids)} clips have no predictions, the first is {missing[0]}; predict every test clip"
+        )
+    classes, given = _by_row(rows, predictions, fallback)
+    digits = classes.tolist()
+    lines = [f"{row},{digit}" for row, digit in zip(rows.rows, digits, strict=True)]
+    write_text(path, "\n".join([rows.header, *lines]) + "\n")
+    return {
+        "rows": len(lines),
+        "clips": len(rows.ids),
+        "filled": int(len(lines) - given.sum()),
+        "empty": [
+            clip_id for clip_id in rows.ids if not (np.asarray(predictions[clip_id]) >= 0).any()
+        ],
+        "left_out": sorted(set(predictions) - set(rows.ids)),
+        "fill_rule": f"{FILL_RULE} {EXPRESSIONS[fallback]}",
+    }
+
+
+def _by_row(
+    template: Template, predictions: dict[str, np.ndarray], fallback: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(class of every row of the template, whether it was predicted rather than filled), both ``[R]``."""
+    lengths = template.frames()
+    whole, given, offsets, at = [], [], [], 0
+    for clip_id in template.ids:
+        classes = _checked(clip_id, predictions[clip_id])
+        n = max(lengths[clip_id], len(classes))
+        classes = np.pad(classes, (0, n - len(classes)), constant_values=NOT_ANNOTATED)
+        whole.append(fill(classes, fallback))
+        given.append(classes >= 0)
+        offsets.append(at)
+        at += n
+    position = np.array(offsets)[template.clip] + template.frame - 1
+    return np.concatenate(whole)[position], np.concatenate(given)[position]
+
+
+def _checked(clip_id: str, classes: Any) -> np.ndarray:
+    array = np.asarray(classes)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise WrongCall(
+            f"{clip_id}: predictions of shape {array.shape} and type {array.dtype}; expected one integer a frame"
+        )
+    wrong = array[(array < NOT_ANNOTATED) | (array >= NUM_CLASSES)]
+    if len(wrong):
+        raise WrongCall(f"{clip_id}: a prediction of {wrong[0]}; expected -1..{NUM_CLASSES - 1}")
+    return array.astype(np.int64)
+
+
+def fill(classes: np.ndarray, fallback: int = NEUTRAL) -> np.ndarray:
+    """Classes ``[n]`` of one clip with every -1 filled by the module's fill rule; all ``fallback`` where every one is -1."""
+    predicted = np.flatnonzero(classes >= 0)
+    if not len(predicted):
+        return np.full(len(classes), fallback, dtype=np.int64)
+    source = np.maximum.accumulate(np.where(classes >= 0, np.arange(len(classes)), predicted[0]))
+    return classes[source]
+
+
+def check(file: Path, template: Path) -> list[dict[str, Any]]:
+    """What is wrong with a submission: one entry for each kind of problem, none when the file is valid.
+
+    An entry has ``kind``, ``line`` (of its first occurrence, 1-based), ``count`` and ``what``, a sentence about the
+    first occurrence. Kinds: ``unreadable``, ``empty``, ``byte-order-mark``, ``header``, ``blank-line``, ``columns``,
+    ``location``, ``not-a-class`` (not an integer), ``range``, ``duplicate``, ``unknown``, ``missing``, ``order``.
+    Raises EmolibError when the template itself is missing or damaged.
+    """
+    rows = read_template(template)
+    try:
+        text = Path(file).read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        return [_problem("unreadable", [1], f"the file cannot be read as text ({error})")]
+    problems = []
+    if text.startswith("\ufeff"):
+        problems.append(
+            _problem(
+                "byte-order-mark",
+                [1],
+                "the file begins with a byte order mark; save it as UTF-8 without one",
+            )
+        )
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n").split("\n")
+    if lines == [""]:
+        return [*problems, _problem("empty", [1], "the file is empty")]
+    begin = 0 if ROW_NAME.fullmatch(lines[0].split(",")[0]) else 1
+    if lines[0] != SUBMISSION_HEADER:
+        what = "there is no header line" if begin == 0 else f"the header is {lines[0][:120]!r}"
+        problems.append(_problem("header", [1], f"{what}; expected {SUBMISSION_HEADER}"))
+    numbered = [
+        (number, line) for number, line in enumerate(lines[begin:], begin + 1) if line.strip()
+    ]
+    blank = [number for number, line in enumerate(lines[begin:], begin + 1) if not line.strip()]
+    problems.extend(
+        _problem("blank-line", blank, "a blank line between the rows") for _ in blank[:1]
+    )
+    problems.extend(_wrong_rows(numbered))
+    problems.extend(
+        _wrong_places([(number, line.split(",", 1)[0]) for number, line in numbered], rows.rows)
+    )
+    return problems
+
+
+def _problem(kind: str, lines: list[int], what: str) -> dict[str, Any]:
+    return {"kind": kind, "line": lines[0], "count": len(lines), "what": what}
+
+
+def _wrong_rows(numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
+    """Problems of single rows: columns, form of the location, class."""
+    found: dict[str, list[tuple[int, str]]] = {
+        "columns": [],
+        "location": [],
+        "not-a-class": [],
+        "range": [],
+    }
+    for number, line in numbered:
+        location, *values = line.split(",")
+        if ROW_NAME.fullmatch(location) is None:
+            found["location"].append((number, location))
+        if len(values) != 1:
+            found["columns"].append((number, str(len(values) + 1)))
+        elif values[0] not in _CLASSES:
+            integer = values[0].removeprefix("-").isdecimal()
+            found["range" if integer else "not-a-class"].append((number, values[0]))
+    what = {
+        "columns": "the row has {} column(s); expected image_location,class",
+        "location": "{!r} is not an image location like 14-30-1920x1080/00001.jpg",
+        "not-a-class": "{!r} is not a class; expected one integer 0..7",
+        "range": "class {} is outside 0..7",
+    }
+    for kind, rows in found.items():
+        if rows:
+            yield _problem(kind, [number for number, _ in rows], what[kind].format(rows[0][1]))
+
+
+def _wrong_places(numbered: list[tuple[int, str]], expected: list[str]) -> Iterator[dict[str, Any]]:
+    """Problems of the rows together: given twice, not in the template, left out, in another order."""
+    if [location for _, location in numbered] == expected:
+        return
+    wanted = set(expected)
+    first: dict[str, int] = {}
+    twice, unknown = [], []
+    for number, location in numbered:
+        if location in first:
+            twice.append((number, location))
+        elif location in wanted:
+            first[location] = number
+        elif ROW_NAME.fullmatch(location):
+            unknown.append((number, location))
+    missing = [location for location in expected if location not in first]
+    if twice:
+        number, location = twice[0]
+        yield _problem(
+            "duplicate",
+            [number for number, _ in twice],
+            f"{location} stands on line {first[location]} already",
+        )
+    if unknown:
+        yield _problem(
+            "unknown", [number for number, _ in unknown], f"{unknown[0][1]} is not in the template"
+        )
+    if missing:
+        line = numbered[-1][0] + 1 if numbered else 2
+        yield _problem(
+            "missing",
+            [line] * len(missing),
+            f"{len(missing)} rows of the template are missing, the first is {missing[0]}",
+        )
+    moved = [
+        (first[location], location, right)
+        for location, right in zip(
+            first, (location for location in expected if location in first), strict=True
+        )
+        if location != right
+    ]
+    if moved:
+        number, location, right = moved[0]
+        yield _problem(
+            "order",
+            [number for number, *_ in moved],
+            f"{location} stands where the template has {right}",
+        )

@@ -1,0 +1,1 @@
+"""Files, processes, device, disk, provenance: what knows nothing of emotions."""

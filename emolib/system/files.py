@@ -1,0 +1,113 @@
+"""Files that appear whole or not at all, content hashes, and where runs and caches live."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emolib.errors import EmolibError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that is renamed onto it when the block ends without an error.
+
+    The temporary name starts with a dot and keeps the suffix, so writers that look at it work.
+    Raises EmolibError, naming the file, when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename is None or str(path.parent) in str(error.filename):
+            raise EmolibError(
+                f"{path}: cannot be written: {error.strerror}; free space or choose another folder"
+            ) from error
+        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes left in ``folder``; only for a folder that no other process writes to."""
+    for leftover in folder.glob(".*-????????*"):  # as atomic_path names them
+        leftover.unlink(missing_ok=True)
+
+
+def printable(text: str) -> str:
+    """``text`` with a question mark for each byte of a file's name that is no UTF-8 (a surrogate, which nothing can print)."""
+    return text.encode(errors="replace").decode()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with ``\\n`` line ends, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, atomically, so that equal values give equal bytes.
+
+    Raises ValueError for NaN or infinity, which are not JSON.
+    """
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raises EmolibError naming the file when it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EmolibError(f"{path}: no such file") from error
+    except ValueError as error:
+        raise EmolibError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+
+
+def hash_of(value: Any) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def project_root() -> Path:
+    """The checkout this is used from: the nearest folder above the working directory, else above this
+    package, that holds both ``notebooks`` and ``emolib``; the working directory when there is none."""
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "notebooks").is_dir() and (folder / "emolib" / "config.py").is_file():
+            return folder
+    return here
+
+
+def runs_root() -> Path:
+    """Where everything a run writes goes: ``$EMOLIB_RUNS``, else ``runs`` in the project's root."""
+    return Path(os.environ.get("EMOLIB_RUNS") or project_root() / "runs")
+
+
+def cache_root() -> Path:
+    """Where generated data and features are kept between runs: ``<runs>/cache``."""
+    return runs_root() / "cache"
+
+
+def few(names: list[str]) -> str:
+    """The first of ``names``, for a message."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

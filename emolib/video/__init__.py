@@ -1,0 +1,1 @@
+"""A user's own video, to one row a frame."""

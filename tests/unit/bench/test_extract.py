@@ -1,0 +1,146 @@
+"""The benchmark's arithmetic, and that its gates fail where they should; with tiny encoders, so no figure here says anything."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from emolib.bench import extract as bench_extract
+from emolib.encoders.clip import VisualEncoder
+from emolib.encoders.wav2vec2 import AudioEncoder
+from emolib.features.work import gflop_of, matrix_rate
+from tests.unit.encoders.test_encoders import clip_model, wav2vec
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Encoders of the tests' sizes, one round, no programs for the memory's peak."""
+
+    def weights(root):
+        clip_model().save_pretrained(root / "clip")
+        wav2vec(root / "wav2vec2")
+        return root / "clip", root / "wav2vec2"
+
+    monkeypatch.setenv("EMOLIB_DEVICE", "cpu")
+    monkeypatch.setattr(bench_extract, "random_weights", weights)
+    monkeypatch.setattr(
+        bench_extract, "_memory", lambda root: {"peak_memory_mb": 1.0, "memory_ratio_at_10x": 1.0}
+    )
+
+
+def measured(tmp_path):
+    return bench_extract.run(
+        tmp_path,
+        size=bench_extract.Size(12, 4, 2, repeats=1, ingested=8, extracted=1),
+        seconds=0.25,
+    )
+
+
+def test_ratios_are_of_the_times_of_one_run(tmp_path, tiny):
+    result = measured(tmp_path)
+    assert json.loads((tmp_path / "extract.json").read_text()) == result
+    seconds = result["seconds"]
+    assert result["ingest_ratio"] == seconds["peer ingest"] / seconds["ingest"]
+    best = min(seconds[f"peer extract, batch {size}"] for size in (1, 4, 8))
+    assert result["extract_ratio"] == pytest.approx(best / seconds["extract"])
+    assert result["pipeline_efficiency"] == pytest.approx(seconds["encoder"] / seconds["extract"])
+    assert result["gflops_encoder"] == pytest.approx(
+        12 * result["gflop_per_frame"] / seconds["encoder"]
+    )
+    assert result["fraction_of_peak"] == pytest.approx(
+        result["gflops_encoder"] / (2 * 2048**3 / 1e9 / seconds["matrix product"])
+    )
+    assert result["bytes_per_frame"] == 2 * 512
+    assert 2000 < result["bytes_per_jpeg"] < 4000
+    assert result["fidelity_holds"]
+    assert (
+        result["minimum_cosine_strict"] > 1 - 1e-9 > result["minimum_cosine_fast"]
+        or result["precision"] == "float32"
+    )
+    assert 0.5 < sum(result["profile_visual"].values()) <= 1.01
+    text = bench_extract.table(result)
+    assert all(name in text for name in bench_extract.TARGETS) and "fidelity holds" in text
+
+
+@pytest.mark.parametrize("fault", ["noise", "zero", "neighbours", "strict", "sound", "memory"])
+def test_a_broken_encoder_counts_for_nothing(tmp_path, tiny, monkeypatch, fault):
+    encode, waveforms = VisualEncoder.encode, AudioEncoder.waveforms
+
+    def broken(self, prepared):
+        features = encode(self, prepared)
+        if fault == "strict" and self.dtype == torch.float32:
+            return features + 0.02 * features.std() * torch.randn(features.shape)
+        if fault == "noise":
+            return features + 0.1 * features.std() * torch.randn(features.shape)
+        if fault == "zero":
+            return torch.zeros_like(features)
+        return features.roll(1, 0) if fault == "neighbours" else features
+
+    monkeypatch.setattr(VisualEncoder, "encode", broken)
+    if fault == "sound":
+        monkeypatch.setattr(
+            AudioEncoder, "waveforms", lambda self, batch: waveforms(self, batch).roll(1, 1)
+        )
+    if fault == "memory":
+        monkeypatch.setattr(
+            bench_extract,
+            "_memory",
+            lambda root: {"peak_memory_mb": 1.0, "memory_ratio_at_10x": 1.2},
+        )
+    result = measured(tmp_path)
+    assert result["fidelity_holds"] is False
+    assert "the ratios do not count" in bench_extract.table(result)
+
+
+def test_times_are_medians_taken_in_turns():
+    calls, naps = [], iter([0.0, 0.0, 0.02, 0.02, 0.02, 0.02, 0.02, 0.3, 0.02, 0.02, 0.02, 0.02])
+
+    def work(name):
+        calls.append(name)
+        time.sleep(next(naps))
+
+    times = bench_extract.interleaved({"a": lambda: work("a"), "b": lambda: work("b")}, 5)
+    assert calls == ["a", "b"] * 6  # the first round warms up
+    assert times["a"] > 0.019 and 0.019 < times["b"] < 0.2  # one slow call does not count
+
+
+def test_fidelity_sees_a_small_error_and_a_wrong_order():
+    rng = np.random.default_rng(0)
+    expected = 20 + rng.normal(size=(9, 64))  # all much alike, as random weights see faces
+    assert bench_extract.fidelity(expected, expected) == (pytest.approx(1), 1)
+    cosine, in_place = bench_extract.fidelity(np.roll(expected, 1, axis=0), expected)
+    assert cosine > 0.99 and in_place == 0
+    cosine, in_place = bench_extract.fidelity(expected + rng.normal(size=expected.shape), expected)
+    assert cosine < 0.999
+    assert bench_extract.fidelity(np.zeros_like(expected), expected)[0] == 0
+
+
+def test_met_is_at_least_and_for_memory_at_most():
+    good = bench_extract.TARGETS | {"device": "cpu"}
+    assert all(bench_extract.met(good).values())
+    assert bench_extract.met(good | {"memory_ratio_at_10x": 1.11})["memory_ratio_at_10x"] is False
+    assert bench_extract.met(good | {"ingest_ratio": 14.9})["ingest_ratio"] is False
+    assert bench_extract.met(good | {"audio_ratio": float("nan")})["audio_ratio"] is False
+    assert bench_extract.met(good | {"device": "cuda"})["fraction_of_peak"] is False  # 0.55 there
+
+
+def test_memory_is_that_of_a_program_of_its_own(tmp_path):
+    bench_extract.faces(tmp_path / "images", 8)
+    result = bench_extract._memory(tmp_path)
+    assert 50 < result["peak_memory_mb"] < 4000
+    assert 0.9 < result["memory_ratio_at_10x"] < 1.1
+
+
+def test_operations_are_counted_and_a_matrix_product_timed():
+    a, b = torch.zeros(3, 5), torch.zeros(5, 7)
+    assert gflop_of(lambda: a @ b) == 2 * 3 * 5 * 7 / 1e9
+    block = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True).eval()
+    tokens = torch.zeros(2, 10, 64)
+    with torch.no_grad():
+        counted = gflop_of(lambda: block(tokens)) * 1e9
+    assert (
+        counted == 2 * 20 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 2 * 2 * 10 * 10 * 64
+    )  # projections, scores and sums
+    assert 1 < matrix_rate("cpu", torch.float32) < 1e5

@@ -1,0 +1,137 @@
+"""The reproducibility sheet says what the run's own files say, and nothing where they are silent."""
+
+import pandas as pd
+import pytest
+
+from emolib.config import preset
+from emolib.errors import EmolibError
+from emolib.results import checklist
+from emolib.system.files import read_json, write_json, write_text
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "mine"
+    preset("demo").save(folder / "experiment.json")
+    score = {
+        "experiment": "0123",
+        "selection": "best",
+        "best_epoch": 5,
+        "parameters": 12345,
+        "origin": "synthetic",
+    }
+    origin = {
+        "emolib": "9.9",
+        "git_commit": "abc",
+        "git_dirty": True,
+        "python": "3.11.7",
+        "packages": {"torch": "2.11"},
+        "platform": "Linux",
+        "device": "a chip",
+        "cores": 2,
+        "threads": 1,
+        "wall_seconds": 30.0,
+    }
+    for place, seconds in (
+        (folder, 30.0),
+        (folder / "sweep" / "x", 12.0),
+        (folder / "sweep" / "y", 13.0),
+        (folder / "recipe" / "z", 5.0),
+    ):
+        write_json(place / "metrics.json", score)
+        write_json(place / "provenance.json", {**origin, "wall_seconds": seconds})
+    write_text(folder / "sweep" / "results.csv", "window,seed\n10,1\n10,2\n")
+    write_text(folder / "sweep" / "components.csv", "seed\n1\n2\n1\n2\n")
+    write_text(folder / "recipe" / "recipe.csv", "seed\n1\n")
+    write_text(
+        folder / "figures" / "data_overview.csv",
+        "split,clips,frames,labelled,faces,seconds\ntrain,8,100,90,95,3\nvalidation,4,50,48,49,1\n",
+    )
+    row = {"window": 10, "protocol": "frame", "values": [0.5, 0.7]}
+    claim = {
+        "title": "Without TCN",
+        "claim": "The TCN helps.",
+        "verdict": "undecided",
+        "difference": 0.1,
+        "difference_interval": [-0.1, 0.3],
+    }
+    notebooks = {"03_training": {"seconds": 42.0}}
+    summary = {
+        "window_table": [row, {**row, "protocol": "window"}],
+        "components_table": [{"title": "Full model"}, claim],
+        "notebooks": notebooks,
+    }
+    write_json(folder / "summary.json", summary)
+    return folder
+
+
+def test_every_point_of_the_checklists(run):
+    sheet = dict(checklist.rows(run))
+    assert (
+        sheet["Frame predictions"]
+        == "window that ends nearest to the frame, a window every 5 frames, not smoothed"
+    )
+    assert (
+        "9.9, commit abc with local changes" in sheet["Code"]
+        and sheet["Hardware"] == "a chip, 2 cores, 1 threads"
+    )
+    assert (
+        sheet["Versions"] == "python 3.11.7, torch 2.11" and sheet["Trained parameters"] == "12,345"
+    )
+    assert f"epoch 5 of {preset('demo').epochs}" in sheet["Selection rule"] and sheet[
+        "Seeds"
+    ].startswith("42 for the main run; 42, 43, 44")
+    assert (
+        sheet["Runs"].startswith("4 trainings")
+        and "1 in recipe; 4 in components; 2 in results" in sheet["Runs"]
+    )
+    assert (
+        sheet["Splits"]
+        == "train: 8 clips, 90 labelled frames; validation: 4 clips, 48 labelled frames"
+    )
+    assert (
+        sheet["Exclusions"].startswith("12 of 150 frames")
+        and "up to 5 frames" in sheet["Exclusions"]
+    )
+    assert (
+        sheet["Time of all trainings"].startswith("60 s")
+        and sheet["Time of the notebooks"] == "03_training 42 s"
+    )
+    assert sheet["Expected variance"].startswith("T = 10: 0.600 ± 0.141 (2 seeds)")
+    assert sheet["Component: The TCN helps."] == "undecided, +0.100 [-0.100, +0.300]"
+
+
+def test_written_as_tables_beside_the_run(run):
+    sheet = checklist.write(run)
+    pd.testing.assert_frame_equal(pd.read_csv(run / "reproducibility.csv"), sheet)
+    assert (
+        "run mine" in (run / "reproducibility.md").read_text()
+        and r"\toprule" in (run / "reproducibility.tex").read_text()
+    )
+    assert not list((run / "figures").glob("reproducibility*")), (
+        "committed figures hold no machine and no times"
+    )
+
+
+def test_silent_parts_say_so(run):
+    (run / "figures" / "data_overview.csv").unlink()
+    write_json(
+        run / "summary.json",
+        {
+            "notebooks": {"03_training": {"seconds": None}},
+            "window_table": [{"window": 10, "protocol": "frame", "values": [0.5]}],
+        },
+    )
+    sheet = dict(checklist.rows(run))
+    assert (
+        sheet["Splits"] == "notebook 01 has not run"
+        and sheet["Claims"] == "notebook 06 has not run"
+    )
+    assert (
+        sheet["Expected variance"] == "one seed, not known"
+        and sheet["Time of the notebooks"] == "not known"
+    )
+    (run / "metrics.json").unlink()
+    with pytest.raises(EmolibError, match="main run is not finished"):
+        checklist.rows(run)
+    assert read_json(run / "experiment.json")["format"] == 1

@@ -1,0 +1,220 @@
+"""Stacked runs against the same runs trained alone."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from emolib.errors import EmolibError, WrongCall
+from emolib.system.files import hash_file
+from emolib.training import stacked
+from emolib.training.run import fit
+from emolib.training.stacked import Stack, fit_stack
+from emolib.training.trainer import Trainer
+from tests.support.windowsets import make, prompts, tiny
+
+STILL = {
+    "classifier_dropout": 0.0,
+    "tcn_dropout": 0.0,
+    "adapter_dropout": 0.0,
+    "attention_dropout": 0.0,
+}
+VISUAL = {"modalities": "visual", "fusion": "concat"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"accumulation": 2, "contrastive_targets": "classes", "logit_adjustment": 0.5},
+        {"fusion": "visual_queries"},
+        {"tcn_blocks": 0, "fusion": "concat"},
+        VISUAL,
+        {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
+    ],
+)
+def test_stack_equals_runs_alone_over_20_steps(changes):
+    windows = make(ragged=True)
+    experiments = [
+        tiny(**{**STILL, "learning_rate": 1e-3, **changes}, seed=1),
+        tiny(**{**STILL, "learning_rate": 1e-3, **changes}, seed=2),
+        tiny(**{**STILL, **changes, "learning_rate": 5e-4, "weight_decay": 0.1}, seed=3),
+    ]
+    alone = [Trainer(experiment, windows, *prompts(), "cpu") for experiment in experiments]
+    stack = Stack(experiments, windows, *prompts(), "cpu")
+    order = torch.stack([single.order(0) for single in alone])
+    losses = np.zeros((2, 20, 3))
+    for step in range(20):
+        rows = order[:, 8 * (step % 6) : 8 * (step % 6) + 8]
+        total = stack.losses(rows)
+        (total[0] + 0.1 * total[1]).sum().backward()
+        stack.step(torch.tensor([experiment.learning_rate for experiment in experiments]))
+        losses[0, step] = (total[0] + 0.1 * total[1]).detach()
+        for m, single in enumerate(alone):
+            classification, aligned, hits = single.losses(rows[m])
+            (classification + 0.1 * aligned).backward()
+            single.weights.collect()
+            single.step(experiments[m].learning_rate)
+            losses[1, step, m] = (classification + 0.1 * aligned).detach()
+            assert hits == total[2][m]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[1][-5:].mean() < losses[1][:5].mean() and np.ptp(losses[1][5]) > 1e-3
+
+
+def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
+    rates = {
+        "classifier_dropout": 0.5,
+        "tcn_dropout": 0.3,
+        "adapter_dropout": 0.5,
+        "attention_dropout": 0.2,
+    }
+    windows, experiment = make(), tiny(seed=1, **rates)
+    stack = Stack([experiment, experiment], windows, *prompts(), "cpu")
+    for epoch in range(3):  # before training the loss is near log 8 with and without dropout
+        stack.epoch(epoch)
+    stack.flat.data[1] = stack.flat.data[0]
+    rows = torch.arange(56).repeat(2, 1)
+    torch.manual_seed(0)
+    stacked = torch.stack([stack.losses(rows)[0].detach() for _ in range(60)])
+    assert (stacked[:, 0] != stacked[:, 1]).all()
+    stack.single(0)
+    single = stack.singles[0]
+    single.weights.changed()
+    single.weights.worker.train()
+    alone = torch.stack([single.losses(rows[0])[0].detach() for _ in range(60)])
+    single.weights.worker.eval()
+    without = torch.stack([single.losses(rows[0])[0].detach() for _ in range(2)])
+    error = 4 * alone.std().item() / np.sqrt(60)
+    assert stacked[:, 0].mean().item() == pytest.approx(alone.mean().item(), abs=error)
+    assert stacked[:, 1].std().item() == pytest.approx(alone.std().item(), rel=0.5)
+    assert without[0] == without[1], "dropout was on"
+    assert alone.mean().item() - without[0].item() > error and alone.std() > 0.01
+
+
+def test_learning_rates_are_sent_to_the_device_once_an_epoch(monkeypatch):
+    """Each torch.tensor(list, device="cuda") makes the host wait."""
+    stack = Stack([tiny(seed=seed) for seed in (1, 2)], make(), *prompts(), "cpu")
+    sent, tensor = [], torch.tensor
+
+    def counted(data, *arguments, **options):
+        sent.append(data)
+        return tensor(data, *arguments, **options)
+
+    monkeypatch.setattr(torch, "tensor", counted)
+    rows = stack.epoch(0)
+    lists = [data for data in sent if isinstance(data, list)]
+    assert stack.steps == 7 and len(lists) == 1 and np.shape(lists[0]) == (7, 2)
+    assert lists[0][-1] == [row["learning_rate"] for row in rows]
+
+
+def together(experiments, folder, **options):
+    folders = [folder / str(experiment.seed) for experiment in experiments]
+    return fit_stack(
+        experiments,
+        make(),
+        make(seed=1),
+        *prompts(),
+        folders,
+        folder / "stack.pt",
+        "cpu",
+        progress=False,
+        **options,
+    )
+
+
+def test_fitted_stack_has_each_models_own_best(tmp_path):
+    experiments = [tiny(**STILL, seed=seed, learning_rate=2e-3) for seed in (1, 2)]
+    for experiment, ours in zip(
+        experiments, together(experiments, tmp_path / "stack"), strict=True
+    ):
+        alone = fit(
+            experiment,
+            make(),
+            make(seed=1),
+            *prompts(),
+            tmp_path / str(experiment.seed),
+            progress=False,
+        )
+        for mine, theirs in zip(ours.history, alone.history, strict=True):
+            assert mine == pytest.approx(theirs, abs=2e-3)
+        assert ours.best_epoch == alone.best_epoch
+        stored = load_file(tmp_path / "stack" / str(experiment.seed) / "model.safetensors")
+        for name, value in alone.model.state_dict().items():
+            torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+            assert torch.equal(stored[name], ours.model.state_dict()[name])
+    weights = [
+        load_file(tmp_path / "stack" / seed / "model.safetensors")["classifier.0.weight"]
+        for seed in "12"
+    ]
+    assert (weights[0] - weights[1]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("amp", ["float32", "bf16"])
+def test_stack_resumes_to_the_same_bits(tmp_path, monkeypatch, amp):
+    experiments = [tiny(seed=seed, epochs=4, amp=amp) for seed in (1, 2)]
+    together(experiments, tmp_path / "whole")
+
+    class Stopped(Exception):
+        pass
+
+    written = stacked.save_file
+
+    def write_then_stop(path, state):
+        written(path, state)
+        raise Stopped
+
+    monkeypatch.setattr(stacked, "save_file", write_then_stop)
+    for _ in range(3):  # an epoch in each attempt
+        with pytest.raises(Stopped):
+            together(experiments, tmp_path / "pieces")
+    monkeypatch.setattr(stacked, "save_file", written)
+    together(experiments, tmp_path / "pieces")
+    for file in ("1/model.safetensors", "2/model.safetensors", "1/history.csv", "2/history.csv"):
+        assert hash_file(tmp_path / "whole" / file) == hash_file(tmp_path / "pieces" / file)
+    with pytest.raises(EmolibError, match=r"stack\.pt: damaged, or of another shape"):
+        together(
+            [tiny(seed=seed, epochs=4, amp=amp, width=32) for seed in (1, 2)], tmp_path / "pieces"
+        )
+
+
+def test_a_model_that_diverges_does_not_stop_the_others(tmp_path):
+    experiments = [tiny(seed=1), tiny(seed=2, learning_rate=1e38), tiny(seed=3)]
+    first, second, third = together(experiments, tmp_path)
+    assert (
+        isinstance(second, str) and "/2: the loss of epoch" in second and "is not finite" in second
+    )
+    assert (
+        len(first.history) == len(third.history) == 3
+        and first.history[-1]["train_loss"] < first.history[0]["train_loss"]
+    )
+    assert not (tmp_path / "2" / "model.safetensors").exists()
+
+
+def test_models_of_other_shapes_are_refused():
+    with pytest.raises(WrongCall, match="differ in"):
+        Stack([tiny(), tiny(width=32)], make(), *prompts(), "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_stack_agrees_with_runs_alone_on_the_cpu():
+    experiments = [tiny(**STILL, seed=seed) for seed in (1, 2)]
+    rows = Stack(experiments, make(), *prompts(), "cuda").epoch(0)
+    for experiment, row in zip(experiments, rows, strict=True):
+        assert row["train_loss"] == pytest.approx(
+            Trainer(experiment, make(), *prompts(), "cpu").epoch(0)["train_loss"], rel=1e-3
+        )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_stack_replayed_on_a_gpu_has_the_bits_of_an_eager_one():
+    experiments = [
+        tiny(seed=seed, epochs=3, tcn_dropout=0.2, weight_decay=0.1 * seed) for seed in (1, 2)
+    ]
+    replayed, eager = (Stack(experiments, make(ragged=True), *prompts(), "cuda") for _ in range(2))
+    eager.replays = None
+    for epoch in range(3):
+        assert replayed.epoch(epoch) == eager.epoch(epoch)
+        assert torch.equal(replayed.flat, eager.flat)
+    assert all(replayed.replays.graphs.values())

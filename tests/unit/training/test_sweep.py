@@ -1,0 +1,525 @@
+"""Sweeps over in-memory data: the table, what is not repeated, what fails, worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from emolib.errors import EmolibError, WrongCall
+from emolib.features import prepare as inputs
+from emolib.system.files import hash_file, read_json, write_json
+from emolib.training import run as training
+from emolib.training import stacked, sweep
+from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
+from tests.support.windowsets import make, prompts, tiny
+
+GRID = {"width": [16, 32], "seed": [1, 2]}
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """inputs.prepare gives small sets in memory; counts its calls and can be told to fail for a width."""
+    calls = []
+
+    def prepare(experiment, *, progress=True):
+        calls.append(experiment)
+        if experiment.epochs == 1:
+            raise EmolibError("no such weights")
+        return inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+
+    monkeypatch.setattr(inputs, "prepare", prepare)
+    monkeypatch.setattr(training, "prepare", prepare)
+    monkeypatch.setattr(inputs, "store_features", lambda experiment, *, progress=True: None)
+    return calls
+
+
+def test_table_and_nothing_is_repeated(tmp_path, prepared):
+    table = sweep.run(tiny(), GRID, tmp_path / "sweep", workers=0, progress=False)
+    assert table[["width", "seed"]].to_numpy().tolist() == [[16, 1], [16, 2], [32, 1], [32, 2]]
+    assert (table.frame_macro_f1_low <= table.frame_macro_f1).all() and (
+        table.window_macro_f1_high >= table.window_macro_f1
+    ).all()
+    assert table.frame_macro_f1.nunique() > 1 and (table.error == "").all() and len(prepared) == 4
+    again = sweep.run(
+        tiny(), {"width": [32, 16], "seed": [2]}, tmp_path / "sweep", workers=0, progress=False
+    )
+    assert len(prepared) == 4
+    assert again.frame_macro_f1.tolist() == table.frame_macro_f1.iloc[[3, 1]].tolist()
+    stored = pd.read_parquet(tmp_path / "sweep" / "results.parquet")
+    pd.testing.assert_frame_equal(stored, again)
+    assert (
+        pd.read_csv(tmp_path / "sweep" / "results.csv").fingerprint.tolist()
+        == again.fingerprint.tolist()
+    )
+
+
+def test_sweeps_share_runs_and_keep_their_own_records(tmp_path, prepared):
+    first = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, progress=False)
+    second = sweep.run_variants(
+        tiny(),
+        [{"seed": 2}, {"width": 32, "seed": 1}],
+        tmp_path,
+        record="other",
+        workers=0,
+        progress=False,
+    )
+    assert len(prepared) == 3, "seed 2 is shared"
+    assert pd.read_csv(tmp_path / "results.csv").fingerprint.tolist() == first.fingerprint.tolist()
+    assert (
+        pd.read_csv(tmp_path / "other.csv").fingerprint.tolist()
+        == second.fingerprint.tolist()
+        != first.fingerprint.tolist()
+    )
+
+
+def test_the_run_around_the_sweep_counts(tmp_path, prepared):
+    training.run(tiny(seed=2), tmp_path, progress=False)
+    table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "sweep", workers=0, progress=False)
+    assert len(prepared) == 2 and table.folder.iloc[1] == str(tmp_path)
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, prepared):
+    with pytest.raises(EmolibError, match=r"1 of 3 runs failed \(epochs=1: no such weights\)"):
+        sweep.run(tiny(), {"epochs": [2, 1, 3]}, tmp_path, workers=0, progress=False)
+    stored = pd.read_parquet(tmp_path / "results.parquet")
+    assert stored.error.tolist() == [
+        "",
+        "no such weights",
+        "",
+    ] and stored.frame_macro_f1.isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nTried 3 GiB"),
+        MemoryError(),
+        KeyError("a bug"),
+        AttributeError("a bug"),
+    ],
+)
+def test_no_failure_of_a_run_ends_the_others(tmp_path, prepared, monkeypatch, capsys, error):
+    fit = training.fit
+
+    def failing(experiment, *arguments, **options):
+        if experiment.width == 32:
+            raise error
+        return fit(experiment, *arguments, **options)
+
+    monkeypatch.setattr(training, "fit", failing)
+    with pytest.raises(
+        EmolibError, match=rf"1 of 2 runs failed \(width=32: {type(error).__name__}"
+    ):
+        sweep.run(tiny(), {"width": [32, 16]}, tmp_path, workers=0, progress=False)
+    assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [False, True]
+    assert "Traceback" in capsys.readouterr().err
+    assert sweep.reason(error) in (
+        f"{type(error).__name__}: {str(error).splitlines()[-1]}" if str(error) else "MemoryError",
+    )
+
+
+def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
+    for grid, message in (
+        ({"windw": [1]}, "did you mean 'window'"),
+        ({"modalities": ["audio"]}, "nothing to fuse"),
+        ({"seed": []}, "seed has no values"),
+    ):
+        with pytest.raises(WrongCall, match=message):
+            sweep.run(tiny(), grid, tmp_path / "none", progress=False)
+    with pytest.raises(WrongCall, match="executor='cloud'"):
+        sweep.run(tiny(), GRID, tmp_path / "none", executor="cloud")
+    assert not prepared and not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def in_every_process(tmp_path, monkeypatch, prepared):
+    """``prepared`` in child processes as well, by sitecustomize; each notes in ``epochs`` what it has saved, ``slowly`` if that exists."""
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(f"""
+            import os, sys, time
+            sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+            from emolib.features import prepare as inputs
+            from emolib.training import run as training
+            from tests.support.windowsets import make, prompts
+            inputs.prepare = training.prepare = lambda experiment, *, progress=True: inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+            saved = training.save_state
+            def save_state(path, parts, state):
+                saved(path, parts, state)
+                with open({str(tmp_path / "epochs")!r}, "a") as file:
+                    file.write(f"{{path.parent.name}} {{len(state['history'])}} {{os.getpid()}}\\n")
+                if os.path.exists({str(tmp_path / "slowly")!r}):
+                    time.sleep(3)
+            training.save_state = save_state
+        """)
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    )
+    return tmp_path
+
+
+def same_bits(one, other):
+    """Whether two tables are equal, and the weights and histories of their runs."""
+    pd.testing.assert_frame_equal(one.drop(columns="folder"), other.drop(columns="folder"))
+    for mine, theirs in zip(one.folder, other.folder, strict=True):
+        for file in ("model.safetensors", "history.csv", "predictions/clip0.parquet"):
+            assert hash_file(Path(mine) / file) == hash_file(Path(theirs) / file)
+
+
+@pytest.mark.parametrize("amp", ["float32", "bf16"])
+def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch, amp):
+    """A run alone in a process with two threads, and runs in two worker processes on two cores: one promise."""
+    experiment = tiny(width=64, batch_size=32, amp=amp)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    alone = sweep.run(
+        experiment, {"seed": [1, 2, 3]}, in_every_process / "alone", workers=0, progress=False
+    )
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    same_bits(
+        alone,
+        sweep.run(
+            experiment, {"seed": [1, 2, 3]}, in_every_process / "spread", workers=2, progress=False
+        ),
+    )
+    assert alone.frame_macro_f1.nunique() > 1
+
+
+def test_a_worker_that_dies_fails_its_own_run_alone(in_every_process, monkeypatch):
+    """Two workers, of which each is killed over one run; four runs were to come after those."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    with (in_every_process / "sitecustomize.py").open("a") as file:
+        file.write(
+            textwrap.dedent("""
+            import signal
+            fit = training.fit
+            def fit_or_die(experiment, *arguments, **options):
+                if experiment.seed in (1, 2):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return fit(experiment, *arguments, **options)
+            training.fit = fit_or_die
+        """)
+        )
+    with pytest.raises(
+        EmolibError,
+        match=r"2 of 6 runs failed \(seed=1: its process ended.*seed=2: its process ended",
+    ):
+        sweep.run(
+            tiny(),
+            {"seed": [1, 2, 3, 4, 5, 6]},
+            in_every_process / "sweep",
+            workers=2,
+            progress=False,
+        )
+    assert pd.read_csv(in_every_process / "sweep" / "results.csv").error.isna().tolist() == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
+    still = dict.fromkeys(
+        ("classifier_dropout", "tcn_dropout", "adapter_dropout", "attention_dropout"), 0.0
+    )
+    grid = {"width": [16, 32], "seed": [1, 2]}
+    alone = sweep.run(tiny(**still), grid, tmp_path / "alone", workers=0, progress=False)
+    together = sweep.run(
+        tiny(**still), grid, tmp_path / "stacked", workers=0, stack=True, progress=False
+    )
+    same = ["width", "seed", "best_epoch", "parameters", "fingerprint", "error"]
+    pd.testing.assert_frame_equal(alone[same], together[same])
+    assert together.window_macro_f1.to_numpy() == pytest.approx(
+        alone.window_macro_f1.to_numpy(), abs=0.03
+    )
+    assert alone.window_macro_f1.nunique() > 1
+    for folder in together.folder:
+        assert training.load_model(Path(folder), "cpu")[1].fingerprint("train") == Path(folder).name
+        assert (Path(folder) / "predictions" / "clip0.parquet").is_file() and (
+            Path(folder) / "provenance.json"
+        ).is_file()
+    assert not list((tmp_path / "stacked").glob("stack-*"))
+
+
+def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, monkeypatch):
+    """Stopped after two epochs, and again between its two runs' last files; asked for with one run more and one less."""
+    whole = sweep.run(
+        tiny(), {"seed": [1, 2]}, tmp_path / "whole", workers=0, stack=True, progress=False
+    )
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at(module, name, number):
+        function = getattr(module, name)
+
+        def counted(*arguments, **options):
+            calls.append(name)
+            if calls.count(name) == number:
+                raise Stopped
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    stop_at(stacked, "save_file", 3)
+    stop_at(training, "finish", 2)
+    for grid in ([1, 2], [1, 2, 3]):
+        with pytest.raises(Stopped):
+            sweep.run(
+                tiny(), {"seed": grid}, tmp_path / "pieces", workers=0, stack=True, progress=False
+            )
+    assert calls.count("save_file") == 4, "two epochs, then the third again and no more"
+    pieces = sweep.run(
+        tiny(), {"seed": [2, 3]}, tmp_path / "pieces", workers=0, stack=True, progress=False
+    )
+    same_bits(whole.iloc[[1]].reset_index(drop=True), pieces.iloc[[0]].reset_index(drop=True))
+    assert (tmp_path / "pieces" / whole.fingerprint[0] / "metrics.json").is_file() and len(
+        pieces
+    ) == 2
+
+
+def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypatch):
+    sizes, fit_stack = [], sweep.fit_stack
+
+    def tight(experiments, *arguments, **options):
+        sizes.append(len(experiments))
+        if len(experiments) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit_stack(experiments, *arguments, **options)
+
+    monkeypatch.setattr(sweep, "fit_stack", tight)
+    table = sweep.run(
+        tiny(), {"seed": [1, 2, 3, 4, 5]}, tmp_path, workers=0, stack=True, progress=False
+    )
+    assert (
+        sizes == [5, 2, 3, 2] and table.frame_macro_f1.notna().all()
+    )  # 5 into 2 and 3, 3 into 1 and 2; the one is trained alone
+    assert [len(names) for names in read_json(tmp_path / "stacks.json")] == [2, 2]
+
+
+def test_an_error_in_a_stack_is_that_of_its_runs(tmp_path, prepared, monkeypatch):
+    monkeypatch.setattr(sweep, "fit_stack", lambda experiments, *_, **__: {}["a bug"])
+    with pytest.raises(
+        EmolibError,
+        match=r"2 of 3 runs failed \(width=16,seed=1: KeyError: 'a bug'; width=16,seed=2: KeyError",
+    ):
+        sweep.run_variants(
+            tiny(),
+            [{"width": 16, "seed": 1}, {"width": 16, "seed": 2}, {"width": 32, "seed": 1}],
+            tmp_path,
+            stack=True,
+            workers=0,
+            progress=False,
+        )
+
+
+def test_a_stack_that_lost_a_member_is_formed_anew(tmp_path, prepared):
+    """A run of a stack begun earlier was deleted: the others do not fail for want of its experiment.json."""
+    lost = tiny(seed=9).fingerprint("train")
+    write_json(
+        tmp_path / "stacks.json",
+        [[lost, *(tiny(seed=seed).fingerprint("train") for seed in (1, 2))]],
+    )
+    table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
+    assert table.frame_macro_f1.notna().all() and read_json(tmp_path / "stacks.json") == [
+        table.fingerprint.tolist()
+    ]
+
+
+def test_a_stack_goes_through_the_frames_once(tmp_path, prepared, monkeypatch):
+    passes = []
+
+    class Frames(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    monkeypatch.setattr(
+        inputs,
+        "prepare",
+        lambda e, *, progress=True: inputs.Data(
+            make(), make(seed=1), Frames([make(seed=1), make(seed=2)]), *prompts()
+        ),
+    )
+    table = sweep.run(tiny(), {"seed": [1, 2, 3]}, tmp_path, workers=0, stack=True, progress=False)
+    assert len(passes) == 1 and table.frame_macro_f1.nunique() > 1
+
+
+def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
+    with pytest.raises(
+        EmolibError, match=r"1 of 2 runs failed \(learning_rate=1e\+38: .*not finite"
+    ):
+        sweep.run(
+            tiny(), {"learning_rate": [1e-3, 1e38]}, tmp_path, workers=0, stack=True, progress=False
+        )
+    assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [True, False]
+
+
+def test_a_worker_ends_when_its_input_does():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emolib.training.sweep", str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    output, _ = process.communicate("/no/such/run\n", timeout=120)
+    assert process.returncode == 0 and "/no/such/run/experiment.json: no such file" in output
+
+
+def test_slurm_units_through_submitit(tmp_path, prepared, monkeypatch):
+    """The executor's path without a cluster: submitit runs the jobs in this process."""
+    submitit = pytest.importorskip("submitit")
+    real = submitit.AutoExecutor
+    monkeypatch.setattr(
+        submitit, "AutoExecutor", lambda folder, cluster: real(folder, cluster="debug")
+    )
+    here = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "here", workers=0, progress=False)
+    there = sweep.run(
+        tiny(), {"seed": [1, 2]}, tmp_path / "there", executor="slurm", progress=False
+    )
+    pd.testing.assert_frame_equal(here.drop(columns="folder"), there.drop(columns="folder"))
+    with pytest.raises(EmolibError, match="1 of 2 runs failed"):
+        sweep.run(tiny(), {"epochs": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
+
+
+def test_without_slurm_a_sweep_on_it_is_a_wrong_call(tmp_path, prepared, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WrongCall, match="no SLURM on this machine"):
+        sweep.run(tiny(), {"seed": [1, 2]}, tmp_path / "there", executor="slurm", progress=False)
+
+
+def test_jobs_that_slurm_refuses_are_told_in_one_line(tmp_path, prepared, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    asked = {}
+
+    class Refusing:
+        def __init__(self, folder, cluster):
+            assert (folder, cluster) == (tmp_path / "there" / "slurm", "slurm")
+
+        def update_parameters(self, **parameters):
+            asked.update(parameters)
+
+        def map_array(self, call, arguments):
+            raise submitit.core.utils.FailedJobError(
+                "Command failed\nsbatch: error: invalid partition specified: gpu"
+            )
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Refusing)
+    wanted = {"gpus": 1, "options": {"partition": "gpu"}, "parallel": 3}
+    with pytest.raises(
+        EmolibError,
+        match=r"^SLURM refused the jobs: sbatch: error: invalid partition specified: gpu$",
+    ):
+        sweep.run(
+            tiny(),
+            {"seed": [1, 2]},
+            tmp_path / "there",
+            executor="slurm",
+            slurm=wanted,
+            progress=False,
+        )
+    assert asked == {
+        "name": "emolib",
+        "timeout_min": 240,
+        "cpus_per_task": 1,
+        "gpus_per_node": 1,
+        "slurm_array_parallelism": 3,
+        "slurm_additional_parameters": {"partition": "gpu"},
+    }
+
+
+ON_THIS_NODE = {"minutes": 5, "cpus": 1}
+
+
+def test_a_real_slurm_gives_the_local_table(slurm, in_every_process):  # noqa: F811
+    grid = {"width": [16, 32], "seed": [1]}
+    here = sweep.run(tiny(), grid, in_every_process / "here", workers=0, progress=False)
+    there = sweep.run(
+        tiny(),
+        grid,
+        in_every_process / "there",
+        executor="slurm",
+        slurm=ON_THIS_NODE,
+        progress=False,
+    )
+    same_bits(here, there)
+    assert here.window_macro_f1.nunique() > 1
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(in_every_process / "there" / "results.parquet"), there
+    )
+
+
+def test_preempted_and_killed_jobs_resume_to_the_same_bits(slurm, in_every_process):  # noqa: F811
+    """One job is preempted and queued again by itself; another is killed, named, and goes on when it is sent again."""
+    experiment, folder, seen = (
+        tiny(epochs=6),
+        in_every_process / "there",
+        in_every_process / "epochs",
+    )
+    here = sweep.run(
+        experiment, {"seed": [1, 2]}, in_every_process / "here", workers=0, progress=False
+    )
+    (in_every_process / "slowly").touch()
+    failures = []
+
+    def send():
+        try:
+            sweep.run(
+                experiment,
+                {"seed": [1, 2]},
+                folder,
+                executor="slurm",
+                slurm=ON_THIS_NODE,
+                progress=False,
+            )
+        except EmolibError as error:
+            failures.append(str(error))
+
+    sweeping = threading.Thread(target=send)
+    sweeping.start()
+    wait_until(
+        lambda: (
+            seen.exists()
+            and {line.split()[0] for line in seen.read_text().splitlines()} == set(here.fingerprint)
+        )
+    )
+    process = {line.split()[0]: int(line.split()[2]) for line in seen.read_text().splitlines()}
+    os.kill(
+        process[here.fingerprint[0]], signal.SIGUSR2
+    )  # what SLURM sends before it preempts or ends a job
+    os.kill(process[here.fingerprint[1]], signal.SIGKILL)
+    (in_every_process / "slowly").unlink()
+    sweeping.join(120)
+    assert len(failures) == 1 and "1 of 2 runs failed (seed=2: SLURM job" in failures[0]
+    assert any("equeued job" in log.read_text() for log in (folder / "slurm").glob("*_0_log.*"))
+    there = sweep.run(
+        experiment, {"seed": [1, 2]}, folder, executor="slurm", slurm=ON_THIS_NODE, progress=False
+    )
+    same_bits(here, there)
+    done = [line.rsplit(" ", 1)[0] for line in seen.read_text().splitlines()]
+    assert sorted(done) == sorted(
+        f"{name} {epoch}" for name in here.fingerprint for epoch in range(1, 7)
+    ), "an epoch was trained twice"
+
+
+def wait_until(condition, seconds=120):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
