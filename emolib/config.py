@@ -1,7 +1,7 @@
 """``Experiment``: every choice of a run in one flat, frozen record, and the presets.
 
 Each field states its meaning, unit and source: *paper* (camera-ready arXiv 2603.11971, with the section),
-*released* (the authors' repository, where the paper is silent) or *ours*. FACTS section 1 has both columns.
+*released* (the authors' repository, where the paper is silent) or *ours*: docs/method.md.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ FORMAT = (
     1  # of experiment.json and of everything a fingerprint names; raise it when the meaning changes
 )
 
-# Where a smoothing half-width may come from, and what its scores then have to say (issue 3, part 4).
+# Where a smoothing half-width may come from, and what its scores then have to say.
 HALF_WIDTH_FROM = {
     "beforehand": "",
     "published": ", half-width chosen on published validation scores",
@@ -58,7 +58,7 @@ class Experiment:
     synth_temper: float = setting(0.25, "exponent on the real class ratios, 0 equal to 1 real", "ours", "synth")
     synth_difficulty: float = setting(0.0, "extra noise of the harder benchmark, 0 to 1", "ours", "synth")
     synth_label_noise: float = setting(0.0, "share of training segments with a wrong label", "ours", "synth")
-    synth_odd: bool = setting(False, "plant every oddity of the real tree (FACTS section 3)", "ours", "synth")
+    synth_odd: bool = setting(False, "plant every oddity of the real tree (docs/data.md)", "ours", "synth")
     synth_seed: int = setting(7, "seed of the generator", "ours", "synth")
 
     # frozen encoders
@@ -254,10 +254,10 @@ def _integers(name: str, text: str) -> list[int]:
 # fmt: off
 # What the preset `strong` changes against the paper, each with its reason; notebook 09 measures it against the paper's recipe.
 STRONG: dict[str, Any] = {
-    "contrastive_targets": "classes",  # with pairs, two samples of one class are each other's negatives (FACTS 1)
+    "contrastive_targets": "classes",  # with pairs, two samples of one class are each other's negatives
     # not logit adjustment in the place of class weights: it kept the rare motion pair from being learned when this was chosen (LOG)
     "frame_rule": "mean",  # all windows that cover a frame, not only the one that ends there
-    "smoothing": "box", "smoothing_half_width": 25,  # published: 0.384 to 0.418 (FACTS 2); 50 gave 0.424 without windows
+    "smoothing": "box", "smoothing_half_width": 25,  # published: 0.384 to 0.418 (docs/method.md, Peers); 50 gave 0.424 without windows
     "half_width_from": "published",  # those are scores on Aff-Wild2's validation set, which ours are on as well
 }
 PRESETS: dict[str, dict[str, Any]] = {
@@ -272,8 +272,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for 2 CPU cores; the reason beside each value that differs from the paper.
     "demo": {
         "visual_encoder": "synthetic", "audio_encoder": "synthetic",  # the real weights cannot be shipped
-        "width": 96,  # 512 overfits so few clips (SYNTH: 0.85 against 0.94)
-        "standardise": True,  # SYNTH: 0.96 against 0.85 raw features
+        "width": 96,  # 512 overfits so few clips (0.85 against 0.94)
+        "standardise": True,  # 0.96 against 0.85 with raw features (docs/benchmark.md, What the demo changes)
         "learning_rate": 1e-3, "min_learning_rate": 1e-5, "schedule": "step",  # at 2e-4 or lower the motion pair is not learned at all
         "epochs": 6, "batch_size": 16, "accumulation": 1,  # many short steps: it is learned late and abruptly
         "tcn_dropout": 0.0,  # in twelve layers it hides the slow course of the pitch: learned twice as late at 0.1, or not (LOG)

@@ -1,4 +1,4 @@
-"""The eight expression classes of the EXPR task and their text prompts (FACTS section 1)."""
+"""The eight expression classes of the EXPR task and their text prompts (docs/method.md, Classes)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Published numbers, each with its source; never mixed with ours (FACTS section 2)."""
+"""Published numbers, each with its source; never mixed with ours (docs/method.md)."""
 
 from emolib.labels import EXPRESSIONS
 
@@ -25,12 +25,12 @@ CLASS_F1 = dict(
     zip(EXPRESSIONS, (0.5521, 0.1119, 0.1846, 0.1078, 0.4917, 0.5183, 0.3314, 0.6382), strict=True)
 )  # poster, T=30
 
-# Frames with a face per class in Aff-Wild2's EXPR annotations (FACTS section 3).
+# Frames with a face per class in Aff-Wild2's EXPR annotations (docs/data.md, Size).
 TRAIN_FRAMES = dict(
     zip(EXPRESSIONS, (177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866), strict=True)
 )
 
-# A peer's validation macro-F1 per frame by half-width of mean smoothing (FACTS section 2).
+# A peer's validation macro-F1 per frame by half-width of mean smoothing (docs/method.md, Peers).
 SMOOTHING = {
     0: 0.3844,
     5: 0.4004,

@@ -1,4 +1,4 @@
-"""Windows over frames, and windows back to frames (paper 4.3; released rules of FACTS section 1).
+"""Windows over frames, and windows back to frames (paper 4.3; docs/method.md, Windows).
 
 Pure NumPy. Frames are counted from 1, as in the image names; a window of ``length`` frames covers the consecutive
 frames ``start .. end`` and holds for each the number of the image shown there, which repeats an earlier image where a

@@ -1,4 +1,4 @@
-"""``emolib bench train``: what the training loop gains over a plain one, measured here (issue 5 part 7).
+"""``emolib bench train``: what the training loop gains over a plain one, measured here.
 
 Every ratio is a median over interleaved repeats on the same data in the same process unless it says otherwise; a ratio
 counts only when the results it compares are equal.
@@ -48,7 +48,7 @@ TIMED = {
     "cpu": (8, ("demo",)),
     "cuda": (24, ("demo", "paper")),
 }  # clips of a timed epoch, and at which presets' settings
-AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # FACTS section 1
+AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # docs/method.md, Audio encoder
 
 
 def run(folder: Path) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def run(folder: Path) -> dict[str, Any]:
 
 
 def judged(result: dict[str, Any]) -> dict[str, str]:
-    """Each target of issue 5 with what was measured against it, for a CPU or a GPU."""
+    """Each target with what was measured against it, for a CPU or a GPU."""
     gpu = device().startswith("cuda")
     step, stack = (8.0, 4.0) if gpu else (2.0, 1.2)
     rows = {

@@ -1,4 +1,4 @@
-"""Aff-Wild2 (EXPR) on disk to ``Clip`` records: labels, faces and true times by frame number (FACTS section 3).
+"""Aff-Wild2 (EXPR) on disk to ``Clip`` records: labels, faces and true times by frame number (docs/data.md).
 
 Every layout variant is found: both names of the annotation folder, ``cropped_aligned`` with its ``_new_50_vids``,
 ``cropped``, videos as .mp4 or .avi in batch folders or flat, one person of two as ``_left``/``_right``. Nothing
@@ -303,7 +303,10 @@ def _clip(
 
 
 def far_off(more: int, n: int) -> bool:
-    """Whether ``more`` frames than the ``n`` annotated ones are too many to be the usual difference (FACTS section 3)."""
+    """Whether ``more`` frames than the ``n`` annotated ones are too many to be the usual difference.
+
+    See docs/data.md, Frame times.
+    """
     return more > max(USUAL_DIFFERENCE, FAR * n)
 
 

@@ -1,7 +1,7 @@
-"""Aff-Wild2's text files, read strictly: annotations, test list, submission template, frame rates (FACTS section 3).
+"""Aff-Wild2's text files, read strictly: annotations, test list, submission template, frame rates (docs/data.md).
 
 A line that is not what it should be is refused with file and line: a label that is silently read as something else
-moves every later label against its image (FACTS section 4). A byte order mark, CRLF line ends and blank lines at the
+moves every later label against its image (docs/data.md, Traps). A byte order mark, CRLF line ends and blank lines at the
 end are taken as they are meant.
 """
 

@@ -1,4 +1,4 @@
-"""A clip: what every data set's reader yields (DESIGN, way of the data)."""
+"""A clip: what every data set's reader yields."""
 
 from dataclasses import dataclass
 from pathlib import Path

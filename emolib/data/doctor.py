@@ -1,4 +1,4 @@
-"""``emolib doctor``: is this tree what emolib thinks it is? (FACTS section 3)
+"""``emolib doctor``: is this tree what emolib thinks it is? (docs/data.md)
 
 Counts against the official totals, a row for each clip, and the faults that :mod:`emolib.data.examination` names.
 """
@@ -16,7 +16,7 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 from emolib.system.files import few
 
-# FACTS section 3: the official release.
+# The official release: docs/data.md, Size.
 OFFICIAL: dict[str, dict[str, Any]] = {
     "train": {
         "clips": 248,

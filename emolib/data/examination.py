@@ -1,4 +1,4 @@
-"""Looking at a tree for ``emolib doctor``: every fault by name, with a severity and what to do (FACTS section 3).
+"""Looking at a tree for ``emolib doctor``: every fault by name, with a severity and what to do (docs/data.md).
 
 Three severities. ``error``: training on the tree would stop or give wrong numbers. ``warning``: something is absent
 or unusual, what is left is used correctly. ``note``: normal for Aff-Wild2 and handled, told because other code stumbles.
@@ -104,7 +104,7 @@ KINDS: dict[str, tuple[str, str]] = {
 KNOWN_SHARED = {
     "6-30-1920x1080",
     "135-24-1920x1080",
-}  # one person in train, the other in validation (FACTS section 3)
+}  # one person in train, the other in validation (docs/data.md, Structure)
 SHORTER = 1.0  # seconds of sound missing at the end
 
 

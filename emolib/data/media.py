@@ -2,7 +2,7 @@
 
 Every time is in seconds on the video's own clock, 0 where its first frame begins to show; sound is cut or padded to
 the same zero. Container timestamps are used as they are, so variable frame rates and late sound tracks keep their
-place (FACTS sections 3 and 4: a fixed 30 fps drifts by up to 143 s).
+place (docs/data.md, Frame times: a fixed 30 fps drifts by up to 143 s).
 """
 
 from collections import deque

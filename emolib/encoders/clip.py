@@ -1,7 +1,7 @@
 """The two frozen encoders: CLIP for faces and prompts (open_clip), Wav2Vec 2.0 for the voice (paper section 3.1).
 
 Both are always in eval mode without gradients: dropout or SpecAugment left on in a frozen encoder is one of the traps
-of FACTS section 4. Weights come from a folder in a hub's layout, see ``weights``.
+of docs/data.md, Traps. Weights come from a folder in a hub's layout, see ``weights``.
 """
 
 from importlib.metadata import version

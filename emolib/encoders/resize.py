@@ -1,6 +1,6 @@
 """Images to the encoder's size, as Pillow resizes them, on the threads that decode them, and normalised.
 
-CLIP was trained with Pillow's antialiased bicubic (FACTS section 5). Pillow itself is the reference. torch has its
+CLIP was trained with Pillow's antialiased bicubic (docs/method.md, Visual encoder). Pillow itself is the reference. torch has its
 algorithm for bytes in vector instructions with coarser weights, in the thread that calls and without Python's lock:
 0.06 ms an image 112 -> 224 against 0.55 ms; about 1 % of the pixels differ, by one grey level (two at odd scales).
 """

@@ -84,7 +84,8 @@ class AudioEncoder(Frozen):
     def waveforms(self, batch: Tensor) -> Tensor:
         """Float32 ``[B, n]``, equal lengths of at least 400 -> float32 ``[B, steps, 768]``.
 
-        Only equal lengths: the first layer normalises over all time, so padding would change every output (FACTS section 5).
+        Only equal lengths: the first layer normalises over all time, so padding would change
+        every output (docs/method.md, Audio encoder).
         """
         waves = batch.to(self.device, torch.float32, non_blocking=True)
         if self.normalise:

@@ -16,7 +16,7 @@ from emolib.errors import EmolibError
 from emolib.system.files import hash_file, read_json
 
 ASSETS = Path(emolib.__file__).parent / "assets"
-# The same OpenAI weights go by several names; open_clip's own name is the one in FACTS section 1.
+# The same OpenAI weights go by several names; open_clip's own name is the setting's.
 ALIASES = {
     "ViT-B-32-quickgelu/openai": (
         "openai/clip-vit-base-patch32",

@@ -1,4 +1,4 @@
-"""Scores with intervals: macro-F1 over the 8 classes, resampled by clip (DESIGN, "Metrics"; FACTS section 3).
+"""Scores with intervals: macro-F1 over the 8 classes, resampled by clip (docs/method.md, Evaluation).
 
 Every score names its protocol: ``frame`` (all annotated frames, the challenge) or ``window`` (the released code's).
 Single clips carry most of a rare class, so uncertainty resamples whole clips: each clip's confusion matrix is counted

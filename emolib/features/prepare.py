@@ -1,4 +1,4 @@
-"""What a run reads: its clips, their features and windows, made where they are missing (DESIGN, way of the data)."""
+"""What a run reads: its clips, their features and windows, made where they are missing."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

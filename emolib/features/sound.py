@@ -1,6 +1,6 @@
 """Sound through Wav2Vec2 into the feature store: each window's true time span, packed by length.
 
-Wav2Vec2 base must not see padding (FACTS section 5), so a batch holds segments of one length only.
+Wav2Vec2 base must not see padding (docs/method.md, Audio encoder), so a batch holds segments of one length only.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The feature store: one safetensors file per clip, whole or absent, safe for several processes at once.
 
-``<cache>/features/<fingerprint>/<clip id>.safetensors`` and ``manifest.json`` (DESIGN, contracts). A clip is claimed by
+``<cache>/features/<fingerprint>/<clip id>.safetensors`` and ``manifest.json`` (CONTRIBUTING.md, Contracts). A clip is claimed by
 locking a file beside it; the system drops the lock when a process dies, however it dies.
 """
 

@@ -1,7 +1,7 @@
 """Baselines that any claim must beat, scored under both protocols like a trained run.
 
 Majority class, zero-shot CLIP with the eight prompts, logistic regression on a window's mean features, an MLP on single
-frames with smoothing (the strongest simple peer, FACTS section 2), and the model itself with one stream only.
+frames with smoothing (the strongest simple peer: docs/method.md, Peers), and the model itself with one stream only.
 """
 
 from collections.abc import Callable

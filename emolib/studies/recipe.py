@@ -22,7 +22,7 @@ from emolib.windows import smooth
 
 CLASSES = [f"p_{name}" for name in EXPRESSIONS]
 EVIDENCE = {  # why each part is in the preset
-    "class_targets": "with pairs, samples of one class are each other's negatives (FACTS 1)",
+    "class_targets": "with pairs, samples of one class are each other's negatives",
     "logit_adjustment": "Menon et al. 2021; not in the preset: it failed when the parts were chosen",
     "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",

@@ -1,4 +1,4 @@
-"""The challenge's file for the test set: written along the official template, and checked against it (FACTS section 3).
+"""The challenge's file for the test set: written along the official template, and checked against it (docs/data.md).
 
 A header ``image_location,Neutral,...,Other``, then every row of the template in its order with one class each:
 ``14-30-1920x1080/00001.jpg,0``.

@@ -69,7 +69,7 @@ def score(file: Path, template: Path, root: Path) -> dict[str, Any]:
     asked = read_template(template)
     predicted = pd.read_csv(file, skiprows=1, header=None)[1].to_numpy()
     truth = {clip_id: labels_of(root, clip_id) for clip_id in asked.ids}
-    # the template may ask for a line more than there are frames, as annotations have (FACTS section 3)
+    # the template may ask for a line more than there are frames, as annotations have (docs/data.md)
     label = np.array(
         [
             truth[asked.ids[c]][min(f, len(truth[asked.ids[c]])) - 1]

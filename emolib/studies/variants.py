@@ -1,7 +1,7 @@
 """What is switched, one thing at a time: the model's components, the paper's silent choices, treatments of imbalance, the stronger recipe.
 
 A variant is the experiment with a few settings changed and the claim that this tests. ``claims`` compares and judges.
-FACTS section 1 is the source of the columns "paper" and "released code".
+docs/method.md is the source of the columns "paper" and "released code".
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """One unit of work on a SLURM cluster, many times: an array of jobs that each run the same command on their share.
 
-A unit is idempotent and keyed by fingerprint (DESIGN, executors), so jobs that fail or time out are simply sent again
+A unit is idempotent and keyed by fingerprint, so jobs that fail or time out are simply sent again
 and redo only what is missing.
 """
 

@@ -1,4 +1,4 @@
-"""Windows against slow references that follow the rules of FACTS section 1 and issue 3 frame by frame."""
+"""Windows against slow references that follow the rules of docs/method.md, Windows, frame by frame."""
 
 import time
 

@@ -23,7 +23,7 @@ PARAMETERS = (
     "cheek",
 )
 
-# A still face shows one of five groups: two single classes and three pairs (DESIGN, "known answers").
+# A still face shows one of five groups: two single classes and three pairs (docs/benchmark.md, Known answers).
 GROUPS = (
     ("Neutral",),
     ("Happiness",),

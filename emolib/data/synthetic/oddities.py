@@ -1,4 +1,4 @@
-"""Plant in a generated tree every oddity of the real one (FACTS section 3), and on request the faults that spoil it.
+"""Plant in a generated tree every oddity of the real one (docs/data.md), and on request the faults that spoil it.
 
 Oddities are normal: a tree with them trains, and the labels, images and times of every clip stay true; a few clips
 lose their images, video or sound, as in the real tree. Faults make a reader stop or a score wrong. Each row of what

@@ -1,6 +1,6 @@
 """What happens in each generated clip, before a pixel is drawn: labels, motion, voice, faults. All of it is the truth.
 
-Known answers by construction (DESIGN): a still face tells five groups; Anger raises the head slowly and Disgust
+Known answers by construction (docs/benchmark.md): a still face tells five groups; Anger raises the head slowly and Disgust
 lowers it, while every other class does either at random; voice quality tells Fear and Sadness (pressed) from
 Surprise and Other (breathy), and is random for the rest.
 

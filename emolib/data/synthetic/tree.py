@@ -1,7 +1,7 @@
 """Write the planned clips as a data set in the exact Aff-Wild2 tree, with the known answers beside it.
 
 ``EXPR_Recognition_Challenge/{Train,Validation}_Set/<id>.txt``, ``cropped_aligned/<id>/00001.jpg``,
-``batch{1,2}/<video>.mp4`` and the test list with its template (FACTS section 3); ``ceilings.json``, ``latents/`` and,
+``batch{1,2}/<video>.mp4`` and the test list with its template (docs/data.md); ``ceilings.json``, ``latents/`` and,
 last, ``SYNTHETIC.json``, which marks the tree as complete.
 """
 

@@ -1,4 +1,4 @@
-"""Reading Aff-Wild2: every layout of FACTS section 3, true times, strict annotations, an index that notices change."""
+"""Reading Aff-Wild2: every layout of docs/data.md, true times, strict annotations, an index that notices change."""
 
 import os
 import shutil
@@ -266,7 +266,7 @@ def test_images_from_zero_are_refused_by_folder_also_from_the_index(tmp_path, mo
 @pytest.mark.parametrize("lines", [24, 400])
 @pytest.mark.parametrize("more", [-5, -3, -2, 2, 3, 5])
 def test_a_frame_count_or_images_far_from_the_labels_are_told_by_clip(tmp_path, lines, more):
-    """Two frames are usual (FACTS section 3), beyond that 1 %."""
+    """Two frames are usual (docs/data.md, Frame times), beyond that 1 %."""
     make_tree(
         tmp_path,
         [

@@ -333,7 +333,7 @@ def test_steps_are_what_the_model_gives(hub_audio):
         24,
         49,
         99,
-    ]  # FACTS section 1
+    ]  # docs/method.md, Audio encoder
     assert AudioEncoder.steps(399) == 0
     for n in (400, 719, 720, 5339, 40040):
         assert encoder.waveforms(torch.zeros(1, n)).shape == (1, AudioEncoder.steps(n), 768)

@@ -55,7 +55,7 @@ def test_macro_f1_and_confusion_equal_scikit_learns(rows):
 def test_always_other_scores_what_facts_says():
     frames = np.array(
         [82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444]
-    )  # FACTS section 3, validation
+    )  # docs/data.md, Size: validation
     labels = np.arange(8).repeat(frames)
     always = score(labels, np.full(len(labels), 7), np.arange(len(labels)) % 70, protocol="frame")
     assert always["accuracy"] == pytest.approx(0.3794, abs=5e-5)

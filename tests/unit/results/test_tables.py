@@ -86,7 +86,7 @@ def test_per_class_table_has_the_posters_values_and_a_mean():
     table = tables.per_class_table(result, [1 / 8] * 8, ceiling=None, origin="synthetic")
     assert list(table["Class"]) == [*EXPRESSIONS, "Mean"]
     assert table["F1, paper"][7] == "0.6382" and table["F1, paper"][8] == "0.3670", (
-        "FACTS: the poster's F1 averages to T=30's 0.3670"
+        "the poster's F1 averages to T=30's 0.3670"
     )
     assert table["Train ratio %, paper"][3] == "1.65"
     assert table["F1, synthetic"][8].startswith(f"{result['macro_f1']:.3f} [")
@@ -97,7 +97,7 @@ def test_per_class_table_has_the_posters_values_and_a_mean():
 
 def test_counts_table():
     table = tables.counts_table({"train": list(paper.TRAIN_FRAMES.values())})
-    assert table["train, frames"].sum() == 585317  # FACTS section 3
+    assert table["train, frames"].sum() == 585317  # docs/data.md, Size
     assert table["train, %"][3] == "1.55" and table["paper train, %"][3] == "1.65"
 
 
@@ -173,7 +173,7 @@ def test_published_versions_stand_beside_ours_and_disagree():
     assert table.loc[[camera, "Camera-ready, test (table 2)"], "Best window"].tolist() == [
         "30",
         "60",
-    ], "FACTS section 2"
+    ], "docs/method.md, Published numbers"
     assert (
         table.loc[camera, "30 frames"] == "0.3670"
         and table.loc["arXiv v1, validation (table 1)", "30 frames"] == "0.3224"

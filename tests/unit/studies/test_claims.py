@@ -268,7 +268,7 @@ def test_choices_table_holds_paper_released_code_and_ours(tmp_path):
         "Released code"
     ].tolist() == ["–", "bilinear", "frozen"]
     assert all(v.choice and v.paper and v.released for v in CHOICES if v.name != FULL), (
-        "FACTS section 1 has both columns"
+        "docs/method.md has both columns"
     )
 
 

@@ -1,4 +1,4 @@
-"""Models trained on the generator's latent signals know what they can know and nothing more (issue 6, part 5).
+"""Models trained on the generator's latent signals know what they can know and nothing more.
 
 The ideal observer's ceilings for equal classes are 0.625 for a still face, 0.75 with motion, 0.875 for face and voice
 without order in time, 1 for everything and 0.909 for everything in 10 frames: rungs at least 0.09 apart, so that
