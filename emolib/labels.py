@@ -1,4 +1,6 @@
-"""The eight expression classes of the EXPR task and their text prompts (docs/method.md, Classes)."""
+"""The eight expression classes of the EXPR task and their text prompts
+(docs/method.md, Classes).
+"""
 
 import numpy as np
 
@@ -9,7 +11,9 @@ PROMPT_TEMPLATE = "A face expressing {}"
 
 
 def prompts(template: str = PROMPT_TEMPLATE) -> list[str]:
-    """The eight prompts in class order (paper section 3.1; names capitalised as in the released code)."""
+    """The eight prompts in class order (paper section 3.1;
+    names capitalised as in the released code).
+    """
     return [template.format(name) for name in EXPRESSIONS]
 
 

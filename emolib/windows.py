@@ -1,8 +1,8 @@
 """Windows over frames, and windows back to frames (paper 4.3; docs/method.md, Windows).
 
-Pure NumPy. Frames are counted from 1, as in the image names; a window of ``length`` frames covers the consecutive
-frames ``start .. end`` and holds for each the number of the image shown there, which repeats an earlier image where a
-face or a label is missing.
+Pure NumPy. Frames are counted from 1, as in the image names; a window of ``length`` frames covers
+the consecutive frames ``start .. end`` and holds for each the number of the image shown there,
+which repeats an earlier image where a face or a label is missing.
 """
 
 from dataclasses import dataclass
@@ -46,19 +46,22 @@ def index_windows(
 ) -> WindowIndex:
     """Labelled windows of one clip by the released rule (``window`` protocol and training).
 
-    A frame is valid when its image exists and its label is not -1. Frames are collected one after another; up to
-    ``max_gap`` invalid frames in a row repeat the last valid image and label, one more drops what was collected and
-    collecting starts anew at the next valid frame. When ``length`` frames are collected they are a window, and the
-    first ``stride`` of them are dropped (all of them when ``stride`` is longer than the window).
+    A frame is valid when its image exists and its label is not -1. Frames are collected one after
+    another; up to ``max_gap`` invalid frames in a row repeat the last valid image and label, one
+    more drops what was collected and collecting starts anew at the next valid frame. When
+    ``length`` frames are collected they are a window, and the first ``stride`` of them are dropped
+    (all of them when ``stride`` is longer than the window).
 
-    labels: ``[n]``, -1..7; face_present: bool ``[n]``. ``label_rule``: ``last`` frame's label; ``majority``, ties to
-    the lowest class; ``centre``, position ``length // 2`` counted from 0. Filled frames count with their repeated
-    label. Raises WrongCall for unequal lengths, an unknown rule or a setting out of range.
+    labels: ``[n]``, -1..7; face_present: bool ``[n]``. ``label_rule``: ``last`` frame's label;
+    ``majority``, ties to the lowest class; ``centre``, position ``length // 2`` counted from 0.
+    Filled frames count with their repeated label. Raises WrongCall for unequal lengths,
+    an unknown rule or a setting out of range.
     """
     labels, face_present = np.asarray(labels), np.asarray(face_present, dtype=bool)
     if labels.shape != face_present.shape or labels.ndim != 1:
         raise WrongCall(
-            f"labels {labels.shape} and face_present {face_present.shape}: expected two arrays of one length"
+            f"labels {labels.shape} and face_present {face_present.shape}: "
+            "expected two arrays of one length"
         )
     if label_rule not in LABEL_RULES:
         raise WrongCall(f"label_rule={label_rule!r}: choose one of {', '.join(LABEL_RULES)}")
@@ -83,7 +86,9 @@ def _check(length: int, stride: int, max_gap: int = 0) -> None:
 
 
 def _last_true(mask: np.ndarray) -> np.ndarray:
-    """For each position the last one at or before it where ``mask`` holds, -1 before the first: int64 ``[n]``."""
+    """For each position the last one at or before it where ``mask`` holds,
+    -1 before the first: int64 ``[n]``.
+    """
     return np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
 
 
@@ -117,9 +122,10 @@ def _window_labels(labels: np.ndarray, rule: str) -> np.ndarray:
 def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> WindowIndex:
     """Windows for predicting every frame of one clip (``frame`` protocol), labels -1.
 
-    They end at ``length, length + stride, ...`` and always at the last frame. A missing face repeats the last image
-    before it, at the beginning the first image. A clip shorter than ``length`` gives one window whose leading
-    positions repeat frame 1; a clip without any face gives none.
+    They end at ``length, length + stride, ...`` and always at the last frame. A missing face
+    repeats the last image before it, at the beginning the first image. A clip shorter than
+    ``length`` gives one window whose leading positions repeat frame 1;
+    a clip without any face gives none.
     """
     face_present = np.asarray(face_present, dtype=bool)
     _check(length, stride)
@@ -150,11 +156,13 @@ def frame_predictions(
     rule: str = "last",
     fallback: np.ndarray,
 ) -> np.ndarray:
-    """Window probabilities ``[N, 8]`` of one clip to frame probabilities: float64 ``[n_frames, 8]``, a row for every frame.
+    """Window probabilities ``[N, 8]`` of one clip to frame probabilities:
+    float64 ``[n_frames, 8]``, a row for every frame.
 
-    ends: ``[N]``, the 1-based last frame of each window, in any order. ``last``: a frame takes the window that ends
-    nearest to it, of two equally near ones the later, which contains it. ``mean``: the mean of the windows that cover
-    the frame; where none does, as ``last``. A clip without windows takes ``fallback`` ``[8]`` for every frame.
+    ends: ``[N]``, the 1-based last frame of each window, in any order. ``last``: a frame takes the
+    window that ends nearest to it, of two equally near ones the later, which contains it. ``mean``:
+    the mean of the windows that cover the frame; where none does, as ``last``. A clip without
+    windows takes ``fallback`` ``[8]`` for every frame.
     """
     if rule not in FRAME_RULES:
         raise WrongCall(f"frame_rule={rule!r}: choose one of {', '.join(FRAME_RULES)}")
@@ -166,7 +174,8 @@ def frame_predictions(
         len(ends) and not 1 <= ends.min() <= ends.max() <= n_frames
     ):
         raise WrongCall(
-            f"{len(probabilities)} windows with {len(ends)} ends for {n_frames} frames: expected one end in 1..{n_frames} each"
+            f"{len(probabilities)} windows with {len(ends)} ends for {n_frames} frames: "
+            f"expected one end in 1..{n_frames} each"
         )
     if not len(ends):
         return np.tile(np.asarray(fallback, dtype=np.float64), (n_frames, 1))
@@ -189,7 +198,9 @@ def frame_predictions(
 def _covering(
     probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(number of windows that cover each frame ``[n]``, the sum of their probabilities ``[n, 8]``); ``ends`` sorted."""
+    """(number of windows that cover each frame ``[n]``, the sum of their
+    probabilities ``[n, 8]``); ``ends`` sorted.
+    """
     frames = np.arange(1, n_frames + 1)
     first = np.searchsorted(
         ends, frames
@@ -200,10 +211,12 @@ def _covering(
 
 
 def smooth(probabilities: np.ndarray, kind: str, half_width: int) -> np.ndarray:
-    """Smooth frame probabilities ``[n, 8]`` of one clip over time: float64 ``[n, 8]``, rows still sum to one.
+    """Smooth frame probabilities ``[n, 8]`` of one clip over time:
+    float64 ``[n, 8]``, rows still sum to one.
 
-    ``box`` weights the frames at most ``half_width`` away equally; ``gaussian`` weights the same frames with a
-    standard deviation of half of ``half_width``. At the edges the weights are normalised over the frames that exist.
+    ``box`` weights the frames at most ``half_width`` away equally; ``gaussian`` weights the same
+    frames with a standard deviation of half of ``half_width``.
+    At the edges the weights are normalised over the frames that exist.
     """
     if kind not in SMOOTHINGS:
         raise WrongCall(f"smoothing={kind!r}: choose one of {', '.join(SMOOTHINGS)}")

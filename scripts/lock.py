@@ -1,7 +1,8 @@
-"""Write requirements.lock: the versions installed here of everything pyproject.toml asks for, directly or not.
+"""Write requirements.lock: the versions installed here of everything
+pyproject.toml asks for, directly or not.
 
-Name and version only, so that the file holds on every platform and index. Left out are the CUDA packages,
-which torch pins for itself on Linux and which exist nowhere else; pip resolves those.
+Name and version only, so that the file holds on every platform and index. Left out are the CUDA
+packages, which torch pins for itself on Linux and which exist nowhere else; pip resolves those.
 """
 
 import re
@@ -15,7 +16,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
-HEADER = "# What emolib is tested with: the closure of pyproject.toml's dependencies and extras. Rewritten by `make lock`.\n"
+HEADER = (
+    "# What emolib is tested with: the closure of pyproject.toml's dependencies and extras. "
+    "Rewritten by `make lock`.\n"
+)
 
 
 def wanted() -> list[Requirement]:
@@ -29,7 +33,8 @@ def wanted() -> list[Requirement]:
 
 
 def closure(requirements: list[Requirement]) -> dict[str, str]:
-    """Canonical name -> public version of every distribution that ``requirements`` need in this environment.
+    """Canonical name -> public version of every distribution that
+    ``requirements`` need in this environment.
 
     Raises PackageNotFoundError for one that is not installed.
     """

@@ -1,6 +1,7 @@
 """Fill README.md's marked blocks from generated files: ``python scripts/readme.py``.
 
-A block is ``<!-- path -->`` ... ``<!-- end -->``; its content is the file at that path, word for word.
+A block is ``<!-- path -->`` ... ``<!-- end -->``;
+its content is the file at that path, word for word.
 """
 
 import re
@@ -16,7 +17,10 @@ def filled(text: str, root: Path) -> str:
     """``text`` with every block's content read anew."""
 
     def block(match: re.Match[str]) -> str:
-        return f"<!-- {match[1]} -->\n\n{(root / match[1]).read_text(encoding='utf-8').strip()}\n\n<!-- end -->"
+        return (
+            f"<!-- {match[1]} "
+            f"-->\n\n{(root / match[1]).read_text(encoding='utf-8').strip()}\n\n<!-- end -->"
+        )
 
     return BLOCK.sub(block, text)
 

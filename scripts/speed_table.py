@@ -1,7 +1,8 @@
-"""What `emolib bench` measured on the machines of figures/bench/, as one table: ``python scripts/speed_table.py``.
+"""What `emolib bench` measured on the machines of figures/bench/,
+as one table: ``python scripts/speed_table.py``.
 
-``figures/bench/<machine>/train.json`` and ``extract.json`` are copies of what the command wrote there into runs/bench; a
-dash stands where it was not run, or has no such figure.
+``figures/bench/<machine>/train.json`` and ``extract.json`` are copies of what the command wrote
+there into runs/bench; a dash stands where it was not run, or has no such figure.
 """
 
 import sys

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-# Tests compare bits and shapes on a CPU, also where there is a GPU; those marked `gpu` name their device.
+# Tests compare bits and shapes on a CPU, also where there is a GPU;
+# those marked `gpu` name their device.
 os.environ.setdefault("EMOLIB_DEVICE", "cpu")
 
 

@@ -1,8 +1,9 @@
-"""Aff-Wild2's text files, read strictly: annotations, test list, submission template, frame rates (docs/data.md).
+"""Aff-Wild2's text files, read strictly: annotations, test list, submission template,
+frame rates (docs/data.md).
 
-A line that is not what it should be is refused with file and line: a label that is silently read as something else
-moves every later label against its image (docs/data.md, Traps). A byte order mark, CRLF line ends and blank lines at the
-end are taken as they are meant.
+A line that is not what it should be is refused with file and line: a label that is silently read as
+something else moves every later label against its image (docs/data.md, Traps). A byte order mark,
+CRLF line ends and blank lines at the end are taken as they are meant.
 """
 
 import math
@@ -21,7 +22,9 @@ _LABELS = {str(label): label for label in range(-1, NUM_CLASSES)}
 
 
 class BadFile(EmolibError):
-    """A file that is not what it should be; ``kind`` is the name under which ``emolib doctor`` reports it."""
+    """A file that is not what it should be;
+    ``kind`` is the name under which ``emolib doctor`` reports it.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -34,7 +37,9 @@ def source_id(clip_id: str) -> str:
 
 
 def check_id(clip_id: str, where: str) -> str:
-    """``clip_id`` when it names one entry of a folder; raises EmolibError at ``where`` when it could leave the tree."""
+    """``clip_id`` when it names one entry of a folder;
+    raises EmolibError at ``where`` when it could leave the tree.
+    """
     if (
         not clip_id
         or clip_id != clip_id.strip()
@@ -42,7 +47,8 @@ def check_id(clip_id: str, where: str) -> str:
         or re.search(r"[/\\\x00-\x1f]", clip_id)
     ):
         raise EmolibError(
-            f"{where}: {clip_id!r} is not the id of a clip; an id is one plain file name without a path"
+            f"{where}: {clip_id!r} is not the id of a clip; "
+            "an id is one plain file name without a path"
         )
     return clip_id
 
@@ -70,7 +76,8 @@ def read_lines(path: Path) -> list[str]:
 def read_labels(path: Path) -> np.ndarray:
     """Labels of one annotation file: int8 ``[n]``, -1..7; line i after the header is frame i.
 
-    Raises EmolibError with file and line for another header, a value outside -1..7 or a line that is not a number.
+    Raises EmolibError with file and line for another header,
+    a value outside -1..7 or a line that is not a number.
     """
     lines = read_lines(path)
     _check_header(lines[0], path)
@@ -87,7 +94,8 @@ def read_labels(path: Path) -> np.ndarray:
         if re.fullmatch(r"[+-]?\d+", line):
             raise BadFile(
                 "label-range",
-                f"{path}:{number + 2}: label {line} is outside -1..{NUM_CLASSES - 1}; correct the line",
+                f"{path}:{number + 2}: label {line} is outside -1..{NUM_CLASSES - 1}; "
+                "correct the line",
             )
         raise BadFile(
             "label-not-a-number",
@@ -112,13 +120,17 @@ def _check_header(line: str, path: Path) -> None:
 
 
 def read_test_list(path: Path) -> list[str]:
-    """Ids of the test clips, in the file's order. Raises EmolibError with file and line for a bad or repeated id."""
+    """Ids of the test clips, in the file's order.
+
+    Raises EmolibError with file and line for a bad or repeated id.
+    """
     ids: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         clip_id = check_id(line.strip(), f"{path}:{number}")
         if clip_id in ids:
             raise EmolibError(
-                f"{path}:{number}: {clip_id} stands on line {ids[clip_id]} already; remove one of them"
+                f"{path}:{number}: {clip_id} stands on line {ids[clip_id]} already; "
+                "remove one of them"
             )
         ids[clip_id] = number
     return list(ids)
@@ -143,9 +155,11 @@ class Template:
 
 
 def read_template(path: Path) -> Template:
-    """Read the official template: a header, then ``<id>/<frame>.jpg`` with or without a second column.
+    """Read the official template: a header, then ``<id>/<frame>.jpg`` with
+    or without a second column.
 
-    Raises EmolibError with file and line for another header, a row of another form or a row given twice.
+    Raises EmolibError with file and line for another header,
+    a row of another form or a row given twice.
     """
     lines = read_lines(path)
     if lines[0].strip() != SUBMISSION_HEADER:
@@ -159,7 +173,8 @@ def read_template(path: Path) -> Template:
         match = ROW_NAME.fullmatch(row)
         if match is None or int(match[2]) < 1:
             raise EmolibError(
-                f"{path}:{number}: {row[:80]!r} is not an image location like 14-30-1920x1080/00001.jpg; replace the template"
+                f"{path}:{number}: {row[:80]!r} is not an image location like "
+                "14-30-1920x1080/00001.jpg; replace the template"
             )
         if match[1] not in index:
             check_id(match[1], f"{path}:{number}")
@@ -174,7 +189,8 @@ def read_template(path: Path) -> Template:
         for number, row in enumerate(rows, 2):
             if first.setdefault(row, number) != number:
                 raise EmolibError(
-                    f"{path}:{number}: {row} stands on line {first[row]} already; replace the template"
+                    f"{path}:{number}: {row} stands on line {first[row]} already; "
+                    "replace the template"
                 )
     return Template(
         Path(path),
@@ -187,7 +203,8 @@ def read_template(path: Path) -> Template:
 
 
 def read_frame_rates(path: Path) -> dict[str, float]:
-    """``frame_rates.csv`` (``id,fps``, with or without that header) for clips whose video is not at hand.
+    """``frame_rates.csv`` (``id,fps``, with or without that header) for clips
+    whose video is not at hand.
 
     Raises EmolibError with file and line for a bad id or a rate that is not a positive number.
     """
@@ -202,7 +219,8 @@ def read_frame_rates(path: Path) -> dict[str, float]:
             rate = math.nan
         if not 0 < rate < math.inf:
             raise EmolibError(
-                f"{path}:{number}: {text.strip()!r} is not a frame rate; write id,fps with a positive number"
+                f"{path}:{number}: {text.strip()!r} is not a frame rate; "
+                "write id,fps with a positive number"
             )
         rates[check_id(clip_id.strip(), f"{path}:{number}")] = rate
     return rates

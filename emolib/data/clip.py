@@ -12,7 +12,10 @@ ASSUMED_FPS = 30.0  # what the released code takes for every video
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One annotated person of one video. Frames count from 1; element i - 1 of each array belongs to frame i."""
+    """One annotated person of one video.
+
+    Frames count from 1; element i - 1 of each array belongs to frame i.
+    """
 
     id: str  # annotation file's stem, e.g. "135-24-1920x1080_left"
     split: str  # "train" | "validation" | "test"
@@ -27,14 +30,19 @@ class Clip:
     video: Path | None  # source video, also the sound; shared by _left and _right
 
     def image(self, frame: int) -> Path:
-        """Path of the image of 1-based ``frame``, whether or not it exists. Raises WrongCall out of range or without images."""
+        """Path of the image of 1-based ``frame``, whether or not it exists.
+
+        Raises WrongCall out of range or without images.
+        """
         self._check(frame)
         if self.images is None:
             raise WrongCall(f"{self.id}: has no images")
         return self.images / f"{frame:05d}.jpg"
 
     def span(self, first: int, last: int) -> tuple[float, float]:
-        """Seconds from the begin of frame ``first`` to the end of frame ``last`` (1-based, inclusive)."""
+        """Seconds from the begin of frame ``first`` to the end of frame ``last``
+        (1-based, inclusive).
+        """
         self._check(first)
         self._check(last)
         end = (
@@ -45,7 +53,9 @@ class Clip:
         return float(self.frame_times[first - 1]), float(end)
 
     def drift_at_30(self) -> float:
-        """Seconds by which a fixed 30 fps is behind (negative) or ahead of (positive) this clip's times at its last frame."""
+        """Seconds by which a fixed 30 fps is behind (negative) or ahead of
+        (positive) this clip's times at its last frame.
+        """
         return float((len(self.labels) - 1) / ASSUMED_FPS - self.frame_times[-1])
 
     def _check(self, frame: int) -> None:

@@ -1,6 +1,7 @@
 """``emolib doctor``: is this tree what emolib thinks it is? (docs/data.md)
 
-Counts against the official totals, a row for each clip, and the faults that :mod:`emolib.data.examination` names.
+Counts against the official totals, a row for each clip,
+and the faults that :mod:`emolib.data.examination` names.
 """
 
 from pathlib import Path
@@ -40,13 +41,15 @@ SAMPLED_IMAGES = 50_000  # decoded without ``full``, spread evenly; about 15 s
 def examine(
     root: Path, *, full: bool = False, progress: bool = True, crops: str = "cropped_aligned"
 ) -> dict[str, Any]:
-    """Examine the tree at ``root``; ``full`` decodes every image and all sound instead of a sample and the headers.
+    """Examine the tree at ``root``; ``full`` decodes every image and all sound
+    instead of a sample and the headers.
 
-    Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split), ``clips`` (rows of
-    id, split, lines, images, faces_missing, decoded, fps, time_source, drift_s, sound), ``images_read``, ``problems``
-    (kind, severity, where, what, do, count; see ``examination.KINDS``) and ``exit_ok``, False when training on the
-    tree would stop or give wrong numbers. A folder that is no tree is a problem of its own, not an exception. Raises
-    WrongCall for unknown ``crops``.
+    Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split),
+    ``clips`` (rows of id, split, lines, images, faces_missing, decoded, fps, time_source, drift_s,
+    sound), ``images_read``, ``problems`` (kind, severity, where, what, do, count; see
+    ``examination.KINDS``) and ``exit_ok``, False when training on the tree would stop or give wrong
+    numbers. A folder that is no tree is a problem of its own, not an exception.
+    Raises WrongCall for unknown ``crops``.
     """
     report: dict[str, Any] = {"root": str(root), "crops": crops, "full": full, "official": OFFICIAL}
     try:
@@ -102,7 +105,9 @@ def examine(
 
 
 def _decode_images(examination: Examination, *, full: bool, progress: bool) -> int:
-    """Decode all images or an even sample, one problem for each clip with damaged ones; returns how many were read."""
+    """Decode all images or an even sample, one problem for each clip with damaged ones;
+    returns how many were read.
+    """
     total = sum(int(present.sum()) for present in examination.faces.values())
     step = 1 if full else max(1, -(-total // SAMPLED_IMAGES))
     read = 0
@@ -118,7 +123,10 @@ def _decode_images(examination: Examination, *, full: bool, progress: bool) -> i
             )
             bad = [path for path in paths if examination.read_image(path)]
             if bad:
-                what = f"{len(bad)} of {len(paths)} images read cannot be decoded: {few([path.name for path in bad])}"
+                what = (
+                    f"{len(bad)} of {len(paths)} images read cannot be decoded: "
+                    f"{few([path.name for path in bad])}"
+                )
                 examination.found("image-unreadable", bad[0], what, len(bad))
             read += len(paths)
             bar.update(len(paths))
@@ -149,7 +157,9 @@ def _totals(examination: Examination) -> dict[str, Any]:
 
 
 def _usable(examination: Examination, totals: dict[str, Any]) -> None:
-    """A split without one image or without any sound: scores on it would not be those of an audio-visual model."""
+    """A split without one image or without any sound:
+    scores on it would not be those of an audio-visual model.
+    """
     for split, counts in totals.items():
         rows = [row for row in examination.clips if row["split"] == split]
         if split == "test":
@@ -191,7 +201,9 @@ def _against_official(
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """The report as text for a terminal: totals, the table of clips, problems by severity, the verdict."""
+    """The report as text for a terminal: totals, the table of clips, problems by severity,
+    the verdict.
+    """
     lines = [f"{report['root']} ({report['crops']})", ""]
     if report["totals"]:
         lines += [*_totals_table(report), "", *_clip_table(report["clips"]), ""]
@@ -242,14 +254,17 @@ def _totals_table(report: dict[str, Any]) -> list[str]:
 def _clip_table(clips: list[dict[str, Any]]) -> list[str]:
     width = max([len(row["id"]) for row in clips] + [4])
     lines = [
-        f"{'clip':{width}}  split       lines  images  decoded      fps  missing  drift at 30  sound"
+        f"{'clip':{width}}  split       lines  images  decoded      fps  "
+        "missing  drift at 30  sound"
     ]
     for row in clips:
         number = {
             name: "-" if row[name] is None else str(row[name]) for name in ("lines", "decoded")
         }
         lines.append(
-            f"{row['id']:{width}}  {row['split']:10}  {number['lines']:>5}  {row['images']:>6}  {number['decoded']:>7}  {row['fps']:>7.3f}"
-            f"  {row['faces_missing']:>7}  {row['drift_s']:>+9.2f} s  {'yes' if row['sound'] else 'no'}"
+            f"{row['id']:{width}}  {row['split']:10}  {number['lines']:>5}  {row['images']:>6}  "
+            f"{number['decoded']:>7}  {row['fps']:>7.3f}"
+            f"  {row['faces_missing']:>7}  {row['drift_s']:>+9.2f} s  "
+            f"{'yes' if row['sound'] else 'no'}"
         )
     return lines

@@ -1,8 +1,10 @@
-"""What was found out about a tree, kept between reads: which images exist and when each video's frames begin.
+"""What was found out about a tree, kept between reads:
+which images exist and when each video's frames begin.
 
-Listing 2.9 million images and reading 548 videos takes minutes; the index makes it seconds. A folder is listed again
-when its modification time changed, a video read again when its size or modification time did. One file,
-``<cache_root()>/index/<hash of the tree's path>.npz``, without pickle; a damaged one is made anew.
+Listing 2.9 million images and reading 548 videos takes minutes; the index makes it seconds. A
+folder is listed again when its modification time changed, a video read again when its size or
+modification time did. One file, ``<cache_root()>/index/<hash of the tree's path>.npz``,
+without pickle; a damaged one is made anew.
 """
 
 import json
@@ -20,7 +22,9 @@ from emolib.errors import EmolibError
 from emolib.system.files import atomic_path, cache_root, hash_of
 
 FORMAT = 3  # raise it when the meaning of what is stored changes
-SETTLED = 2.0  # seconds; a folder changed so recently could change again within one tick of the file system's clock
+# seconds; a folder changed so recently could change again within one tick
+# of the file system's clock
+SETTLED = 2.0
 SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more than this
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,6})\.jpg")  # 7 digits are 92 hours at 30 frames a second
 
@@ -30,7 +34,9 @@ class LinkOut(EmolibError):
 
 
 def inside(path: Path, root: Path) -> Path:
-    """``path`` when it lies, with every link followed, in ``root``; raises LinkOut when a link leads out of it."""
+    """``path`` when it lies, with every link followed, in ``root``;
+    raises LinkOut when a link leads out of it.
+    """
     real, tree = os.path.realpath(path), os.path.realpath(root)
     if real != tree and not real.startswith(tree + os.sep):
         raise LinkOut(
@@ -40,10 +46,11 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def list_images(folder: Path, root: Path) -> np.ndarray:
-    """Which image numbers exist in ``folder``: bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
+    """Which image numbers exist in ``folder``:
+    bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
 
-    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not images. Raises EmolibError
-    for a link that leads out of ``root``.
+    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not
+    images. Raises EmolibError for a link that leads out of ``root``.
     """
     with os.scandir(folder) as entries:
         names = [

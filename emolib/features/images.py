@@ -1,8 +1,10 @@
-"""JPEG files to uint8 batches of the encoder's size, decoded and resized in threads ahead of the encoder, in constant memory.
+"""JPEG files to uint8 batches of the encoder's size,
+decoded and resized in threads ahead of the encoder, in constant memory.
 
-Batches are packed across clips and always full size (the last one padded), so what an image becomes does not depend
-on which images stand beside it. libjpeg-turbo decodes and torch resizes outside Python's lock: one thread makes about
-6,000 crops of 112 px a second ready, many times what it could encode.
+Batches are packed across clips and always full size (the last one padded), so what an image becomes
+does not depend on which images stand beside it. libjpeg-turbo decodes and torch resizes outside
+Python's lock: one thread makes about 6,000 crops of 112 px a second ready,
+many times what it could encode.
 """
 
 from collections import deque
@@ -23,7 +25,8 @@ Fit = Callable[[torch.Tensor], torch.Tensor]  # uint8 [B, H, W, 3] of any size -
 
 
 class Slab(NamedTuple, Generic[Key]):
-    """One batch: ``images`` uint8 ``[B, size, size, 3]``; image ``i`` belongs to ``keys[i]``, None where the row is padding.
+    """One batch: ``images`` uint8 ``[B, size, size, 3]``;
+    image ``i`` belongs to ``keys[i]``, None where the row is padding.
 
     ``damaged``: (key, message naming the file) of images that could not be read.
     """
@@ -42,10 +45,11 @@ def slabs(
     workers: int,
     pin: bool = False,
 ) -> Iterator[Slab[Key]]:
-    """Decode ``items`` (key, path of a JPEG) into slabs of ``batch`` images, in order, at most ``workers + 2`` ahead.
+    """Decode ``items`` (key, path of a JPEG) into slabs of ``batch`` images, in order,
+    at most ``workers + 2`` ahead.
 
-    ``fit`` brings images of any size to ``size``, in the threads. ``pin``: page-locked memory, for copies to a GPU that
-    overlap with its work.
+    ``fit`` brings images of any size to ``size``, in the threads. ``pin``: page-locked memory, for
+    copies to a GPU that overlap with its work.
     """
     queue: deque[Future] = deque()
     rest = iter(items)

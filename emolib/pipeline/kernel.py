@@ -1,7 +1,9 @@
-"""One notebook in one kernel: started from this Python, reached over IPC sockets, ended with whoever started it.
+"""One notebook in one kernel: started from this Python, reached over IPC sockets,
+ended with whoever started it.
 
-papermill parametrises and executes; this adds what it lacks: no TCP ports (anyone on the machine can connect
-to those), one time limit for the whole notebook, and the failed cell named by its place in the source.
+papermill parametrises and executes; this adds what it lacks: no TCP ports (anyone on the machine
+can connect to those), one time limit for the whole notebook,
+and the failed cell named by its place in the source.
 """
 
 import shutil
@@ -31,8 +33,8 @@ def execute(
 ) -> None:
     """Execute ``notebook`` into ``copy``. ``time_limit`` in seconds is for all its cells together.
 
-    Raises EmolibError naming notebook, cell and the last line of the error. The kernel is ended on every way out,
-    an interrupt included.
+    Raises EmolibError naming notebook, cell and the last line of the error. The kernel is ended on
+    every way out, an interrupt included.
     """
     import nbclient.exceptions
     import papermill
@@ -57,15 +59,18 @@ def execute(
     except papermill.PapermillExecutionError as error:
         last = error.evalue.strip().split("\n")[-1]
         raise EmolibError(
-            f"{notebook.name}: {_cell(notebook, error.source)} failed: {error.ename}: {last}; see {copy}"
+            f"{notebook.name}: {_cell(notebook, error.source)} failed: {error.ename}: {last}; "
+            f"see {copy}"
         ) from error
     except nbclient.exceptions.CellTimeoutError as error:
         raise EmolibError(
-            f"{notebook.name}: {_running(notebook, copy)} passed the time limit of {time_limit:g} s; {STOPPED_HINT}"
+            f"{notebook.name}: {_running(notebook, copy)} passed the time limit "
+            f"of {time_limit:g} s; {STOPPED_HINT}"
         ) from error
     except nbclient.exceptions.DeadKernelError as error:
         raise EmolibError(
-            f"{notebook.name}: the kernel died in {_running(notebook, copy)}; is there enough memory?"
+            f"{notebook.name}: the kernel died in {_running(notebook, copy)}; "
+            "is there enough memory?"
         ) from error
 
 
@@ -82,7 +87,9 @@ def _cell(notebook: Path, source: str) -> str:
 
 
 def _running(notebook: Path, copy: Path) -> str:
-    """The cell that an interrupted execution stood in: the last one that papermill marked as started in the copy."""
+    """The cell that an interrupted execution stood in:
+    the last one that papermill marked as started in the copy.
+    """
     cells = [cell for cell in read_json(copy)["cells"] if cell["cell_type"] == "code"]
     started = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
     return _cell(notebook, "".join(started[-1]["source"])) if started else "its first cell"
@@ -94,7 +101,9 @@ def register_engine() -> None:
     from papermill.engines import NBClientEngine, papermill_engines
 
     class IpcEngine(NBClientEngine):
-        """papermill's own engine, with a kernel manager on IPC and a limit for the sum of all cells."""
+        """papermill's own engine, with a kernel manager on IPC and a limit
+        for the sum of all cells.
+        """
 
         @classmethod
         def execute_managed_notebook(
@@ -110,7 +119,8 @@ def register_engine() -> None:
                     shutdown_kernel="immediate",
                     timeout_func=lambda _cell: max(1, round(deadline - time.monotonic())),
                 )
-                client.owns_km = True  # ours alone: ended with the notebook, also when a cell or a signal stops it
+                # ours alone: ended with the notebook, also when a cell or a signal stops it
+                client.owns_km = True
                 client.execute(env=env, cwd=folder, stdout=STDERR)
             finally:
                 shutil.rmtree(sockets, ignore_errors=True)
@@ -125,7 +135,9 @@ def socket_folder() -> Path:
 
 
 def ipc_manager(sockets: Path) -> Any:
-    """A manager of one kernel of the running Python (whatever kernels Jupyter has installed), on sockets in ``sockets``."""
+    """A manager of one kernel of the running Python (whatever kernels Jupyter has installed),
+    on sockets in ``sockets``.
+    """
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
@@ -150,7 +162,9 @@ def ipc_manager(sockets: Path) -> Any:
 
 
 def launch() -> None:
-    """What the kernel's process runs: ipykernel without the port on which it collects the output of forked processes."""
+    """What the kernel's process runs: ipykernel without the port on which it
+    collects the output of forked processes.
+    """
     from ipykernel import kernelapp
     from ipykernel.iostream import IOPubThread
 

@@ -1,7 +1,8 @@
 """Baselines that any claim must beat, scored under both protocols like a trained run.
 
-Majority class, zero-shot CLIP with the eight prompts, logistic regression on a window's mean features, an MLP on single
-frames with smoothing (the strongest simple peer: docs/method.md, Peers), and the model itself with one stream only.
+Majority class, zero-shot CLIP with the eight prompts, logistic regression on a window's mean
+features, an MLP on single frames with smoothing (the strongest simple peer:
+docs/method.md, Peers), and the model itself with one stream only.
 """
 
 from collections.abc import Callable
@@ -43,7 +44,9 @@ def majority(experiment: Experiment, data: Data) -> Predict:
 
 
 def zero_shot(experiment: Experiment, data: Data) -> Predict:
-    """CLIP without training: softmax of the scaled cosines between the window's last face, a still one, and the prompts."""
+    """CLIP without training: softmax of the scaled cosines between the window's last face,
+    a still one, and the prompts.
+    """
     prompts = data.prompts / np.linalg.norm(data.prompts, axis=1, keepdims=True)
 
     def predict(windows: "WindowSet") -> np.ndarray:
@@ -55,7 +58,9 @@ def zero_shot(experiment: Experiment, data: Data) -> Predict:
 
 
 def logistic(experiment: Experiment, data: Data) -> Predict:
-    """Logistic regression, weighted by class, on the standardised mean visual and mean audio feature of a window."""
+    """Logistic regression, weighted by class, on the standardised mean
+    visual and mean audio feature of a window.
+    """
     scaler = StandardScaler().fit(mean_features(data.train))
     model = LogisticRegression(C=0.01, max_iter=300, class_weight="balanced")
     model.fit(scaler.transform(mean_features(data.train)), data.train.label)
@@ -106,10 +111,12 @@ SINGLE_STREAM = {"audio": "The model, audio only", "visual": "The model, visual 
 def run(
     experiment: Experiment, folder: Path, *, names: tuple[str, ...] = (), progress: bool = True
 ) -> pd.DataFrame:
-    """Fit and score the baselines ``names`` (all when empty); one row each, also in ``folder``/baselines.csv.
+    """Fit and score the baselines ``names`` (all when empty);
+    one row each, also in ``folder``/baselines.csv.
 
-    Columns: ``name``, ``title``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``. The two single-stream models are
-    full training runs in ``folder``/<name> and are not repeated. Raises WrongCall for an unknown name.
+    Columns: ``name``, ``title``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``. The two
+    single-stream models are full training runs in ``folder``/<name> and are not repeated.
+    Raises WrongCall for an unknown name.
     """
     known = (*BASELINES, *SINGLE_STREAM)
     chosen = names or known
@@ -144,7 +151,9 @@ def run(
 
 
 def single_stream(experiment: Experiment, stream: str) -> Experiment:
-    """``experiment`` with one stream (``audio`` or ``visual``) and nothing to fuse or, for audio, to align."""
+    """``experiment`` with one stream (``audio`` or ``visual``) and nothing to fuse or,
+    for audio, to align.
+    """
     changes: dict[str, Any] = {"modalities": stream, "fusion": "concat"}
     return experiment.replace(
         **changes, **({"contrastive_weight": 0.0} if stream == "audio" else {})
@@ -154,7 +163,9 @@ def single_stream(experiment: Experiment, stream: str) -> Experiment:
 def score(
     experiment: Experiment, data: Data, predict: Predict, half_width: int = 0
 ) -> dict[str, Any]:
-    """``metrics.score`` under both protocols; frames box-smoothed by ``half_width`` if that is not 0."""
+    """``metrics.score`` under both protocols;
+    frames box-smoothed by ``half_width`` if that is not 0.
+    """
     prior = class_counts(data.train.label) / max(len(data.train.label), 1)
     clips: list[Clip] = []
     rows: list[np.ndarray] = []
@@ -162,7 +173,8 @@ def score(
         by_window = predict(part)
         if not np.isfinite(by_window).all():
             raise EmolibError(
-                "a baseline gave NaN: the features hold NaN, infinite or all-zero rows; extract them again"
+                "a baseline gave NaN: the features hold NaN, infinite or all-zero rows; "
+                "extract them again"
             )
         for position, clip in enumerate(part.clips):
             mine = part.clip == position
@@ -181,7 +193,9 @@ def score(
 
 
 def mean_features(windows: "WindowSet") -> np.ndarray:
-    """float32 [N, 1280]: a window's mean visual feature beside its mean audio feature (zero where there is no sound)."""
+    """float32 [N, 1280]: a window's mean visual feature beside its mean audio feature
+    (zero where there is no sound).
+    """
     audio = np.zeros((len(windows.label), windows.audio.shape[1]), np.float32)
     for row, (start, length) in enumerate(
         zip(windows.audio_start, windows.audio_length, strict=True)
@@ -196,13 +210,16 @@ def labelled_frames(windows: "WindowSet") -> tuple[np.ndarray, np.ndarray]:
     label = np.concatenate([clip.labels[clip.face_present] for clip in windows.clips])
     if len(label) != len(windows.visual):
         raise EmolibError(
-            f"{len(windows.visual)} faces have features but {len(label)} frames have a face; extract the features again"
+            f"{len(windows.visual)} faces have features but {len(label)} frames have a face; "
+            "extract the features again"
         )
     return windows.visual[label >= 0].astype(np.float32), label[label >= 0].astype(np.int64)
 
 
 def _mean_of_rows(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean over ``features[rows]`` [N, T, D], one position at a time so that the gather never exists whole: [N, D]."""
+    """Mean over ``features[rows]`` [N, T, D], one position at a time so that the gather never
+    exists whole: [N, D].
+    """
     total = np.zeros((len(rows), features.shape[1]), np.float32)
     for column in rows.T:
         total += features[column]
@@ -222,7 +239,9 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _fit_without_warning(model: MLPClassifier, features: np.ndarray, label: np.ndarray) -> None:
-    """Fit for a fixed number of passes; scikit-learn warns that it has not converged, which is not asked of it."""
+    """Fit for a fixed number of passes;
+    scikit-learn warns that it has not converged, which is not asked of it.
+    """
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning

@@ -1,7 +1,9 @@
-"""From numbers to words: runs of variants compared in pairs with the full model, and the rule that judges each claim.
+"""From numbers to words: runs of variants compared in pairs with the full model,
+and the rule that judges each claim.
 
-The paper claims that temporal modelling, fusion in both directions and guidance by text each help (abstract, section 3).
-The rule is stated here, before any number is known, so that a sentence in a notebook cannot go stale.
+The paper claims that temporal modelling, fusion in both directions and guidance by text each help
+(abstract, section 3). The rule is stated here, before any number is known,
+so that a sentence in a notebook cannot go stale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +21,14 @@ from emolib.results.tables import number, signed, with_interval
 from emolib.studies.variants import FULL, Variant
 
 RULE = (
-    "A claim is *supported* when the 95 % interval of the paired difference (full model minus the variant; clips and seeds resampled) "
-    "lies above zero, *not supported* when it lies below zero or when it holds zero and is narrower than "
-    "0.02 to both sides, and otherwise *undecided*; with fewer than 3 seeds it is always undecided. "
-    "The intervals are not widened for the number of claims: of twenty that are false, one may come out as supported."
+    "A claim is *supported* when the 95 % interval of the paired difference (full model minus the "
+    "variant; clips and seeds resampled) "
+    "lies above zero, *not supported* when it lies below zero or when it "
+    "holds zero and is narrower than "
+    "0.02 to both sides, and otherwise *undecided*; "
+    "with fewer than 3 seeds it is always undecided. "
+    "The intervals are not widened for the number of claims: "
+    "of twenty that are false, one may come out as supported."
 )
 BASELINE_INPUTS = {
     "zero_shot": "still",
@@ -34,7 +40,8 @@ MIN_SEEDS = 3
 
 
 def predictions(folder: Path) -> pd.DataFrame:
-    """What a finished run predicted: ``clip``, ``frame``, ``label`` and ``prediction`` of every frame, clips in order.
+    """What a finished run predicted: ``clip``, ``frame``,
+    ``label`` and ``prediction`` of every frame, clips in order.
 
     Raises EmolibError when the run has no predictions.
     """
@@ -53,7 +60,8 @@ def compare(
     theirs: Sequence[pd.DataFrame],
     classes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """``metrics.difference`` in the frame protocol between runs of two variants, each a list with one frame a seed.
+    """``metrics.difference`` in the frame protocol between runs of two variants,
+    each a list with one frame a seed.
 
     Raises EmolibError when they are not about the same frames.
     """
@@ -72,7 +80,9 @@ def compare(
 
 
 def verdict(interval: Sequence[float] | None, seeds: int) -> str:
-    """``supported``, ``not supported`` or ``undecided`` by :data:`RULE`, for an interval of (full minus variant)."""
+    """``supported``, ``not supported`` or ``undecided`` by :data:`RULE`,
+    for an interval of (full minus variant).
+    """
     if interval is None or seeds < MIN_SEEDS:
         return "undecided"
     low, high = interval
@@ -82,7 +92,9 @@ def verdict(interval: Sequence[float] | None, seeds: int) -> str:
 
 
 def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant: as many for each as there are seeds."""
+    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant:
+    as many for each as there are seeds.
+    """
     count = len(runs) // len(variants)
     return {
         variant.name: runs.iloc[i * count : (i + 1) * count] for i, variant in enumerate(variants)
@@ -95,10 +107,13 @@ def rows(
     ceilings: Mapping[str, float],
     classes: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row a variant: mean macro-F1 over seeds with interval, ceiling, difference to the full model and verdict.
+    """One row a variant: mean macro-F1 over seeds with interval, ceiling,
+    difference to the full model and verdict.
 
-    ``runs``: of ``sweep.run_variants`` for ``variants.plan``, in its order; the frame protocol. ``ceilings``: by name.
-    ``classes``: rows get the mean F1 of these alone as well, with its difference (``part``, ``part_difference``).
+    ``runs``: of ``sweep.run_variants`` for ``variants.plan``, in its order; the frame protocol.
+    ``ceilings``: by name.
+    ``classes``: rows get the mean F1 of these alone as well,
+    with its difference (``part``, ``part_difference``).
     """
     groups = groups_of(variants, runs)
     frames = {
@@ -141,8 +156,9 @@ def rows(
 def class_windows(
     runs: pd.DataFrame,
 ) -> tuple[dict[str, dict[int, float]], dict[str, dict[str, Any]]]:
-    """Of a sweep over ``window`` and ``seed``: F1 by class name and window, means over seeds, frame protocol; and for
-    each class ``metrics.difference`` of the longest window minus the shortest."""
+    """Of a sweep over ``window`` and ``seed``: F1 by class name and window, means over seeds, frame
+    protocol; and for each class ``metrics.difference`` of the longest window minus the shortest.
+    """
     frames = {
         int(str(window)): [predictions(Path(f)) for f in group["folder"]]
         for window, group in runs.groupby("window")
@@ -165,7 +181,9 @@ def rarest(ratio: Sequence[float], count: int = 3) -> list[int]:
 
 
 def baseline_rows(table: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Rows of ``baselines.run`` in the shape of :func:`rows`: fitted once, interval over clips, no claim."""
+    """Rows of ``baselines.run`` in the shape of :func:`rows`:
+    fitted once, interval over clips, no claim.
+    """
     columns = ["name", "title", "frame_macro_f1", "frame_macro_f1_low", "frame_macro_f1_high"]
     return [
         {
@@ -208,7 +226,9 @@ def choices_table(
     *,
     origin: str,
 ) -> pd.DataFrame:
-    """The silent choices: what the paper, the released code and ``experiment`` have, what is switched to, and its effect."""
+    """The silent choices: what the paper, the released code and ``experiment`` have,
+    what is switched to, and its effect.
+    """
     by_name, lines = {variant.name: variant for variant in variants}, []
     for row in found:
         variant = by_name[row["name"]]
@@ -233,7 +253,9 @@ def choices_table(
 def imbalance_table(
     found: Sequence[Mapping[str, Any]], classes: Sequence[int], *, origin: str
 ) -> pd.DataFrame:
-    """Treatments of the class imbalance: macro-F1, and the mean F1 of the rarest ``classes``, each with its difference."""
+    """Treatments of the class imbalance: macro-F1, and the mean F1 of the rarest ``classes``,
+    each with its difference.
+    """
     names = ", ".join(EXPRESSIONS[c] for c in classes)
     return pd.DataFrame(
         [
@@ -252,7 +274,9 @@ def imbalance_table(
 
 
 def _difference(row: Mapping[str, Any], prefix: str = "") -> str:
-    """The difference of a row with its interval and sign; a dash for the full model and for baselines."""
+    """The difference of a row with its interval and sign;
+    a dash for the full model and for baselines.
+    """
     if "difference" not in row:
         return "–"
     interval = row["part_interval"] if prefix else row["difference_interval"]
@@ -275,7 +299,9 @@ def sentences(found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def ceilings(root: Path, experiment: Experiment, variants: Sequence[Variant]) -> dict[str, float]:
-    """The best possible macro-F1, frame protocol, for what each variant or baseline sees, by name; empty for real data."""
+    """The best possible macro-F1, frame protocol, for what each variant or baseline sees,
+    by name; empty for real data.
+    """
     from emolib.data import synthetic
 
     known = {

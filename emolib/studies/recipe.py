@@ -1,6 +1,8 @@
-"""The stronger recipe against the paper's: what each part gives alone, and the whole with the seeds' probabilities averaged.
+"""The stronger recipe against the paper's: what each part gives alone,
+and the whole with the seeds' probabilities averaged.
 
-Smoothing and averaging need no training: they are applied to the probabilities that finished runs have stored.
+Smoothing and averaging need no training: they are applied to the probabilities
+that finished runs have stored.
 """
 
 from collections.abc import Sequence
@@ -24,7 +26,8 @@ CLASSES = [f"p_{name}" for name in EXPRESSIONS]
 EVIDENCE = {  # why each part is in the preset
     "class_targets": "with pairs, samples of one class are each other's negatives",
     "logit_adjustment": "Menon et al. 2021; not in the preset: it failed when the parts were chosen",
-    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, by EmotiEffNet",
+    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, "
+    "by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",
     "strong_single": "class targets, smoothing, and the mean of the windows that cover a frame",
     "strong": "the same with the ensemble",
@@ -32,7 +35,8 @@ EVIDENCE = {  # why each part is in the preset
 
 
 def outputs(folder: Path) -> pd.DataFrame:
-    """What a finished run gave every frame: ``clip``, ``frame``, ``label``, ``prediction`` and ``p_<Class>`` x 8.
+    """What a finished run gave every frame: ``clip``, ``frame``, ``label``,
+    ``prediction`` and ``p_<Class>`` x 8.
 
     Raises EmolibError when the run has no predictions.
     """
@@ -66,7 +70,10 @@ def smoothed(frames: pd.DataFrame, kind: str, half_width: int) -> pd.DataFrame:
 
 
 def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The mean probabilities of several seeds' :func:`outputs`. Raises EmolibError when they are not about the same frames."""
+    """The mean probabilities of several seeds' :func:`outputs`.
+
+    Raises EmolibError when they are not about the same frames.
+    """
     first = runs[0]
     if any(
         not run[["clip", "frame", "label"]].equals(first[["clip", "frame", "label"]])
@@ -77,10 +84,13 @@ def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def rows(variants: Sequence[Variant], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row for the paper's recipe, each part of ``strong`` alone, and ``strong`` with one seed and as an ensemble.
+    """One row for the paper's recipe, each part of ``strong`` alone,
+    and ``strong`` with one seed and as an ensemble.
 
-    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the paper's recipe, paired
-    over clips; training anew is part of the interval where the row is a mean over seeds, not where it is one ensemble.
+    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the
+    paper's recipe, paired over clips;
+    training anew is part of the interval where the row is a mean over seeds,
+    not where it is one ensemble.
     """
     groups = claims.groups_of(variants, runs)
     found = {
@@ -133,7 +143,9 @@ def _row(
 
 
 def table(found: Sequence[dict[str, Any]], *, origin: str) -> pd.DataFrame:
-    """:func:`rows` as a table to print: is the row better than the paper's recipe, by the rule of ``claims``?"""
+    """:func:`rows` as a table to print: is the row better than the paper's recipe,
+    by the rule of ``claims``?
+    """
     return pd.DataFrame(
         [
             {

@@ -1,6 +1,8 @@
-"""The paper's table 2 through the submission path: for each window a run's file along the official template, checked.
+"""The paper's table 2 through the submission path:
+for each window a run's file along the official template, checked.
 
-The test labels of Aff-Wild2 are hidden, so the score stays empty there; the generated benchmark knows its own.
+The test labels of Aff-Wild2 are hidden, so the score stays empty there;
+the generated benchmark knows its own.
 """
 
 from pathlib import Path
@@ -21,10 +23,12 @@ from emolib.studies import submission
 def rows(
     runs: pd.DataFrame, experiment: Experiment, root: Path, folder: Path, *, progress: bool = True
 ) -> list[dict[str, Any]]:
-    """One row a window: the first of its ``runs`` (of ``sweep.run``) predicts the test clips into ``folder``/window<T>.txt.
+    """One row a window: the first of its ``runs`` (of ``sweep.run``) predicts the test clips into
+    ``folder``/window<T>.txt.
 
-    Each has ``window``, ``rows``, ``filled``, ``clips``, and ``macro_f1``, ``accuracy`` and ``classes`` (how many of the
-    eight the truth shows), None where the truth is hidden. Empty where the tree has no template with rows.
+    Each has ``window``, ``rows``, ``filled``, ``clips``, and ``macro_f1``, ``accuracy`` and
+    ``classes`` (how many of the eight the truth shows), None where the truth is hidden.
+    Empty where the tree has no template with rows.
     """
     templates = [
         path
@@ -59,13 +63,17 @@ def rows(
 
 
 def has_rows(template: Path) -> bool:
-    """Whether a template asks for anything: a tree without test clips has one with a header alone."""
+    """Whether a template asks for anything: a tree without test clips
+    has one with a header alone.
+    """
     with open(template, encoding="utf-8-sig") as file:
         return len([line for _, line in zip(range(2), file, strict=False) if line.strip()]) == 2
 
 
 def score(file: Path, template: Path, root: Path) -> dict[str, Any]:
-    """Macro-F1 over all eight classes and accuracy of a valid submission against the generated truth."""
+    """Macro-F1 over all eight classes and accuracy of a valid submission
+    against the generated truth.
+    """
     asked = read_template(template)
     predicted = pd.read_csv(file, skiprows=1, header=None)[1].to_numpy()
     truth = {clip_id: labels_of(root, clip_id) for clip_id in asked.ids}

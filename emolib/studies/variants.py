@@ -1,7 +1,8 @@
-"""What is switched, one thing at a time: the model's components, the paper's silent choices, treatments of imbalance, the stronger recipe.
+"""What is switched, one thing at a time: the model's components, the paper's silent choices,
+treatments of imbalance, the stronger recipe.
 
-A variant is the experiment with a few settings changed and the claim that this tests. ``claims`` compares and judges.
-docs/method.md is the source of the columns "paper" and "released code".
+A variant is the experiment with a few settings changed and the claim that this tests. ``claims``
+compares and judges. docs/method.md is the source of the columns "paper" and "released code".
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ class Variant:
     title: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     claim: str = ""
-    choice: str = ""  # the point that is switched, with what the camera-ready paper and the released code say of it
+    # the point that is switched, with what the camera-ready paper and the released code say of it
+    choice: str = ""
     paper: str = ""
     released: str = ""
 
@@ -185,7 +187,9 @@ IMBALANCE = (  # what the paper names as its future work
     ),
 )
 
-HARDER = {  # the generated benchmark with noise in pictures, motion and sound, wrong training labels, and a stronger imbalance
+# the generated benchmark with noise in pictures, motion and sound, wrong training labels,
+# and a stronger imbalance
+HARDER = {
     "synth_difficulty": 0.5,
     "synth_label_noise": 0.15,
     "synth_temper": 0.5,
@@ -205,7 +209,8 @@ VARIANTS = {"components": COMPONENTS, "choices": CHOICES, "imbalance": IMBALANCE
 
 
 def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "") -> list[Variant]:
-    """The full model, then the variants called ``names``, commas between them; all that change something when empty.
+    """The full model, then the variants called ``names``, commas between them;
+    all that change something when empty.
 
     Raises WrongCall for an unknown name and for a variant that ``experiment`` is already.
     """
@@ -226,7 +231,8 @@ def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "")
             raise WrongCall(f"unknown variant {name!r}{nearest(name, known)}")
         if name in same:
             raise WrongCall(
-                f"{name}: the experiment has {describe(known[name])} already; leave this variant out"
+                f"{name}: the experiment has {describe(known[name])} already; "
+                "leave this variant out"
             )
     return [known[FULL], *(known[name] for name in known if name in wanted and name != FULL)]
 
@@ -248,7 +254,8 @@ def as_paper(experiment: Experiment) -> Experiment:
 
 
 def harder(experiment: Experiment) -> Experiment:
-    """``experiment`` on the harder generated benchmark, with twice the validation clips, so that rare classes have enough.
+    """``experiment`` on the harder generated benchmark, with twice the validation clips,
+    so that rare classes have enough.
 
     On data of one's own, as it is.
     """

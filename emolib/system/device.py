@@ -9,7 +9,9 @@ import numpy as np
 
 from emolib.errors import WrongCall
 
-THREADS = 1  # of a training run on a CPU: its bits depend on the number, and more cores serve more runs better than one
+# of a training run on a CPU: its bits depend on the number,
+# and more cores serve more runs better than one
+THREADS = 1
 
 
 def make_deterministic(seed: int) -> None:
@@ -25,14 +27,17 @@ def make_deterministic(seed: int) -> None:
     torch.set_deterministic_debug_mode(
         "error"
     )  # use_deterministic_algorithms, without its import of the compiler: 3 s
-    # Filling fresh memory with NaN shows reads of it; every result here is written before it is read: 15 % of a step.
+    # Filling fresh memory with NaN shows reads of it;
+    # every result here is written before it is read: 15 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     exact_float32()
 
 
 def exact_float32() -> None:
-    """Float32 products and convolutions on a GPU in float32: torch's default rounds convolutions to TF32's 10 bits."""
+    """Float32 products and convolutions on a GPU in float32:
+    torch's default rounds convolutions to TF32's 10 bits.
+    """
     import torch
 
     torch.backends.cudnn.allow_tf32 = False
@@ -41,11 +46,13 @@ def exact_float32() -> None:
 
 @contextmanager
 def run_threads() -> Iterator[None]:
-    """Inside, torch uses THREADS threads, or ``$EMOLIB_THREADS``: alone, in a sweep's worker and on a cluster alike.
+    """Inside, torch uses THREADS threads, or ``$EMOLIB_THREADS``:
+    alone, in a sweep's worker and on a cluster alike.
 
-    Sums over a matrix product's inner axis are split by thread, so another number gives other roundings. With one thread
-    numbers below 1e-38 count as zero: a trained attention's softmax is full of them, and takes seven times as long with
-    them. (With more, only threads made from now on would count so.)
+    Sums over a matrix product's inner axis are split by thread, so another number gives other
+    roundings. With one thread numbers below 1e-38 count as zero: a trained attention's softmax is
+    full of them, and takes seven times as long with them.
+    (With more, only threads made from now on would count so.)
     """
     import torch
 

@@ -1,8 +1,8 @@
 """What emolib keeps on disk and how large it is: runs and caches, and nothing else; freeing them.
 
-Only what emolib itself has made below the runs folder is known here: folders that hold an ``experiment.json``, three
-folders of its own commands, and cache entries by their names. Data and weights given by path are never touched, even
-where they lie inside; links are not followed.
+Only what emolib itself has made below the runs folder is known here: folders that hold an
+``experiment.json``, three folders of its own commands, and cache entries by their names. Data and
+weights given by path are never touched, even where they lie inside; links are not followed.
 """
 
 import fcntl
@@ -47,7 +47,10 @@ class Holding:
 
 
 def holdings() -> list[Holding]:
-    """Everything of emolib's, runs first. Links, and folders that emolib has not made, are not in the list."""
+    """Everything of emolib's, runs first.
+
+    Links, and folders that emolib has not made, are not in the list.
+    """
     root, cache = runs_root(), cache_root()
     if not root.is_dir():
         return []
@@ -83,7 +86,8 @@ def holdings() -> list[Holding]:
 
 
 def chosen(words: Iterable[str], among: list[Holding]) -> list[Holding]:
-    """The holdings that ``words`` name: ``cache``, ``all``, names, or paths of runs; those that are kept are left out.
+    """The holdings that ``words`` name: ``cache``, ``all``, names, or paths of runs;
+    those that are kept are left out.
 
     Raises WrongCall for anything that is not emolib's own.
     """
@@ -100,14 +104,18 @@ def chosen(words: Iterable[str], among: list[Holding]) -> list[Holding]:
         if not found and name not in ("all", "cache"):
             names = ["cache", "all", *(h.name for h in among)]
             raise WrongCall(
-                f"{word!r} is nothing of emolib's under {runs_root()}{nearest(word, names)}; there are {', '.join(names)}"
+                f"{word!r} is nothing of emolib's under {runs_root()}{nearest(word, names)}; "
+                f"there are {', '.join(names)}"
             )
         wanted += [h for h in found if h not in wanted]
     return [h for h in wanted if not h.kept]
 
 
 def free(wanted: Iterable[Holding]) -> int:
-    """Remove ``wanted`` from the disk; returns the bytes. Raises EmolibError for one that cannot be removed or is in use."""
+    """Remove ``wanted`` from the disk; returns the bytes.
+
+    Raises EmolibError for one that cannot be removed or is in use.
+    """
     total = 0
     for holding in wanted:
         if user := _in_use(holding.paths):

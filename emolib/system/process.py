@@ -9,7 +9,8 @@ import sys
 def end_with(parent: int) -> None:
     """Call this in a child: on Linux the kernel kills it when ``parent``, who started it, is gone.
 
-    A child that only waits for work would otherwise wait for ever, hold its parent's pipes, or go on writing beside the next run.
+    A child that only waits for work would otherwise wait for ever, hold its parent's pipes,
+    or go on writing beside the next run.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -21,7 +21,9 @@ PACKAGES = (
 
 
 def provenance(device: str, **more: Any) -> dict[str, Any]:
-    """Git commit and whether the checkout was dirty (None outside a checkout), versions, device, threads, and ``more``."""
+    """Git commit and whether the checkout was dirty (None outside a checkout), versions,
+    device, threads, and ``more``.
+    """
     import torch
 
     commit, changes = (

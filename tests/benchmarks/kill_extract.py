@@ -1,9 +1,10 @@
-"""Kill an extraction at random moments, many times, and compare the store with that of an undisturbed one, byte for byte.
+"""Kill an extraction at random moments, many times,
+and compare the store with that of an undisturbed one, byte for byte.
 
     python tests/benchmarks/kill_extract.py [kills, 200] [seed of the moments, 0]
 
-Each round is a fork that starts after the imports, so the kills fall into the work and not into loading torch; when a
-store is complete, it is compared and removed, and the next one begins.
+Each round is a fork that starts after the imports, so the kills fall into the work and not into
+loading torch; when a store is complete, it is compared and removed, and the next one begins.
 """
 
 import os
@@ -70,7 +71,8 @@ def main(kills: int, seed: int) -> None:
                 complete += 1
                 shutil.rmtree(store)
         print(
-            f"{killed} kills over {whole:.1f} s of work, {complete} stores completed afterwards, all equal to the undisturbed one"
+            f"{killed} kills over {whole:.1f} s of work, {complete} stores completed afterwards, "
+            "all equal to the undisturbed one"
         )
 
 

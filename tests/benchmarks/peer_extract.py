@@ -1,5 +1,6 @@
-"""What peers do, in short plain code, as fair as it gets: eval mode, no gradients, the thread count of the caller, the model on
-the same device."""
+"""What peers do, in short plain code, as fair as it gets: eval mode, no gradients, the thread count
+of the caller, the model on the same device.
+"""
 
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def usual_loop(
     batch: int,
     device: str,
 ) -> np.ndarray:
-    """Open, transform, stack and (with a model) encode images, ``batch`` at a time; float32 ``[n, 512]`` or a pixel of each."""
+    """Open, transform, stack and (with a model) encode images, ``batch`` at a time;
+    float32 ``[n, 512]`` or a pixel of each.
+    """
     results = []
     with torch.no_grad():
         for first in range(0, len(paths), batch):

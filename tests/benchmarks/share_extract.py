@@ -1,9 +1,12 @@
-"""Two processes on one store against one: how near to a fair split, and whether the store is the same, byte for byte.
+"""Two processes on one store against one: how near to a fair split,
+and whether the store is the same, byte for byte.
 
     python tests/benchmarks/share_extract.py [rounds, 5]
 
-One thread a process, so that two of them have twice the hardware; needs two idle cores. The children fork after the
-imports, so the times hold the work: loading the small encoders, decoding, encoding, storing. Prints the median seconds.
+One thread a process, so that two of them have twice the hardware; needs two idle cores. The
+children fork after the
+imports, so the times hold the work: loading the small encoders, decoding, encoding, storing.
+Prints the median seconds.
 """
 
 import os
@@ -50,7 +53,8 @@ def main(rounds: int) -> None:
                 shutil.rmtree(store)
         one, two = (statistics.median(times[processes]) for processes in times)
         print(
-            f"one process {one:.2f} s, two {two:.2f} s: {one / two:.2f} times as fast, 2 is a fair split; stores equal to the byte"
+            f"one process {one:.2f} s, two {two:.2f} s: "
+            f"{one / two:.2f} times as fast, 2 is a fair split; stores equal to the byte"
         )
 
 

@@ -1,4 +1,6 @@
-"""Headless Chromium of Debian's packages, driven by selenium; everything here is skipped, with a reason, without them."""
+"""Headless Chromium of Debian's packages, driven by selenium;
+everything here is skipped, with a reason, without them.
+"""
 
 import importlib.util
 import os

@@ -1,8 +1,9 @@
-"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the menu, on the finished demo,
-those that train many variants at a small size.
+"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the
+menu, on the finished demo, those that train many variants at a small size.
 
 JupyterLab gives an image without an alternative text the text "Image"; that counts as none.
-The server's settings, workspaces and kernels' files live in temporary folders, the notebooks in a temporary copy.
+The server's settings, workspaces and kernels' files live in temporary folders,
+the notebooks in a temporary copy.
 """
 
 import importlib.util
@@ -64,7 +65,9 @@ return {
 
 @pytest.fixture(scope="module")
 def lab(demo, tmp_path_factory):
-    """The address of a JupyterLab server on a copy of the notebooks, its kernels on the finished demo run."""
+    """The address of a JupyterLab server on a copy of the notebooks,
+    its kernels on the finished demo run.
+    """
     if importlib.util.find_spec("jupyterlab") is None:
         pytest.skip("no JupyterLab here (the `notebooks` extra)")
     folder = tmp_path_factory.mktemp("lab")
@@ -180,11 +183,14 @@ def opened(lab, browser):
 
 
 def run_all(browser) -> dict:
-    """Run > Run All Cells from the menu bar, wait for the last cell, and return what is then on the page."""
+    """Run > Run All Cells from the menu bar, wait for the last cell,
+    and return what is then on the page.
+    """
     from selenium.webdriver.common.by import By
 
     browser.execute_script(
-        "document.querySelectorAll('.jp-InputPrompt').forEach(prompt => { prompt.textContent = '' })"
+        "document.querySelectorAll('.jp-InputPrompt').forEach(prompt => { "
+        "prompt.textContent = '' })"
     )
     (menu,) = [
         item
@@ -262,7 +268,9 @@ def test_run_all(browser, opened, screenshots, path):
 
 
 def test_faults_are_noticed(browser, opened):
-    """The counterpart: a failing cell, and a figure without an alternative text, are seen by what the test above looks at."""
+    """The counterpart: a failing cell, and a figure without an alternative text,
+    are seen by what the test above looks at.
+    """
     opened("faulty.ipynb")
     state = run_all(browser)
     assert len(state["errors"]) == 1 and "ZeroDivisionError" in state["errors"][0]

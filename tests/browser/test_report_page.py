@@ -1,4 +1,6 @@
-"""The report in a real browser: nothing fetched, readable on a phone, light and dark, accessible by axe-core's rules."""
+"""The report in a real browser: nothing fetched, readable on a phone, light and dark,
+accessible by axe-core's rules.
+"""
 
 import base64
 import json
@@ -18,7 +20,9 @@ def address(demo, tmp_path_factory) -> str:
 
 
 def show(browser, address: str, size: tuple[int, int], scheme: str = "light") -> None:
-    """Open the page at a size in CSS pixels and a colour scheme, with every notebook unfolded; the logs begin anew."""
+    """Open the page at a size in CSS pixels and a colour scheme, with every notebook unfolded;
+    the logs begin anew.
+    """
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False},
@@ -66,7 +70,8 @@ def violations(browser) -> list[str]:
     ).Axe()
     found = axe.run(browser)["violations"]
     return [
-        f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]} ({len(rule['nodes'])} places)"
+        f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]} "
+        f"({len(rule['nodes'])} places)"
         for rule in found
     ]
 
@@ -112,7 +117,10 @@ def test_the_index_leads_to_each_part_by_keyboard_and_link(browser, address):
 def test_the_checks_notice_faults(browser, tmp_path):
     """The counterpart: a page with each fault is caught, so that the tests above mean something."""
     page = tmp_path / "faulty.html"
-    faults = '<img src="http://127.0.0.1:9/a.png"><p style="color:#bbb;background:#fff">faint</p><div style="width:900px">wide</div>'
+    faults = (
+        '<img src="http://127.0.0.1:9/a.png"><p style="color:#bbb;background:#fff">faint</p><div '
+        'style="width:900px">wide</div>'
+    )
     page.write_text(
         f"<!DOCTYPE html><html><head><title>x</title></head><body><h1>x</h1><h4>y</h4>{faults}</body></html>"
     )

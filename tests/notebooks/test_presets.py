@@ -1,9 +1,11 @@
-"""The `paper` and `released_code` presets end to end: full-size encoders, a tree given by path, the pipeline's notebooks 01 to 05.
+"""The `paper` and `released_code` presets end to end:
+full-size encoders, a tree given by path, the pipeline's notebooks 01 to 05.
 
-The trained weights are not at hand, so the encoders hold random numbers and the scores mean nothing; the loading, the
-shapes and the path through those notebooks are the real ones. Everything is as the presets have it, except two epochs,
-one seed (the paper's) instead of three, fewer windows in the ablation, every fifth frame evaluated in `paper` and small encoders in
-`released_code`, whose own settings are others; EMOLIB_LONG=1 reduces the epochs alone.
+The trained weights are not at hand, so the encoders hold random numbers and the scores mean
+nothing; the loading, the shapes and the path through those notebooks are the real ones. Everything
+is as the presets have it, except two epochs, one seed (the paper's) instead of three, fewer windows
+in the ablation, every fifth frame evaluated in `paper` and small encoders in `released_code`, whose
+own settings are others; EMOLIB_LONG=1 reduces the epochs alone.
 """
 
 import json
@@ -37,8 +39,10 @@ def place(tmp_path_factory) -> Path:
 
 
 def tree(root: Path, preset: str) -> Path:
-    """A tree in which every class occurs and 64 windows of the preset's longest length (60, or 90 frames) fill a batch, and
-    with few frames to evaluate: each of them is a window whose sound is encoded."""
+    """A tree in which every class occurs and 64 windows of the preset's longest length (60, or 90
+    frames) fill a batch, and
+    with few frames to evaluate: each of them is a window whose sound is encoded.
+    """
     clips, seconds = (9, 10.0) if LONG and preset == "released_code" else (12, 7.0)
     sizes = {
         "train_clips": clips,

@@ -1,4 +1,6 @@
-"""Real AVI files for the tests: H.264 or MPEG-4, with or without reordered frames, sound of raw samples."""
+"""Real AVI files for the tests: H.264 or MPEG-4, with or without reordered frames,
+sound of raw samples.
+"""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -11,7 +13,9 @@ from emolib.data import media
 
 
 def moving(n: int) -> list[np.ndarray]:
-    """``n`` pictures uint8 ``[48, 64, 3]`` of a texture that moves to the right, so that an encoder has use for B-frames."""
+    """``n`` pictures uint8 ``[48, 64, 3]`` of a texture that moves to the right,
+    so that an encoder has use for B-frames.
+    """
     texture = np.random.default_rng(0).integers(40, 110, (48, 64, 3), dtype=np.uint8)
     return [np.roll(texture, 3 * number, axis=1) for number in range(n)]
 
@@ -25,7 +29,9 @@ def write_avi(
     codec: str = "mpeg4",
     b_frames: int = 0,
 ) -> None:
-    """``pictures``: RGB uint8 ``[H, W, 3]``, None where the frame before goes on showing; ``waveform``: float32 ``[n]`` in [-1, 1]."""
+    """``pictures``: RGB uint8 ``[H, W, 3]``, None where the frame before goes on showing;
+    ``waveform``: float32 ``[n]`` in [-1, 1].
+    """
     with av.open(str(path), "w", format="avi") as container:
         video = container.add_stream(codec, rate=rate, options={"bf": str(b_frames)})
         sound = container.add_stream("pcm_s16le", rate=media.SAMPLE_RATE, layout="mono")

@@ -1,7 +1,8 @@
-"""The generated benchmark without pictures and sound: windows whose features are its latent signals, mapped at random.
+"""The generated benchmark without pictures and sound:
+windows whose features are its latent signals, mapped at random.
 
-The signals are the generator's own (``data.synthetic.plan``), so the ideal observer's ceilings hold for any model
-trained on them; a training takes seconds. Classes are equally frequent.
+The signals are the generator's own (``data.synthetic.plan``), so the ideal observer's ceilings hold
+for any model trained on them; a training takes seconds. Classes are equally frequent.
 """
 
 from types import SimpleNamespace
@@ -19,7 +20,9 @@ from emolib.windows import index_windows
 COURSE = 150  # frames of one emotion, as in the benchmark
 STEPS = 6  # of sound in a window
 NOISE = 0.3  # of a feature; a latent signal is spread over all of them
-PITCH = 8.0  # how much louder the pitch is than the expression, so that few windows are enough to learn its course
+# how much louder the pitch is than the expression,
+# so that few windows are enough to learn its course
+PITCH = 8.0
 SMALL = {
     "width": 48,
     "attention_heads": 2,
@@ -40,9 +43,11 @@ def small(**changes: Any) -> Experiment:
 
 
 def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = False) -> Any:
-    """A WindowSet of ``clips_of_each`` clips of each class, one window a clip, cut from anywhere in a course of 150 frames.
+    """A WindowSet of ``clips_of_each`` clips of each class, one window a clip,
+    cut from anywhere in a course of 150 frames.
 
-    (Cut from a fixed place, the level of the pitch would tell the motion pair.) ``backwards`` plays the faces in reverse.
+    (Cut from a fixed place, the level of the pitch would tell the motion pair.) ``backwards`` plays
+    the faces in reverse.
     """
     rng = np.random.default_rng(seed)
     maps = np.random.default_rng(99)

@@ -1,4 +1,6 @@
-"""Full-size encoders with random numbers instead of weights, in exactly the layouts that the hub publishes."""
+"""Full-size encoders with random numbers instead of weights,
+in exactly the layouts that the hub publishes.
+"""
 
 import json
 from pathlib import Path
@@ -7,9 +9,11 @@ import torch
 
 
 def save_random_weights(root: Path) -> Path:
-    """``root``/openai/clip-vit-base-patch32 and ``root``/facebook/wav2vec2-base-960h; returns ``root``.
+    """``root``/openai/clip-vit-base-patch32 and ``root``/facebook/wav2vec2-base-960h;
+    returns ``root``.
 
-    Both ``config.json`` carry ``"random_weights": true``, so that every figure made from them says so.
+    Both ``config.json`` carry ``"random_weights": true``,
+    so that every figure made from them says so.
     """
     from transformers import (
         CLIPConfig,

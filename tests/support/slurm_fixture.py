@@ -1,4 +1,5 @@
-"""A real single-node SLURM for tests: munge, slurmctld and slurmd, started and stopped by a fixture.
+"""A real single-node SLURM for tests: munge, slurmctld and slurmd,
+started and stopped by a fixture.
 
 Import ``slurm`` into a test module to use it; it skips, with the reason, where SLURM cannot run.
 """
@@ -88,7 +89,8 @@ def slurm(tmp_path_factory) -> Iterator[Path]:
     ]
     if missing:
         pytest.skip(
-            f"not installed: {', '.join(missing)} (apt-get install slurmctld slurmd slurm-client munge)"
+            f"not installed: {', '.join(missing)} (apt-get install slurmctld "
+            "slurmd slurm-client munge)"
         )
     if os.geteuid():
         pytest.skip("starting SLURM needs root")

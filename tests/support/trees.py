@@ -17,7 +17,9 @@ JPEG = simplejpeg.encode_jpeg(np.full((8, 8, 3), 128, np.uint8))
 
 @dataclass
 class Spec:
-    """One clip to write. ``fps`` None: no video; ``labels`` of a test clip say only how many frames there are."""
+    """One clip to write. ``fps`` None: no video;
+    ``labels`` of a test clip say only how many frames there are.
+    """
 
     id: str
     split: str = "train"
@@ -32,7 +34,9 @@ class Spec:
 
 
 def clean() -> list[Spec]:
-    """A tree without any fault: every class in both splits, a pair of two people, two test clips."""
+    """A tree without any fault: every class in both splits, a pair of two people,
+    two test clips.
+    """
     return [
         Spec("1-30-640x480"),
         Spec("2-25-640x480_left", videos="batch2"),
@@ -50,7 +54,9 @@ def make_tree(
     annotations: str = "EXPR_Recognition_Challenge",
     videos: bool = True,
 ) -> Path:
-    """Write ``specs`` under ``root``, with test clips also the list and the template; ``videos`` False: none at all."""
+    """Write ``specs`` under ``root``, with test clips also the list and the template;
+    ``videos`` False: none at all.
+    """
     for split in ("Train_Set", "Validation_Set"):
         (root / annotations / split).mkdir(parents=True, exist_ok=True)
     (root / "cropped_aligned").mkdir(exist_ok=True)
@@ -90,7 +96,9 @@ def write_video(
     sound: bool = True,
     sound_seconds: float | None = None,
 ) -> None:
-    """``frames`` grey pictures at one rate or at ``times``; other names give other pictures and sounds."""
+    """``frames`` grey pictures at one rate or at ``times``;
+    other names give other pictures and sounds.
+    """
     shade = zlib.crc32(path.name.encode()) % 100_000
     path.parent.mkdir(parents=True, exist_ok=True)
     seconds = sound_seconds or (frames / times if np.ndim(times) == 0 else float(times[-1]) + 0.1)

@@ -35,7 +35,8 @@ def make(
     seed: int = 0,
     ragged: bool = False,
 ) -> Any:
-    """Labelled windows of ``clips`` clips with two classes each; features are class prototypes in noise.
+    """Labelled windows of ``clips`` clips with two classes each;
+    features are class prototypes in noise.
 
     With ``ragged`` the number of audio steps differs between windows and some have no sound.
     """

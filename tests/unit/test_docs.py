@@ -1,4 +1,6 @@
-"""What docstrings, comments and pages cite is in the repository, under the heading that they name."""
+"""What docstrings, comments and pages cite is in the repository,
+under the heading that they name.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""The set-up files agree with each other: pyproject.toml, requirements.lock, environment.yml, Makefile, CITATION.cff, wheel."""
+"""The set-up files agree with each other: pyproject.toml, requirements.lock,
+environment.yml, Makefile, CITATION.cff, wheel.
+"""
 
 import json
 import re
@@ -151,7 +153,10 @@ def test_wheel_installs_in_an_empty_folder_with_its_assets(tmp_path):
         check=True,
     )
 
-    probe = "import emolib, emolib.config, json; print(json.dumps([emolib.__file__, emolib.config.preset('demo').preset]))"
+    probe = (
+        "import emolib, emolib.config, json; print(json.dumps([emolib.__file__, "
+        "emolib.config.preset('demo').preset]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", probe],
         capture_output=True,

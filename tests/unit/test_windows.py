@@ -1,4 +1,6 @@
-"""Windows against slow references that follow the rules of docs/method.md, Windows, frame by frame."""
+"""Windows against slow references that follow the rules of docs/method.md, Windows,
+frame by frame.
+"""
 
 import time
 

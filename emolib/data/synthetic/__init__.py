@@ -1,4 +1,6 @@
-"""The generated benchmark: an Aff-Wild2 tree of drawn faces and voices whose best possible scores are known."""
+"""The generated benchmark: an Aff-Wild2 tree of drawn faces and voices whose
+best possible scores are known.
+"""
 
 from emolib.data.mark import is_synthetic
 from emolib.data.synthetic.tree import ceiling, ceilings, ensure, inputs_of, labels_of, write_tree

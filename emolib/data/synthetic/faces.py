@@ -1,7 +1,8 @@
 """Generated faces: a cartoon head at 112x112 whose expression, pitch and identity are all known.
 
-Seven expression parameters carry the class group; the head's pitch carries motion and nothing else; the rest
-(identity, yaw, roll, light, blinks, sensor noise) is nuisance. Drawn by OpenCV with sub-pixel, anti-aliased polygons.
+Seven expression parameters carry the class group; the head's pitch carries motion and nothing else;
+the rest (identity, yaw, roll, light, blinks, sensor noise) is nuisance.
+Drawn by OpenCV with sub-pixel, anti-aliased polygons.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ PARAMETERS = (
     "cheek",
 )
 
-# A still face shows one of five groups: two single classes and three pairs (docs/benchmark.md, Known answers).
+# A still face shows one of five groups: two single classes and three pairs
+# (docs/benchmark.md, Known answers).
 GROUPS = (
     ("Neutral",),
     ("Happiness",),
@@ -89,7 +91,9 @@ def draw_identity(rng: np.random.Generator) -> Identity:
 
 @dataclass(frozen=True)
 class Pose:
-    """Nuisances of one frame; pitch is the motion coordinate (1 = raised, -1 = lowered, in units of PITCH_PIXELS)."""
+    """Nuisances of one frame; pitch is the motion coordinate (1 = raised, -1 = lowered,
+    in units of PITCH_PIXELS).
+    """
 
     pitch: float = 0.0
     yaw: float = 0.0
@@ -106,12 +110,15 @@ def _unit_circle() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _noise_tiles() -> np.ndarray:
-    # Sensor noise is cut from fixed tiles at a random offset: drawing it anew would cost more than the face.
+    # Sensor noise is cut from fixed tiles at a random offset:
+    # drawing it anew would cost more than the face.
     return np.random.default_rng(0).normal(0, 2.0, (256, 256, 1)).astype(np.float32)
 
 
 class _Canvas:
-    """An image and the head's frame of reference: (x right, y down) from the middle of the face, rolled."""
+    """An image and the head's frame of reference: (x right,
+    y down) from the middle of the face, rolled.
+    """
 
     def __init__(self, identity: Identity, pose: Pose):
         self.image = np.empty((SIZE, SIZE, 3), np.uint8)
@@ -146,7 +153,9 @@ class _Canvas:
 def render(
     identity: Identity, expression: np.ndarray, pose: Pose, rng: np.random.Generator
 ) -> np.ndarray:
-    """One face, RGB uint8 ``[112, 112, 3]``; ``expression`` holds the seven PARAMETERS, about -1..1."""
+    """One face, RGB uint8 ``[112, 112, 3]``;
+    ``expression`` holds the seven PARAMETERS, about -1..1.
+    """
     canvas = _Canvas(identity, pose)
     width, height = identity.head
     canvas.ellipse((0, -6), (width + 4, height + 3), identity.hair)
@@ -251,7 +260,9 @@ def _develop(image: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.ndar
 
 
 def draw_expression(group: int, rng: np.random.Generator, frames: int = 1) -> np.ndarray:
-    """Expression parameters ``[frames, 7]`` of a group: intensity 0.75 to 1 (one per call) and small noise per frame."""
+    """Expression parameters ``[frames, 7]`` of a group:
+    intensity 0.75 to 1 (one per call) and small noise per frame.
+    """
     return rng.uniform(0.75, 1.0) * PROTOTYPES[group] + rng.normal(
         0, 0.07, (frames, len(PARAMETERS))
     )

@@ -1,8 +1,10 @@
-"""The ideal observer: the best macro-F1 that any model can reach on the generated benchmark, by what it may see.
+"""The ideal observer: the best macro-F1 that any model can reach on the generated benchmark,
+by what it may see.
 
-It knows the law of the generator and reads the latent signals themselves: the group from a still face, the voice
-quality from the sound, and from the pitch over a window the optimal statistic for its direction, the generalised
-least-squares slope. What the signals do not settle is decided so as to maximise macro-F1, at random where that is best.
+It knows the law of the generator and reads the latent signals themselves: the group from a still
+face, the voice quality from the sound, and from the pitch over a window the optimal statistic for
+its direction, the generalised least-squares slope. What the signals do not settle is decided so as
+to maximise macro-F1, at random where that is best.
 """
 
 import numpy as np
@@ -25,7 +27,9 @@ BINS = 64  # of the slope's distribution
 
 
 def slope_deviation(window: int, difficulty: float = 0.0) -> float:
-    """Standard deviation of the best unbiased slope estimate from ``window`` frames (pitch per frame)."""
+    """Standard deviation of the best unbiased slope estimate from ``window`` frames
+    (pitch per frame).
+    """
     lags = np.arange(window)
     covariance = (
         toeplitz(DRIFT**2 * np.exp(-lags / DRIFT_FRAMES) + TREMBLE**2 * (lags == 0))
@@ -36,7 +40,9 @@ def slope_deviation(window: int, difficulty: float = 0.0) -> float:
 
 
 def pair_accuracy(window: int, difficulty: float = 0.0) -> float:
-    """Chance that ``window`` frames tell Anger from Disgust correctly when both are equally likely."""
+    """Chance that ``window`` frames tell Anger from Disgust correctly
+    when both are equally likely.
+    """
     return float(norm.cdf(SLOPE / slope_deviation(window, difficulty)))
 
 
@@ -62,8 +68,10 @@ def observations(inputs: str, window: int, difficulty: float = 0.0) -> np.ndarra
 def best_macro_f1(likelihood: np.ndarray, priors: np.ndarray, steps: int = 200) -> np.ndarray:
     """F1 of each class ``[8]`` under the randomised rule that maximises their mean.
 
-    ``likelihood`` is P(observation | class) ``[8, n]``. Exponentiated-gradient ascent on the rule q(class | observation):
-    F1_c = 2 TP_c / (P_c + predicted_c), whose gradient for q(c | o) is 2 (p(o, c) - F1_c p(o) / 2) / (P_c + predicted_c).
+    ``likelihood`` is P(observation | class) ``[8, n]``. Exponentiated-gradient ascent on the rule
+    q(class | observation):
+    F1_c = 2 TP_c / (P_c + predicted_c), whose gradient for q(c | o) is 2 (p(o,
+    c) - F1_c p(o) / 2) / (P_c + predicted_c).
     """
     present = priors > 0
     joint = _merged(likelihood.T * priors)  # [n, 8]
@@ -86,7 +94,9 @@ def best_macro_f1(likelihood: np.ndarray, priors: np.ndarray, steps: int = 200) 
 
 
 def _merged(joint: np.ndarray) -> np.ndarray:
-    """P(observation, class) ``[n, 8]`` with the observations of equal posterior, which deserve equal treatment, as one."""
+    """P(observation, class) ``[n, 8]`` with the observations of equal posterior,
+    which deserve equal treatment, as one.
+    """
     joint = joint[joint.sum(1) > 0]
     posterior = np.round(joint / joint.sum(1, keepdims=True), 9)
     _, row = np.unique(posterior, axis=0, return_inverse=True)
@@ -98,7 +108,9 @@ def _merged(joint: np.ndarray) -> np.ndarray:
 def ceiling_row(
     inputs: str, window: int, protocol: str, priors: np.ndarray, difficulty: float = 0.0
 ) -> dict:
-    """One row of ``ceilings.json`` for the class shares ``priors`` [8] of the validation frames or windows."""
+    """One row of ``ceilings.json`` for the class shares ``priors`` [8] of the
+    validation frames or windows.
+    """
     f1 = best_macro_f1(observations(inputs, window, difficulty), priors / priors.sum())
     return {
         "inputs": inputs,

@@ -1,8 +1,10 @@
-"""Plant in a generated tree every oddity of the real one (docs/data.md), and on request the faults that spoil it.
+"""Plant in a generated tree every oddity of the real one (docs/data.md),
+and on request the faults that spoil it.
 
-Oddities are normal: a tree with them trains, and the labels, images and times of every clip stay true; a few clips
-lose their images, video or sound, as in the real tree. Faults make a reader stop or a score wrong. Each row of what
-was planted names the kinds of ``emolib.data.examination`` under which ``emolib doctor`` must find it, if any.
+Oddities are normal: a tree with them trains, and the labels, images and times of every clip stay
+true; a few clips lose their images, video or sound, as in the real tree. Faults make a reader stop
+or a score wrong. Each row of what was planted names the kinds of ``emolib.data.examination`` under
+which ``emolib doctor`` must find it, if any.
 """
 
 import os
@@ -23,7 +25,8 @@ from emolib.errors import WrongCall
 from emolib.labels import EXPRESSIONS
 from emolib.system.files import atomic_path, write_text
 
-SHARED_ID = "6-30-1920x1080"  # in the real tree one person of this video is in train, the other in validation
+# in the real tree one person of this video is in train, the other in validation
+SHARED_ID = "6-30-1920x1080"
 CUT = 0.5  # share of the sound that is kept where it ends early
 LONG_ENOUGH = 2.5  # seconds of a clip whose sound can be cut so that the doctor speaks of it
 
@@ -47,10 +50,12 @@ class Site:
 
 
 def plant(root: Path, *, faults: bool = False) -> list[dict[str, Any]]:
-    """Plant every oddity in the clean generated tree at ``root``, with ``faults`` also one of each fault.
+    """Plant every oddity in the clean generated tree at ``root``,
+    with ``faults`` also one of each fault.
 
-    Returns rows of ``oddity``, ``clip`` (an id, or "" for the whole tree), ``severity`` (``normal`` or ``fault``) and
-    ``kinds``. Deterministic: clips are taken in order of their ids. Raises WrongCall when there are too few clips.
+    Returns rows of ``oddity``, ``clip`` (an id, or "" for the whole tree), ``severity`` (``normal``
+    or ``fault``) and ``kinds``. Deterministic: clips are taken in order of their ids.
+    Raises WrongCall when there are too few clips.
     """
     root = Path(root)
     layout = find_layout(root)
@@ -58,7 +63,8 @@ def plant(root: Path, *, faults: bool = False) -> list[dict[str, Any]]:
     needed = len(CLIP_ODDITIES) + (max(0, len(CLIP_FAULTS) - len(others)) if faults else 0)
     if len(sites) < needed:
         raise WrongCall(
-            f"{root}: {len(sites)} training clips of one person, {needed} are needed for the oddities; generate more"
+            f"{root}: {len(sites)} training clips of one person, "
+            f"{needed} are needed for the oddities; generate more"
         )
     planted = []
     for site, (name, (kinds, change)) in zip(sites, CLIP_ODDITIES.items(), strict=False):
@@ -101,7 +107,9 @@ def _second_crops(site: Site) -> None:
 
 
 def _avi(site: Site) -> None:
-    """The same pictures and sound as a real AVI; only a constant frame rate can be kept, so a variable one is left."""
+    """The same pictures and sound as a real AVI;
+    only a constant frame rate can be kept, so a variable one is left.
+    """
     times = media.frame_times(site.video)
     rate = Fraction((len(times) - 1) / (times[-1] - times[0])).limit_denominator(1001)
     target = site.video.with_suffix(".avi")
@@ -194,7 +202,8 @@ def _not_annotated(site: Site) -> None:
     site.write([*lines[:4], *["-1"] * 7, *lines[11:]])
 
 
-# name -> (kinds the doctor reports, change); False: the clip does not allow it. Each on a clip of its own.
+# name -> (kinds the doctor reports, change);
+# False: the clip does not allow it. Each on a clip of its own.
 CLIP_ODDITIES: dict[str, tuple[list[str], Callable[[Site], Any]]] = {
     "crops in the second folder": ([], _second_crops),
     "video as .avi": ([], _avi),

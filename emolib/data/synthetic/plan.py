@@ -1,12 +1,15 @@
-"""What happens in each generated clip, before a pixel is drawn: labels, motion, voice, faults. All of it is the truth.
+"""What happens in each generated clip, before a pixel is drawn: labels, motion, voice, faults.
 
-Known answers by construction (docs/benchmark.md): a still face tells five groups; Anger raises the head slowly and Disgust
-lowers it, while every other class does either at random; voice quality tells Fear and Sadness (pressed) from
-Surprise and Other (breathy), and is random for the rest.
+All of it is the truth.
 
-Two symmetries keep the motion pair from leaking. The pitch of an Anger clip played backwards has the law of a
-Disgust clip, so no single frame and no unordered set of frames tells them apart; and the pair fills whole clips, so a
-label change never shows where in its course the pitch is. Trembling hides the slope from short windows.
+Known answers by construction (docs/benchmark.md): a still face tells five groups; Anger raises the
+head slowly and Disgust lowers it, while every other class does either at random; voice quality
+tells Fear and Sadness (pressed) from Surprise and Other (breathy), and is random for the rest.
+
+Two symmetries keep the motion pair from leaking. The pitch of an Anger clip played backwards has
+the law of a Disgust clip, so no single frame and no unordered set of frames tells them apart; and
+the pair fills whole clips, so a label change never shows where in its course the pitch is.
+Trembling hides the slope from short windows.
 """
 
 from dataclasses import dataclass
@@ -83,7 +86,9 @@ def class_priors(temper: float) -> np.ndarray:
 
 
 def deal_labels(count: int, temper: float, rng: np.random.Generator) -> list[int]:
-    """``count`` labels in random order whose numbers follow the priors as closely as integers can."""
+    """``count`` labels in random order whose numbers follow the priors as
+    closely as integers can.
+    """
     edges = np.floor(np.cumsum(class_priors(temper)) * count + 0.5).astype(int)
     labels = np.repeat(np.arange(NUM_CLASSES), np.diff(np.r_[0, edges]))
     return [int(label) for label in rng.permutation(labels)]
@@ -92,13 +97,17 @@ def deal_labels(count: int, temper: float, rng: np.random.Generator) -> list[int
 def pitch_of(
     length: int, direction: int, rng: np.random.Generator, difficulty: float = 0.0
 ) -> np.ndarray:
-    """The head's pitch over one segment, ``[length]``: a slow course up or down, drifting and trembling."""
+    """The head's pitch over one segment, ``[length]``:
+    a slow course up or down, drifting and trembling.
+    """
     course = direction * SLOPE * (np.arange(length) - (length - 1) / 2)
     return course + rng.uniform(-0.2, 0.2) + pitch_noise(length, rng, difficulty)
 
 
 def pitch_noise(length: int, rng: np.random.Generator, difficulty: float = 0.0) -> np.ndarray:
-    """Stationary, hence reversible, Gaussian noise ``[length]``: white plus first-order autoregressive."""
+    """Stationary, hence reversible, Gaussian noise ``[length]``:
+    white plus first-order autoregressive.
+    """
     rho = np.exp(-1 / DRIFT_FRAMES)
     start = rng.normal(0, DRIFT)
     drift, _ = lfilter(
@@ -108,7 +117,9 @@ def pitch_noise(length: int, rng: np.random.Generator, difficulty: float = 0.0) 
 
 
 def plan_clips(experiment: Experiment) -> list[ClipPlan]:
-    """All clips of the benchmark that the ``synth_*`` settings describe, from ``synth_seed`` alone."""
+    """All clips of the benchmark that the ``synth_*`` settings describe,
+    from ``synth_seed`` alone.
+    """
     counts = (
         ("train", experiment.synth_train_clips),
         ("validation", experiment.synth_validation_clips),
@@ -153,7 +164,9 @@ def _plan_split(
 
 
 def _scripts(count: int, temper: float, rng: np.random.Generator) -> list[list[int]]:
-    """One label for most clips, two of different groups for CHANGES of them; never a motion class among two."""
+    """One label for most clips, two of different groups for CHANGES of them;
+    never a motion class among two.
+    """
     changes = round(count * CHANGES)
     labels = deal_labels(count + changes, temper, rng)
     motion = [label for label in labels if EXPRESSIONS[label] in DIRECTION]
@@ -172,7 +185,9 @@ def _scripts(count: int, temper: float, rng: np.random.Generator) -> list[list[i
 
 
 def _cast(scripts: list[list[int]], split: str, rng: np.random.Generator) -> list[int]:
-    """A person for each clip: in training a few people take turns within each label, elsewhere everyone is new."""
+    """A person for each clip: in training a few people take turns within each label,
+    elsewhere everyone is new.
+    """
     if split != "train":
         return [int(rng.integers(2**31)) for _ in scripts]
     people = rng.integers(2**31, size=PEOPLE)
@@ -243,7 +258,9 @@ def _wander(n: int, deviation: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _annotate(segments: tuple[Segment, ...], noise: float, rng: np.random.Generator) -> np.ndarray:
-    """int8 ``[lines]``: the labels, a few frames at a change and some runs not annotated, mostly one line too many."""
+    """int8 ``[lines]``: the labels, a few frames at a change and some runs not annotated,
+    mostly one line too many.
+    """
     labels = np.concatenate(
         [
             np.full(
@@ -262,7 +279,9 @@ def _annotate(segments: tuple[Segment, ...], noise: float, rng: np.random.Genera
 def _runs(
     n: int, kinds: tuple[tuple[float, int, int], ...], rng: np.random.Generator
 ) -> np.ndarray:
-    """bool ``[n]``: for each kind (probability, shortest, longest + 1) perhaps one run away from the ends."""
+    """bool ``[n]``: for each kind (probability, shortest,
+    longest + 1) perhaps one run away from the ends.
+    """
     mask = np.zeros(n, bool)
     for probability, low, high in kinds:
         length = int(rng.integers(low, high))

@@ -1,8 +1,10 @@
-"""Pre-train the small encoders of the generated benchmark: ``python -m emolib.data.synthetic.pretrain``.
+"""Pre-train the small encoders of the generated benchmark:
+``python -m emolib.data.synthetic.pretrain``.
 
-The visual one is an open_clip CLIP (ResNet) taught by generated faces with captions, the audio one a Wav2Vec2 taught
-by generated voices; people and speakers are drawn from seeds that the benchmark never uses. Writes
-``emolib/assets/{visual,audio}`` in the layout of a hub download and ``emolib/assets/quality.json``.
+The visual one is an open_clip CLIP (ResNet) taught by generated faces with captions, the audio one
+a Wav2Vec2 taught by generated voices; people and speakers are drawn from seeds that the benchmark
+never uses. Writes ``emolib/assets/{visual,audio}`` in the layout of a hub download and
+``emolib/assets/quality.json``.
 """
 
 import gzip
@@ -54,7 +56,9 @@ PREPROCESS_CFG = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_
 
 
 def face_batch(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images uint8 ``[size, 112, 112, 3]``, group ``[size]``, pitch ``[size]``; every face another person."""
+    """Images uint8 ``[size, 112, 112, 3]``, group ``[size]``, pitch ``[size]``;
+    every face another person.
+    """
     rng = np.random.default_rng(seed)
     images, groups, pitches = [], rng.integers(0, len(GROUPS), size), rng.uniform(-1.7, 1.7, size)
     for group, pitch in zip(groups, pitches, strict=True):
@@ -70,7 +74,9 @@ def face_batch(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def voice_batch(seed: int, size: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms float32 ``[size, n]`` of 0.33 to 2 s and quality ``[size]``; every voice another speaker."""
+    """Waveforms float32 ``[size, n]`` of 0.33 to 2 s and quality ``[size]``;
+    every voice another speaker.
+    """
     rng = np.random.default_rng(seed)
     length = int(RATE * rng.choice([1 / 3, 0.5, 1, 2]))
     qualities = rng.integers(0, 2, size)
@@ -121,7 +127,9 @@ def face_loss(
     batch: tuple[np.ndarray, np.ndarray, np.ndarray],
     rng: np.random.Generator,
 ) -> torch.Tensor:
-    """Image to prompt, prompt to image (several positives), and image to the captions of its pitch (soft)."""
+    """Image to prompt, prompt to image (several positives),
+    and image to the captions of its pitch (soft).
+    """
     images, groups, pitches = batch
     members = [[EXPRESSIONS.index(name) for name in group] for group in GROUPS]
     target = torch.tensor([rng.choice(members[g]) for g in groups])
@@ -216,7 +224,9 @@ def train_audio(steps: int) -> Any:
 
 @torch.no_grad()
 def measure_visual(model: Any) -> dict[str, float]:
-    """Quality on unseen people: groups, zero-shot macro-F1 on classes, and how linear the pitch is."""
+    """Quality on unseen people: groups, zero-shot macro-F1 on classes,
+    and how linear the pitch is.
+    """
     batches = [face_batch(SEED + 500_000 + i) for i in range(24)]
     features = torch.cat(
         [model.encode_image(normalised(images)) for images, _, _ in batches]

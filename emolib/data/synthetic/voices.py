@@ -1,7 +1,7 @@
 """Generated voices: a saw-tooth source through three formants, whose quality is known.
 
-Quality 0 is pressed and bright with a raised pitch, quality 1 breathy and dark with a lowered one. Who speaks and
-which syllables are random and say nothing.
+Quality 0 is pressed and bright with a raised pitch, quality 1 breathy and dark with a lowered one.
+Who speaks and which syllables are random and say nothing.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""The benchmark's arithmetic, and that its gates fail where they should; with tiny encoders, so no figure here says anything."""
+"""The benchmark's arithmetic, and that its gates fail where they should;
+with tiny encoders, so no figure here says anything.
+"""
 
 import json
 import time

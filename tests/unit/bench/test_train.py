@@ -1,4 +1,6 @@
-"""The benchmark's own claims that need no clock: the plain loop computes the same, operations are counted right."""
+"""The benchmark's own claims that need no clock: the plain loop computes the same,
+operations are counted right.
+"""
 
 import numpy as np
 import pytest

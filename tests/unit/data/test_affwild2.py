@@ -1,4 +1,6 @@
-"""Reading Aff-Wild2: every layout of docs/data.md, true times, strict annotations, an index that notices change."""
+"""Reading Aff-Wild2: every layout of docs/data.md, true times, strict annotations,
+an index that notices change.
+"""
 
 import os
 import shutil
@@ -79,7 +81,9 @@ def test_spans_are_true_time(tmp_path):
 
 @pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 25, 30000 / 1001, "variable"])
 def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_path, rate):
-    """A click at the begin of frame 150 of 200, heard through the span of each window that holds the frame."""
+    """A click at the begin of frame 150 of 200, heard through the span of
+    each window that holds the frame.
+    """
     gaps = np.random.default_rng(0).choice([1 / 30, 1 / 15, 0.05], 199)
     times = np.r_[0, np.cumsum(gaps)] if rate == "variable" else np.arange(200) / rate
     waveform = np.zeros(int((times[-1] + 0.1) * media.SAMPLE_RATE), np.float32)
@@ -284,7 +288,8 @@ def test_a_frame_count_or_images_far_from_the_labels_are_told_by_clip(tmp_path, 
         f"1-30-640x480: {lines} annotation lines, but the video has {lines + more} frames"
     ] * far
     told += [
-        f"1-30-640x480: the last image is {lines + more:05d}.jpg, the annotation ends at frame {lines}"
+        f"1-30-640x480: the last image is {lines + more:05d}.jpg, "
+        f"the annotation ends at frame {lines}"
     ] * (far and more > 0)
     assert [str(warning.message).split(";")[0] for warning in warned] == told
     assert {warning.filename for warning in warned} <= {__file__}

@@ -1,4 +1,6 @@
-"""``emolib doctor``: a clean tree is ready, and each planted fault is found by its name and nothing else is."""
+"""``emolib doctor``: a clean tree is ready, and each planted fault is found by
+its name and nothing else is.
+"""
 
 import json
 import shutil
@@ -275,7 +277,9 @@ def test_every_kind_has_a_test_that_plants_it():
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if KINDS[kind][0] == "error"])
 def test_only_errors_can_stop_the_reader(tmp_path, kind):
-    """What is an error is refused by the reader, or told in a warning, or is silently wrong and only the doctor can see it."""
+    """What is an error is refused by the reader, or told in a warning,
+    or is silently wrong and only the doctor can see it.
+    """
     root = make_tree(tmp_path / "tree", clean())
     FAULTS[kind](root)
     silent = {"id-in-test-too", "shared-source", "shared-video", "image-names", "image-unreadable"}

@@ -1,4 +1,6 @@
-"""Time is what these tests are about: a click at second t is read back at t, for every frame rate."""
+"""Time is what these tests are about: a click at second t is read back at t,
+for every frame rate.
+"""
 
 import hashlib
 import io
@@ -39,7 +41,9 @@ def clicks(at: list[float], seconds: float) -> np.ndarray:
 
 
 def shift(original: np.ndarray, read: np.ndarray, time: float) -> float:
-    """Milliseconds by which the sound around ``time`` came back late: the peak of the cross-correlation."""
+    """Milliseconds by which the sound around ``time`` came back late:
+    the peak of the cross-correlation.
+    """
     start = round(time * media.SAMPLE_RATE)
     pattern = original[start : start + 160]
     lags = np.arange(-400, 401)
@@ -98,7 +102,10 @@ def test_variable_rate_keeps_times_and_sound(tmp_path):
     ],
 )
 def test_an_avi_shows_each_frame_when_its_sound_is_heard(tmp_path, codec, b_frames, dropped, rate):
-    """Frame 50 is the only white one and clicks. AVI has no presentation times, and those that FFmpeg guesses jump."""
+    """Frame 50 is the only white one and clicks.
+
+    AVI has no presentation times, and those that FFmpeg guesses jump.
+    """
     video, wave = tmp_path / "clip.avi", clicks([float(50 / rate)], float(100 / rate))
     film = [None if number in dropped else picture for number, picture in enumerate(moving(100))]
     film[50] = np.full_like(film[50], 255)
@@ -182,7 +189,9 @@ def test_equal_input_gives_equal_bytes_and_other_input_does_not(tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.5, 0.8, 3.0])
 def test_sound_in_blocks_gives_the_bytes_of_the_whole(tmp_path, seconds):
-    """Shorter than the pictures, as long, and longer; blocks that end anywhere, an empty one among them."""
+    """Shorter than the pictures, as long, and longer;
+    blocks that end anywhere, an empty one among them.
+    """
     wave = (
         np.random.default_rng(3)
         .normal(0, 0.2, round(seconds * media.SAMPLE_RATE))
@@ -317,7 +326,9 @@ def test_recordings_joined_end_to_end_keep_their_sound(tmp_path, rates):
 
 
 def transport_stream(path: Path, rate: int, seconds: float, click: float) -> None:
-    """25 frames/s and sound at ``rate`` Hz, silent but for 10 ms at ``click`` seconds; its clock begins anew in each file."""
+    """25 frames/s and sound at ``rate`` Hz, silent but for 10 ms at ``click`` seconds;
+    its clock begins anew in each file.
+    """
     wave = np.zeros(round(seconds * rate))
     start, length = round(click * rate), rate // 100
     wave[start : start + length] = 0.8 * np.sin(2 * np.pi * 1000 * np.arange(length) / rate)

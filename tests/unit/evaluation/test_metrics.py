@@ -1,4 +1,6 @@
-"""Scores against scikit-learn and slow resampling; the intervals' coverage against simulated clips of known F1."""
+"""Scores against scikit-learn and slow resampling;
+the intervals' coverage against simulated clips of known F1.
+"""
 
 import json
 import time
@@ -141,7 +143,9 @@ def imbalanced(rng, clips):
 
 @pytest.mark.parametrize("population", [annotated, imbalanced])
 def test_intervals_cover_the_known_score(population):
-    """Clips drawn from a population whose macro-F1 is known: the interval holds it about 95 % of the time."""
+    """Clips drawn from a population whose macro-F1 is known:
+    the interval holds it about 95 % of the time.
+    """
     rng = np.random.default_rng(11)
     labels, predictions, _ = population(np.random.default_rng(1), clips=4000)
     truth = macro_f1(labels, predictions)
@@ -226,7 +230,9 @@ def test_difference_over_seeds_is_wider_than_of_one():
 
 
 def test_difference_over_seeds_covers_the_known_difference():
-    """Models trained anew differ from seed to seed; the interval is about the recipe, and one seed cannot know it."""
+    """Models trained anew differ from seed to seed;
+    the interval is about the recipe, and one seed cannot know it.
+    """
     rng = np.random.default_rng(8)
 
     def trained(labels, quality, seeds):

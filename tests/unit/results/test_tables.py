@@ -1,4 +1,6 @@
-"""Tables: our numbers and the paper's in their places, and the same numbers back from every file."""
+"""Tables: our numbers and the paper's in their places,
+and the same numbers back from every file.
+"""
 
 import io
 

@@ -1,4 +1,6 @@
-"""The recipe's rows from predictions on disk that were made by hand: smoothing and averaging do what they say."""
+"""The recipe's rows from predictions on disk that were made by hand:
+smoothing and averaging do what they say.
+"""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,9 @@ FRAMES = 60
 
 
 def run_folder(root, name, seed, *, bias=0.0):
-    """20 clips of one class each; every frame's probabilities are noise, with ``1 + bias`` more for the true class."""
+    """20 clips of one class each; every frame's probabilities are noise,
+    with ``1 + bias`` more for the true class.
+    """
     rng = np.random.default_rng([seed, round(100 * (bias + 1))])
     for clip in range(20):
         label = np.full(FRAMES, clip % 8)

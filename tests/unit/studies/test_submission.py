@@ -1,4 +1,6 @@
-"""The challenge's file: every row of the template in its order, and a checker that names each kind of damage."""
+"""The challenge's file: every row of the template in its order,
+and a checker that names each kind of damage.
+"""
 
 import os
 import shutil
@@ -117,7 +119,9 @@ def test_wrong_predictions_are_refused_and_nothing_is_written(
 
 
 def edit(*changes):
-    """A damage: (0-based line, new text or None to remove it) applied from the last to the first."""
+    """A damage: (0-based line, new text or None to remove it) applied
+    from the last to the first.
+    """
 
     def damaged(lines):
         for at, text in changes:

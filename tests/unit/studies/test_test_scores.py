@@ -1,4 +1,6 @@
-"""Submissions of several windows: one a window, checked, scored only where the truth is generated."""
+"""Submissions of several windows: one a window, checked,
+scored only where the truth is generated.
+"""
 
 import numpy as np
 import pandas as pd

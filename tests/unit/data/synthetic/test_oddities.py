@@ -1,4 +1,6 @@
-"""Every oddity of the real tree, planted: the doctor finds each and nothing else, and what is read stays true."""
+"""Every oddity of the real tree, planted: the doctor finds each and nothing else,
+and what is read stays true.
+"""
 
 import json
 import warnings
