@@ -18,6 +18,7 @@ from emolib.errors import EmolibError, WrongCall, nearest
 from emolib.features.origin import labelled, origin
 from emolib.system.files import few, runs_root
 from emolib.training.cluster import EXECUTORS
+from emolib.video.options import WHICH_FACES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,7 +102,6 @@ Sbatch = Annotated[
     ),
 ]
 BENCHES = ("extract", "train")
-FACES = ("tracked", "largest", "all", "whole")  # of footage.WHICH_FACES, which is slow to import
 
 
 def verb(examples: str) -> Callable[[Any], Any]:
@@ -360,13 +360,13 @@ def predict(
     faces: Annotated[
         str,
         typer.Option(
-            help="tracked, largest, all, or whole: the film is a face crop already.",
-            autocompletion=completing(lambda: FACES),
+            help="tracked, largest, all, or whole: the video is a face crop already.",
+            autocompletion=completing(lambda: WHICH_FACES),
         ),
     ] = "tracked",
     annotate: Annotated[
         bool,
-        typer.Option("--annotate", help="Also write the film with boxes and classes drawn in."),
+        typer.Option("--annotate", help="Also write the video with boxes and classes drawn in."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there.")

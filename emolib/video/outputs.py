@@ -1,4 +1,4 @@
-"""Files of ``emolib predict``: which films are meant, where the results of each go, and that those are whole or not there."""
+"""Files of ``emolib predict``: which videos are meant, where the results of each go, and that those are whole or not there."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

@@ -76,7 +76,7 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
 
-    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``footage.WHICH_FACES``; ``timeline``: draw
+    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``options.WHICH_FACES``; ``timeline``: draw
     timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the
     summaries. A video that fails does not stop the others: after the last one SomeFailed names those that did. WrongCall and a missing run, weights or detector stop before any work.
     """
@@ -88,19 +88,21 @@ def predict(
     summaries, failures = [], []
     for video in found:
         try:
-            footage = predictor.observe(video, progress=progress)
-            rows = table(predictor, footage, predictor.probabilities(footage, progress=progress))
-            summary = summarise(predictor, footage, rows)
+            observation = predictor.observe(video, progress=progress)
+            rows = table(
+                predictor, observation, predictor.probabilities(observation, progress=progress)
+            )
+            summary = summarise(predictor, observation, rows)
             with whole_results(folders[video]) as folder:
                 if timeline:
                     figures.save(
-                        timelines.timeline(rows, footage, origin=predictor.origin),
+                        timelines.timeline(rows, observation, origin=predictor.origin),
                         "timeline",
                         folder,
                     )
                 if annotate:
                     timelines.write_annotated(
-                        folder / "annotated.mp4", rows, footage, origin=predictor.origin
+                        folder / "annotated.mp4", rows, observation, origin=predictor.origin
                     )
                 write(folder, rows, summary)
         except FAILURES as error:

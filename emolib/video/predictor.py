@@ -1,6 +1,6 @@
-"""A trained run on one film: faces and sound observed, windows over true times, probabilities by the run's frame rule.
+"""A trained run on one video: faces and sound observed, windows over true times, probabilities by the run's frame rule.
 
-The way of the benchmark, from the film instead of the tree: faces found and cut out as the training crops are, the
+The way of the benchmark, from the video instead of the tree: faces found and cut out as the training crops are, the
 run's frozen encoders, windows of ``Experiment.window`` frames. What a window lacks, face or sound, it is predicted without.
 """
 
@@ -26,8 +26,12 @@ from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import device
 from emolib.training.run import load_model
+from emolib.video.choice import FaceChoice
 from emolib.video.detection import FaceFinder, detector_file
-from emolib.video.footage import WHICH_FACES, FaceChoice, Footage, Spool, listen, watch
+from emolib.video.observation import Observation
+from emolib.video.options import WHICH_FACES
+from emolib.video.spool import Spool
+from emolib.video.watching import listen, watch
 from emolib.windows import frame_predictions, frame_windows, smooth
 
 CHUNK = 128  # windows whose features are in memory at once
@@ -42,7 +46,7 @@ class Predictor:
     visual: VisualEncoder | None  # None: the run does not see
     audio: AudioEncoder | None  # None: the run does not hear
     finder: FaceFinder | None  # None: nothing is detected
-    faces: str  # one of footage.WHICH_FACES
+    faces: str  # one of options.WHICH_FACES
     origin: str  # of the run's data and weights; empty: real
     name: str
 
@@ -50,7 +54,7 @@ class Predictor:
     def load(
         cls, run: Path, detector: Path | str | None = None, faces: str = "tracked"
     ) -> "Predictor":
-        """The run in folder ``run``; ``faces``: one of ``footage.WHICH_FACES``.
+        """The run in folder ``run``; ``faces``: one of ``options.WHICH_FACES``.
 
         Raises EmolibError when it, its encoders' weights or the face detector are missing, WrongCall for unknown ``faces``.
         """
@@ -71,9 +75,9 @@ class Predictor:
             name=Path(run).resolve().name,
         )
 
-    def observe(self, video: Path, *, progress: bool = True) -> Footage:
+    def observe(self, video: Path, *, progress: bool = True) -> Observation:
         """Faces, their features and the sound of ``video``. Raises EmolibError when it cannot be decoded."""
-        footage = watch(
+        observation = watch(
             video,
             FaceChoice(self.faces, self.finder),
             self.visual,
@@ -81,22 +85,26 @@ class Predictor:
             progress=progress,
         )
         if self.audio is not None:
-            listen(footage)
-            if self.model.experiment.audio_context == "track" and footage.sound:
-                footage.steps = Spool(np.float16, AudioEncoder.width)
-                footage.steps.append(SoundEncoder(self.audio).track(footage.sound.mapped()[:, 0]))
-        return footage
+            listen(observation)
+            if self.model.experiment.audio_context == "track" and observation.sound:
+                observation.steps = Spool(np.float16, AudioEncoder.width)
+                observation.steps.append(
+                    SoundEncoder(self.audio).track(observation.sound.mapped()[:, 0])
+                )
+        return observation
 
-    def probabilities(self, footage: Footage, *, progress: bool = True) -> "Predicted":
-        """For the R faces of ``footage``; for each of its n frames when the run does not see."""
+    def probabilities(self, observation: Observation, *, progress: bool = True) -> "Predicted":
+        """For the R faces of ``observation``; for each of its n frames when the run does not see."""
         if self.model.sees:
-            result = np.full((len(footage.frame), NUM_CLASSES + 1), np.nan)
-            for track in np.unique(footage.track):
-                rows = np.flatnonzero(footage.track == track)
-                result[rows] = self._track(footage, footage.frame[rows], rows, progress=progress)
+            result = np.full((len(observation.frame), NUM_CLASSES + 1), np.nan)
+            for track in np.unique(observation.track):
+                rows = np.flatnonzero(observation.track == track)
+                result[rows] = self._track(
+                    observation, observation.frame[rows], rows, progress=progress
+                )
         else:
             result = self._track(
-                footage, np.arange(1, len(footage.times) + 1), None, progress=progress
+                observation, np.arange(1, len(observation.times) + 1), None, progress=progress
             )
         values, heard = result[:, :NUM_CLASSES], result[:, NUM_CLASSES]
         if not self.model.sees:  # its windows without sound were given no weight; where there are no others, nothing is known
@@ -106,7 +114,12 @@ class Predictor:
         return Predicted(values, heard > 0)
 
     def _track(
-        self, footage: Footage, frames: np.ndarray, rows: np.ndarray | None, *, progress: bool
+        self,
+        observation: Observation,
+        frames: np.ndarray,
+        rows: np.ndarray | None,
+        *,
+        progress: bool,
     ) -> np.ndarray:
         """``[len(frames), 9]`` for one person, seen in ``frames`` (1-based, rising) with features in ``rows``: eight
         probabilities and the share of windows with sound in them, all by the frame rule."""
@@ -117,7 +130,7 @@ class Predictor:
         index = frame_windows(present, length=e.window, stride=e.frame_stride)
         row_of = np.zeros(len(present) + 1, np.int64)
         row_of[frames - before] = 0 if rows is None else rows
-        clip = _clip(footage)
+        clip = _clip(observation)
         parts = []
         for first in tqdm(
             range(0, len(index), CHUNK),
@@ -128,7 +141,7 @@ class Predictor:
         ):
             chunk = slice(first, first + CHUNK)
             start, end = index.start[chunk] + before, index.end[chunk] + before
-            windows = self._window_set(footage, clip, row_of[index.frames[chunk]], start, end)
+            windows = self._window_set(observation, clip, row_of[index.frames[chunk]], start, end)
             heard = windows.audio_length[:, None] > 0
             parts.append(
                 np.hstack([predict_windows(self.model, windows) * (self.model.sees | heard), heard])
@@ -144,16 +157,21 @@ class Predictor:
         return smooth(by_frame, e.smoothing, e.smoothing_half_width)[frames - 1 - before]
 
     def _window_set(
-        self, footage: Footage, clip: Clip, rows: np.ndarray, start: np.ndarray, end: np.ndarray
+        self,
+        observation: Observation,
+        clip: Clip,
+        rows: np.ndarray,
+        start: np.ndarray,
+        end: np.ndarray,
     ) -> WindowSet:
         """The windows that show the feature ``rows`` ``[N, T]`` from frame ``start`` to ``end`` ``[N]``, with their sound."""
         lowest, n = int(rows.min()), len(rows)
         audio, audio_start, audio_length = self._sound(
-            footage, *samples_of(clip, np.stack([start, end], axis=1))
+            observation, *samples_of(clip, np.stack([start, end], axis=1))
         )
         return WindowSet(
             clips=[clip],
-            visual=footage.visual.read(lowest, int(rows.max()) + 1),
+            visual=observation.visual.read(lowest, int(rows.max()) + 1),
             frames=rows - lowest,
             audio=audio,
             audio_start=audio_start,
@@ -164,7 +182,7 @@ class Predictor:
         )
 
     def _sound(
-        self, footage: Footage, begin: np.ndarray, samples: np.ndarray
+        self, observation: Observation, begin: np.ndarray, samples: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(features float16 ``[S, 768]``, first row and number of steps int64 ``[N]``) of spans of the sound.
 
@@ -172,20 +190,22 @@ class Predictor:
         """
         spans = zip(begin, samples, strict=True)
         waves = (
-            [] if footage.sound is None else [footage.sound.read(a, a + n)[:, 0] for a, n in spans]
+            []
+            if observation.sound is None
+            else [observation.sound.read(a, a + n)[:, 0] for a, n in spans]
         )
         waves = [wave if audible(wave).any() else wave[:0] for wave in waves]
         if (
-            footage.steps is not None
+            observation.steps is not None
         ):  # the whole track is encoded: as many steps as the span alone would give
-            first = np.minimum(np.rint(begin / HOP).astype(np.int64), footage.steps.rows)
+            first = np.minimum(np.rint(begin / HOP).astype(np.int64), observation.steps.rows)
             steps = [
                 AudioEncoder.steps(n) if len(wave) else 0
                 for n, wave in zip(samples.tolist(), waves, strict=True)
             ]
-            length = np.minimum(steps, footage.steps.rows - first)
+            length = np.minimum(steps, observation.steps.rows - first)
             return (
-                footage.steps.read(int(first.min()), int((first + length).max())),
+                observation.steps.read(int(first.min()), int((first + length).max())),
                 first - first.min(),
                 length,
             )
@@ -222,18 +242,18 @@ class Predicted(NamedTuple):
     heard: np.ndarray  # bool [R]; whether a window they rest on holds more than digital silence
 
 
-def _clip(footage: Footage) -> Clip:
-    n = len(footage.times)
+def _clip(observation: Observation) -> Clip:
+    n = len(observation.times)
     present = np.zeros(n, bool)
-    present[footage.frame - 1] = True
+    present[observation.frame - 1] = True
     return Clip(
-        id=footage.video.name,
+        id=observation.video.name,
         split="test",
         labels=np.full(n, NOT_ANNOTATED, np.int8),
         face_present=present,
-        frame_times=footage.times,
-        fps=1 / footage.frame_seconds,
+        frame_times=observation.times,
+        fps=1 / observation.frame_seconds,
         time_source="video",
         images=None,
-        video=footage.video,
+        video=observation.video,
     )

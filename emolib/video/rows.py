@@ -8,7 +8,7 @@ import pandas as pd
 from emolib import __version__
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.system.files import hash_file, printable
-from emolib.video.footage import Footage
+from emolib.video.observation import Observation
 from emolib.video.predictor import Predicted, Predictor
 from emolib.video.timeline import PROBABILITIES
 
@@ -18,22 +18,22 @@ FACE_COLUMNS = ("x", "y", "w", "h")
 MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
 
-def table(predictor: Predictor, footage: Footage, predicted: Predicted) -> pd.DataFrame:
+def table(predictor: Predictor, observation: Observation, predicted: Predicted) -> pd.DataFrame:
     """One row a frame (one a face where several are analysed), in order of frames.
 
     frame (from 1), time (seconds), face (whether any was found in the frame, be it the followed one or not), track and x, y,
     w, h (pixels) of the followed one, p_<Class> x 8, class, modality (what the probabilities rest on: ``face+voice`` where a
     window behind them holds more than digital silence), weights. What is missing is null.
     """
-    frames = np.arange(1, len(footage.times) + 1, dtype=np.int32)
+    frames = np.arange(1, len(observation.times) + 1, dtype=np.int32)
     searched = predictor.model.sees or predictor.finder is not None
-    faces = pd.DataFrame(footage.box.round(1), columns=list(FACE_COLUMNS)).assign(
-        frame=footage.frame, track=footage.track
+    faces = pd.DataFrame(observation.box.round(1), columns=list(FACE_COLUMNS)).assign(
+        frame=observation.frame, track=observation.track
     )
-    rows = pd.DataFrame({"frame": frames, "time": footage.times.round(6)}).merge(
+    rows = pd.DataFrame({"frame": frames, "time": observation.times.round(6)}).merge(
         faces, on="frame", how="left"
     )
-    found = footage.found[rows["frame"] - 1] > 0
+    found = observation.found[rows["frame"] - 1] > 0
     rows["face"] = pd.array(found if searched else [None] * len(rows), dtype="boolean")
     rows["track"] = rows["track"].astype("Int32")
     place = rows["track"].notna().to_numpy() if predictor.model.sees else np.ones(len(rows), bool)
@@ -75,7 +75,7 @@ def weights_kind(predictor: Predictor) -> str:
     return predictor.origin or "pre-trained"
 
 
-def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dict[str, Any]:
+def summarise(predictor: Predictor, observation: Observation, rows: pd.DataFrame) -> dict[str, Any]:
     """What summary.json holds: counts, sound, the run and its rules, share of each class; equal inputs give equal bytes.
 
     frames_with_face: any face was found in them; frames_followed: a face that was analysed (they have a track); rows_predicted:
@@ -84,18 +84,18 @@ def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dic
     e = predictor.model.experiment
     counts = rows["class"].value_counts()
     return {
-        "video": printable(footage.video.name),
-        "frames": len(footage.times),
-        "seconds": round(footage.end, 3),
-        "frames_per_second": round(footage.fps, 3),
-        "constant_rate": footage.constant_rate,
-        "size": list(footage.size),
+        "video": printable(observation.video.name),
+        "frames": len(observation.times),
+        "seconds": round(observation.end, 3),
+        "frames_per_second": round(observation.fps, 3),
+        "constant_rate": observation.constant_rate,
+        "size": list(observation.size),
         "faces": predictor.faces,
         "frames_with_face": int(rows.loc[rows["face"].fillna(False), "frame"].nunique()),
-        "frames_followed": len(np.unique(footage.frame)),
-        "tracks": len(np.unique(footage.track)),
-        "sound": sound_kind(predictor, footage),
-        "sound_seconds": round(footage.sound_seconds, 3),
+        "frames_followed": len(np.unique(observation.frame)),
+        "tracks": len(np.unique(observation.track)),
+        "sound": sound_kind(predictor, observation),
+        "sound_seconds": round(observation.sound_seconds, 3),
         "frames_predicted": int(rows.loc[rows["class"].notna(), "frame"].nunique()),
         "rows_predicted": int(counts.sum()),
         "share": {name: round(float(counts.get(name, 0) / counts.sum()), 4) for name in EXPRESSIONS}
@@ -116,13 +116,13 @@ def summarise(predictor: Predictor, footage: Footage, rows: pd.DataFrame) -> dic
     }
 
 
-def sound_kind(predictor: Predictor, footage: Footage) -> str:
+def sound_kind(predictor: Predictor, observation: Observation) -> str:
     """``not used`` by this run, ``absent`` (no audio track), ``silent`` (digital silence) or ``present``."""
     if predictor.audio is None:
         return "not used"
-    if footage.sound is None:
+    if observation.sound is None:
         return "absent"
-    return "present" if footage.heard else "silent"
+    return "present" if observation.heard else "silent"
 
 
 def describe(summary: dict[str, Any]) -> str:

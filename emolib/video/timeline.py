@@ -1,4 +1,4 @@
-"""A predicted video to look at: a timeline of probabilities, faces and sound, and the film itself with what was found."""
+"""A predicted video to look at: a timeline of probabilities, faces and sound, and the video itself with what was found."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +12,21 @@ from matplotlib.figure import Figure
 from emolib.data import media
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.results.figures import CLASS_COLOURS, COLUMN, STYLE, blank, ink_on
-from emolib.video.footage import Footage, envelope, sound_of
+from emolib.video.observation import Observation, envelope
+from emolib.video.watching import sound_of
 
 POINTS = 1500  # along the time axis; more than the figure's pixels would only cost time
 PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 
 
 @mpl.rc_context(STYLE)
-def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
-    """Faces, probabilities and loudness over time, of the track ``footage.shown``; gaps where nothing was predicted.
+def timeline(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Figure:
+    """Faces, probabilities and loudness over time, of the track ``observation.shown``; gaps where nothing was predicted.
 
     ``rows``: a table of ``predict.table``.
     """
-    rows = _shown(rows, footage.shown)
-    title = footage.title + (f": {warning(origin)}" if origin else "")
+    rows = _shown(rows, observation.shown)
+    title = observation.title + (f": {warning(origin)}" if origin else "")
     figure, (pictures, shares, sound) = blank(
         title,
         origin="",
@@ -34,8 +35,8 @@ def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
         sharex=True,
         gridspec_kw={"height_ratios": [1.1, 3, 0.8]},
     )
-    last = footage.end
-    _strip(pictures, footage.thumbnails, last)
+    last = observation.end
+    _strip(pictures, observation.thumbnails, last)
     shown = rows.iloc[:: max(1, len(rows) // POINTS)]
     values = np.nan_to_num(
         shown[PROBABILITIES].to_numpy(float)
@@ -44,15 +45,15 @@ def timeline(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Figure:
     shares.stackplot(times, values.T, colors=CLASS_COLOURS, labels=EXPRESSIONS, lw=0, step="post")
     shares.set(ylabel="probability", ylim=(0, 1), xlim=(0, last))
     shares.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    loud = envelope(footage, POINTS // 2)
-    if footage.heard:
+    loud = envelope(observation, POINTS // 2)
+    if observation.heard:
         middle = (np.arange(len(loud)) + 0.5) / len(loud) * last
         sound.fill_between(middle, -loud, loud, color="black", lw=0)
     else:
         sound.text(
             0.5,
             0.5,
-            "silent" if footage.sound else "no sound",
+            "silent" if observation.sound else "no sound",
             transform=sound.transAxes,
             ha="center",
             va="center",
@@ -93,20 +94,20 @@ def _strip(axis: mpl.axes.Axes, thumbnails: list[tuple[float, np.ndarray]], last
             free = left + side
 
 
-def annotated(rows: pd.DataFrame, footage: Footage, *, origin: str) -> Iterator[np.ndarray]:
+def annotated(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Iterator[np.ndarray]:
     """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it, and the warning."""
     several = rows["track"].nunique() > 1
     first, last = (
-        np.searchsorted(rows["frame"], np.arange(1, len(footage.times) + 1), side)
+        np.searchsorted(rows["frame"], np.arange(1, len(observation.times) + 1), side)
         for side in ("left", "right")
     )
-    for number, _, image in media.read_frames(footage.video):
-        if image.shape[1::-1] != footage.size:
-            image = cv2.resize(image, footage.size, interpolation=cv2.INTER_AREA)
+    for number, _, image in media.read_frames(observation.video):
+        if image.shape[1::-1] != observation.size:
+            image = cv2.resize(image, observation.size, interpolation=cv2.INTER_AREA)
         image = np.ascontiguousarray(image)
         for _, row in rows[
             first[number - 1] : last[number - 1]
-        ].iterrows():  # a table a frame would not fit for long films
+        ].iterrows():  # a table a frame would not fit for long videos
             _draw(image, row, str(row["track"]) if several and pd.notna(row["track"]) else "")
         if origin:
             write_on(image, warning(origin), (4, len(image) - 8), max(0.35, len(image) / 1200))
@@ -182,12 +183,14 @@ def _rgb(code: str) -> tuple[int, int, int]:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
-def write_annotated(path: Path, rows: pd.DataFrame, footage: Footage, *, origin: str) -> None:
-    """The film with boxes and bars as MP4, on its own times, with its sound as far as its pictures go; streamed, whatever its length."""
+def write_annotated(
+    path: Path, rows: pd.DataFrame, observation: Observation, *, origin: str
+) -> None:
+    """The video with boxes and bars as MP4, on its own times, with its sound as far as its pictures go; streamed, whatever its length."""
     media.write_video(
         path,
-        annotated(rows, footage, origin=origin),
-        footage.times,
-        sound_of(footage),
-        size=footage.size,
+        annotated(rows, observation, origin=origin),
+        observation.times,
+        sound_of(observation),
+        size=observation.size,
     )

@@ -1,4 +1,4 @@
-"""Interactive views for notebook 07: a slider over a predicted film, and a button to upload one.
+"""Interactive views for notebook 07: a slider over a predicted video, and a button to upload one.
 
 Both are ipywidgets of the ``notebooks`` extra; headlessly they are inert, and the static figures say the same.
 """
@@ -18,7 +18,7 @@ from emolib.labels import EXPRESSIONS
 from emolib.results.figures import CLASS_COLOURS
 from emolib.system.files import atomic_path
 from emolib.video import timeline
-from emolib.video.footage import Footage
+from emolib.video.observation import Observation
 
 MOMENTS = 60  # pictures behind the slider, evenly spaced, decoded once
 HEIGHT = 240  # pixels of a picture
@@ -49,18 +49,18 @@ def chosen(button: Any, video: str, folder: Path) -> Path | None:
     return path
 
 
-def slider(rows: pd.DataFrame, footage: Footage) -> Any:
-    """A slider over the film's time; below it the picture and the eight probabilities of each face at that moment."""
+def slider(rows: pd.DataFrame, observation: Observation) -> Any:
+    """A slider over the video's time; below it the picture and the eight probabilities of each face at that moment."""
     import ipywidgets
 
     several = rows["track"].nunique() > 1
-    wanted = np.unique(np.linspace(1, len(footage.times), MOMENTS).astype(int))
+    wanted = np.unique(np.linspace(1, len(observation.times), MOMENTS).astype(int))
     pages = [
         page(image, rows[rows["frame"] == number], time, several=several)
-        for number, time, image in media.read_frames(footage.video)
+        for number, time, image in media.read_frames(observation.video)
         if number in wanted
     ]
-    times = [f"{footage.times[number - 1]:.2f} s" for number in wanted]
+    times = [f"{observation.times[number - 1]:.2f} s" for number in wanted]
     control = ipywidgets.SelectionSlider(
         options=[(time, i) for i, time in enumerate(times)],
         value=0,
@@ -75,7 +75,7 @@ def slider(rows: pd.DataFrame, footage: Footage) -> Any:
 def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -> str:
     """HTML of one moment: the picture (RGB) with its boxes, and a bar for each class of each face.
 
-    ``several``: the film has more than one track, so each box and its bars carry the track's number.
+    ``several``: the video has more than one track, so each box and its bars carry the track's number.
     """
     image = np.ascontiguousarray(image)
     for row in rows.dropna(subset=["x"]).itertuples():
@@ -112,7 +112,7 @@ def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -
         ", ".join(f"{name}{row['class']}" for name, row in names if pd.notna(row["class"]))
         or "nothing predicted"
     )
-    text = html.escape(f"The film at {time:.2f} s: {classes}", quote=True)
+    text = html.escape(f"The video at {time:.2f} s: {classes}", quote=True)
     picture = f'<img src="data:image/jpeg;base64,{data}" alt="{text}" title="{text}">'
     bars = "".join(_bars(row, name.rstrip(": ")) for name, row in names)
     return (

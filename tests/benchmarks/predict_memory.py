@@ -1,7 +1,8 @@
-"""Peak memory of predicting a film of one minute and then one of MINUTES: ``python tests/benchmarks/predict_memory.py MINUTES RATE``.
+"""Peak memory of predicting a short video and then a long one: ``python -m tests.benchmarks.predict_memory SHORT LONG RATE``.
 
-One generated minute, RATE frames a second with sound, copied packet by packet as often as needed. Both films take the
-whole way, table, timeline and annotated film included, in one process; prints a line of JSON with the two peaks in bytes.
+SHORT and LONG are seconds, the second a multiple of the first; RATE is frames a second. The short video has sound and is
+copied packet by packet as often as needed. Both take the whole way, table, timeline and annotated video included, in one
+process; prints a line of JSON with the two peaks in bytes.
 """
 
 import json
@@ -14,11 +15,11 @@ import av
 
 from emolib.video import predictor as prediction
 from emolib.video.predict import predict
-from tests.unit.video.test_predict import film, make_run, tone
+from tests.support.videos import make_run, make_video, tone
 
 
-def repeat(source: Path, target: Path, times: int) -> Path:
-    """``source``, exactly a minute long, ``times`` times in a row, without encoding anything."""
+def repeat(source: Path, target: Path, times: int, seconds: int) -> Path:
+    """``source``, exactly ``seconds`` long, ``times`` times in a row, without encoding anything."""
     with av.open(str(target), "w") as out:
         with av.open(str(source)) as first:
             streams = {
@@ -28,10 +29,10 @@ def repeat(source: Path, target: Path, times: int) -> Path:
             with av.open(str(source)) as container:
                 for packet in container.demux():
                     if (
-                        packet.dts is None or not 0 <= packet.pts * packet.time_base < 60
+                        packet.dts is None or not 0 <= packet.pts * packet.time_base < seconds
                     ):  # the end, or AAC's lead-in
                         continue
-                    shift = round(turn * 60 / packet.time_base)
+                    shift = round(turn * seconds / packet.time_base)
                     packet.pts, packet.dts, packet.stream = (
                         packet.pts + shift,
                         packet.dts + shift,
@@ -46,23 +47,22 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main(minutes: int, rate: float) -> dict[str, int]:
+def main(short: int, long: int, rate: float) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as name:
         folder, peaks = Path(name), {}
-        prediction.CHUNK = 32  # windows in memory at once: a minute fills more than one chunk, as it does at real rates
+        # Windows in memory at once: the short video must fill more than one chunk, as it does at real rates.
+        prediction.CHUNK = 32
         run = make_run(folder / "run", window=round(rate), frame_stride=2)
-        minute = film(
-            folder / "minute.mp4",
-            round(60 * rate),
+        one = make_video(
+            folder / "short.mp4",
+            round(short * rate),
             times=rate,
             size=(112, 112),
             faces=lambda i: [(20, 16, 60)],
-            sound=tone(60.0),
+            sound=tone(float(short)),
         )
-        for label, video in (
-            ("minute", minute),
-            ("film", repeat(minute, folder / "film.mp4", minutes)),
-        ):
+        many = repeat(one, folder / "long.mp4", long // short, short)
+        for label, video in (("short", one), ("long", many)):
             (summary,) = predict(
                 [video],
                 run,
@@ -72,13 +72,11 @@ def main(minutes: int, rate: float) -> dict[str, int]:
                 progress=False,
                 say=lambda line: None,
             )
-            peaks |= {
-                label: peak(),
-                f"{label}_frames": summary["frames_predicted"],
-                f"{label}_sound": round(summary["sound_seconds"]),
-            }
+            peaks[label] = peak()
+            peaks[f"{label}_frames"] = summary["frames_predicted"]
+            peaks[f"{label}_sound"] = round(summary["sound_seconds"])
         return peaks
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), float(sys.argv[2]))))
+    print(json.dumps(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))

@@ -1,7 +1,5 @@
 """Detection on real faces, tracks on made boxes, alignment against known transforms."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -10,21 +8,10 @@ from hypothesis import strategies as st
 
 from emolib.data import media
 from emolib.errors import EmolibError, WrongCall
-from emolib.video import detection as faces
-from emolib.video.detection import (
-    CROP,
-    TEMPLATE,
-    Face,
-    FaceFinder,
-    Tracker,
-    crop,
-    detector_file,
-    similarity,
-)
-
-REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
-YUNET = REAL / "yunet" / "yunet_n_320_320.onnx"
-real = pytest.mark.skipif(not YUNET.is_file(), reason=f"no real clips and detector in {REAL}")
+from emolib.video.crops import CROP, LOOSE, TEMPLATE, crop, similarity
+from emolib.video.detection import Face, FaceFinder, detector_file
+from emolib.video.tracking import Tracker
+from tests.support.videos import REAL, YUNET, real
 
 
 def face(x, y, size, score=0.9):
@@ -174,9 +161,7 @@ def test_crop_shows_the_face_at_every_size(size, kind):
     cut = crop(image, here, kind)
     assert cut.shape == (CROP, CROP, 3) and cut.dtype == np.uint8
     lit = np.argwhere(cut[:, :, 0] > 60)[:, ::-1]
-    expected = (
-        TEMPLATE if kind == "cropped_aligned" else (TEMPLATE - CROP / 2) / faces.LOOSE + CROP / 2
-    )
+    expected = TEMPLATE if kind == "cropped_aligned" else (TEMPLATE - CROP / 2) / LOOSE + CROP / 2
     assert np.abs(lit.mean(0) - expected.mean(0)).max() < 2
     assert np.abs(lit[:, None] - expected).max(-1).min(0).max() < 3
 

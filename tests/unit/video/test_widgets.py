@@ -10,7 +10,8 @@ from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS
 from emolib.video import widgets as explore
-from emolib.video.footage import Footage, Spool
+from emolib.video.observation import Observation
+from emolib.video.spool import Spool
 
 
 class Button:
@@ -20,18 +21,18 @@ class Button:
 
 def test_an_upload_is_stored_and_comes_before_the_path(tmp_path):
     path = explore.chosen(
-        Button({"name": "../film.mp4", "content": memoryview(b"bytes")}), "other.mp4", tmp_path
+        Button({"name": "../video.mp4", "content": memoryview(b"bytes")}), "other.mp4", tmp_path
     )
-    assert path == tmp_path / "film.mp4" and path.read_bytes() == b"bytes"
+    assert path == tmp_path / "video.mp4" and path.read_bytes() == b"bytes"
     assert explore.chosen(Button(), "other.mp4", tmp_path) == Path("other.mp4")
     assert explore.chosen(Button(), "", tmp_path) is None
     with pytest.raises(EmolibError, match="empty"):
-        explore.chosen(Button({"name": "film.mp4", "content": memoryview(b"")}), "", tmp_path)
+        explore.chosen(Button({"name": "video.mp4", "content": memoryview(b"")}), "", tmp_path)
 
 
 def test_slider_turns_its_pages(tmp_path):
     ipywidgets = pytest.importorskip("ipywidgets")
-    video = tmp_path / "film.mp4"
+    video = tmp_path / "video.mp4"
     media.write_video(
         video, (np.full((32, 48, 3), 3 * i, np.uint8) for i in range(80)), 25.0, None, size=(48, 32)
     )
@@ -42,7 +43,7 @@ def test_slider_turns_its_pages(tmp_path):
     rows.loc[rows["frame"] == 80, ["x", "class"]] = None
     empty = Spool(np.float16, 512)
     nobody = np.zeros(0, int)
-    footage = Footage(
+    observation = Observation(
         video,
         media.frame_times(video),
         (48, 32),
@@ -52,12 +53,12 @@ def test_slider_turns_its_pages(tmp_path):
         np.zeros((0, 4)),
         empty,
     )
-    control, view = explore.slider(rows, footage).children
+    control, view = explore.slider(rows, observation).children
     assert (
         isinstance(control, ipywidgets.SelectionSlider) and len(control.options) == explore.MOMENTS
     )
     first = view.value
-    assert f'alt="The film at 0.00 s: {rows["class"][0]}"' in first and first.count("<tr>") == 8
+    assert f'alt="The video at 0.00 s: {rows["class"][0]}"' in first and first.count("<tr>") == 8
     control.value = 20
     assert view.value != first and rows["class"][int(np.linspace(1, 80, 60)[20]) - 1] in view.value
     control.value = explore.MOMENTS - 1

@@ -1,0 +1,8 @@
+"""Choices of ``emolib predict``; quick to import, for the command line's help and completion."""
+
+WHICH_FACES = {
+    "tracked": "one person: the largest face until it is lost for a second, then the largest again",
+    "largest": "the largest face of each frame, whoever it is",
+    "all": "everybody: one row for each face in each frame",
+    "whole": "the video is a face crop already: every frame is the face, nothing is detected",
+}
