@@ -93,7 +93,7 @@ def project_root() -> Path:
     package, that holds both ``notebooks`` and ``emolib``; the working directory when there is none."""
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
-        if (folder / "notebooks").is_dir() and (folder / "emolib" / "config.py").is_file():
+        if (folder / "notebooks").is_dir() and (folder / "emolib" / "__init__.py").is_file():
             return folder
     return here
 

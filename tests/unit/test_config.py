@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emolib.config import PRESETS, Experiment, format_settings, parse_settings, preset
-from emolib.errors import WrongCall
+from emolib.config.setting import is_within
+from emolib.errors import EmolibError, WrongCall
 from emolib.features.origin import labelled, origin
 
 
@@ -35,10 +36,54 @@ def test_paper_preset_holds_the_papers_values():
 
 def test_every_field_says_what_it_is_and_where_from():
     for f in dataclasses.fields(Experiment):
-        assert f.metadata["source"], f.name
-        assert f.metadata["doc"] or f.name.endswith(
-            ("dropout", "heads", "decay", "epochs", "seed")
-        ), f.name
+        assert f.metadata["source"] and f.metadata["doc"], f.name
+
+
+def test_every_number_states_its_range():
+    for f in dataclasses.fields(Experiment):
+        if f.type in (int, float):
+            assert f.metadata["range"], f.name
+
+
+def out_of_range():
+    """Values that a field's type allows and its meaning does not."""
+    for f in dataclasses.fields(Experiment):
+        if f.type is float:
+            yield from ((f.name, value) for value in (float("nan"), float("inf"), -float("inf")))
+        if f.type in (int, float):
+            yield f.name, -1
+        if f.type is str and f.default and f.name != "preset":
+            yield f.name, ""
+    for name in ("seeds", "windows"):
+        yield from ((name, text) for text in ("42,x", "42;43", "42,,43", "-1", "42,42", "4.5"))
+    yield from (("windows", "0"), ("tcn_blocks", 17), ("seed", 2**32), ("synth_temper", 1.5))
+    yield from (("learning_rate", 0.0), ("clip_norm", 0), ("seeds", str(2**32)))
+
+
+@pytest.mark.parametrize(("name", "value"), list(out_of_range()))
+def test_what_a_field_cannot_mean_is_refused_by_its_name(name, value):
+    with pytest.raises(WrongCall, match=name):
+        preset("paper", **{name: value})
+
+
+def test_intervals_are_read_with_their_ends():
+    for value, interval, inside in [
+        (0, "[0, 1)", True),
+        (1, "[0, 1)", False),
+        (0, "(0, inf)", False),
+        (1e-300, "(0, inf)", True),
+        (float("inf"), "[0, inf)", False),
+        (float("nan"), "[0, 16]", False),
+        (16, "[0, 16]", True),
+        (17, "[0, 16]", False),
+    ]:
+        assert is_within(value, interval) is inside, (value, interval)
+
+
+@pytest.mark.parametrize("name", ["data", "weights", "preset"])
+def test_what_has_an_option_of_its_own_is_no_setting(name):
+    with pytest.raises(WrongCall, match=f"--{name}"):
+        parse_settings(f"epochs=3,{name}=demo")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +98,8 @@ def test_every_field_says_what_it_is_and_where_from():
         ({"modalities": "visual"}, "nothing to fuse"),
         ({"modalities": "audio", "fusion": "concat"}, "contrastive_weight=0"),
         ({"smoothing": "box"}, "go together"),
+        ({"learning_rate": 1e-6, "min_learning_rate": 1e-5}, "goes down"),
+        ({"epochs": 0}, "epochs=0: must be at least 1"),
     ],
 )
 def test_unknown_names_and_contradictions_are_refused(changes, message):
@@ -89,6 +136,36 @@ def test_fingerprints_move_with_what_they_depend_on():
     assert base.replace(data="/a").fingerprint("data") != base.replace(data="/b").fingerprint(
         "data"
     )
+
+
+def test_equal_experiments_have_equal_fingerprints():
+    for name, values in {"contrastive_weight": (0, 0.0, -0.0), "clip_norm": (1, 1.0)}.items():
+        experiments = [preset("demo", **{name: value}) for value in values]
+        assert all(experiment == experiments[0] for experiment in experiments)
+        assert len({experiment.fingerprint("train") for experiment in experiments}) == 1
+    assert preset("demo", clip_norm=2).fingerprint("train") != preset(
+        "demo", clip_norm=1
+    ).fingerprint("train")
+
+
+def test_whole_tracks_do_not_depend_on_how_windows_are_cut():
+    tracks, windows = preset("demo", audio_context="track"), preset("demo")
+    for changes in ({"window": 30}, {"stride": 5}):
+        for stage in ("window", "train"):
+            assert tracks.replace(**changes).fingerprint(stage) != tracks.fingerprint(stage)
+        assert tracks.replace(**changes).fingerprint("audio") == tracks.fingerprint("audio")
+        assert windows.replace(**changes).fingerprint("audio") != windows.fingerprint("audio")
+    assert tracks.fingerprint("audio") != windows.fingerprint("audio")
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"experiment": []}, {"experiment": {"epochs": -1}}, {"experiment": {"x": 1}}]
+)
+def test_a_damaged_record_is_named(tmp_path, content):
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps({"format": 1, **content}))
+    with pytest.raises(EmolibError, match=str(path)):
+        Experiment.load(path)
 
 
 def test_another_version_is_refused_with_its_format(tmp_path):

@@ -36,6 +36,9 @@ TEST_LIST = "Expression_Recognition_Challenge_test_set_release.txt"
 TEMPLATE = "CVPR_6th_ABAW_Expr_test_set_example.txt"
 JPEG_QUALITY = 90
 CEILING_WINDOWS = (10, 15, 30, 60, 90)
+CEILING_STRIDE = (
+    15  # frames between the windows of ceilings.json: the tree does not depend on the setting
+)
 
 
 def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
@@ -85,7 +88,8 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
         root / "ceilings.json",
         {
             "method": "ideal observer on the generator's latent signals",
-            "rows": _ceilings(experiment, clips),
+            "stride": CEILING_STRIDE,
+            "rows": _ceilings(experiment, clips, CEILING_STRIDE),
         },
     )
     if experiment.synth_odd:
@@ -201,8 +205,11 @@ def _write_test_list(root: Path, clips: list[ClipPlan]) -> None:
     )
 
 
-def _ceilings(experiment: Experiment, clips: list[ClipPlan]) -> list[dict]:
-    """A row for each set of inputs, window and protocol, for the class shares of the validation clips."""
+def _ceilings(experiment: Experiment, clips: list[ClipPlan], stride: int) -> list[dict]:
+    """A row for each set of inputs, window and protocol, for the class shares of the validation clips.
+
+    ``stride``: frames between the windows of the window protocol, whose class shares depend on it.
+    """
     annotations = [clip.annotation for clip in clips if clip.split == "validation"]
     rows = []
     for window in CEILING_WINDOWS:
@@ -210,7 +217,7 @@ def _ceilings(experiment: Experiment, clips: list[ClipPlan]) -> list[dict]:
             kept = (
                 annotations
                 if protocol == "frame"
-                else [a[window - 1 :: experiment.stride] for a in annotations]
+                else [a[window - 1 :: stride] for a in annotations]
             )
             counts = class_counts(np.concatenate(kept)) if kept else np.zeros(len(EXPRESSIONS))
             if counts.sum():
@@ -221,9 +228,18 @@ def _ceilings(experiment: Experiment, clips: list[ClipPlan]) -> list[dict]:
     return rows
 
 
-def ceilings(root: Path) -> list[dict]:
-    """The rows of ``ceilings.json``: inputs, window, protocol, macro_f1, f1 of each class, pair_accuracy; none for real data."""
-    return read_json(Path(root) / "ceilings.json")["rows"] if is_synthetic(root) else []
+def ceilings(root: Path, stride: int = CEILING_STRIDE) -> list[dict]:
+    """Rows with inputs, window, protocol, macro_f1, f1 of each class and pair_accuracy; none for real data.
+
+    They are read from ``ceilings.json``, or computed for windows with another ``stride`` between them.
+    """
+    if not is_synthetic(root):
+        return []
+    known = read_json(Path(root) / "ceilings.json")
+    if known.get("stride", CEILING_STRIDE) == stride:
+        return known["rows"]
+    experiment = Experiment().replace(**read_json(Path(root) / MARK)["settings"])
+    return _ceilings(experiment, plan_clips(experiment), stride)
 
 
 def labels_of(root: Path, clip_id: str) -> np.ndarray:
@@ -253,7 +269,7 @@ def inputs_of(experiment: Experiment) -> str:
 def ceiling(root: Path, experiment: Experiment, protocol: str) -> float:
     """The best macro-F1 for what this experiment's model sees. Raises EmolibError for a window without a row."""
     wanted = (inputs_of(experiment), experiment.window, protocol)
-    for row in ceilings(root):
+    for row in ceilings(root, experiment.stride):
         if (row["inputs"], row["window"], row["protocol"]) == wanted:
             return row["macro_f1"]
     raise EmolibError(

@@ -19,7 +19,7 @@ from emolib.config import preset
 from emolib.data import synthetic
 from emolib.data.synthetic import faces, observer, plan, voices
 from emolib.errors import EmolibError
-from emolib.labels import EXPRESSIONS
+from emolib.labels import EXPRESSIONS, class_counts
 
 SMALL = preset(
     "demo", synth_train_clips=10, synth_validation_clips=4, synth_test_clips=1, synth_seconds=2.0
@@ -226,6 +226,23 @@ def test_ceiling_is_found_for_an_experiment(tree):
     )
     with pytest.raises(EmolibError, match="no row"):
         synthetic.ceiling(tree, SMALL.replace(window=37), "frame")
+
+
+def test_the_ceiling_of_windows_follows_their_stride(tree):
+    strides = {stride: synthetic.ceilings(tree, stride) for stride in (15, 1)}
+    frame, window = (
+        [[row for row in rows if row["protocol"] == protocol] for rows in strides.values()]
+        for protocol in ("frame", "window")
+    )
+    assert frame[0] == frame[1] and window[0] != window[1]
+    annotations = [clip.annotation for clip in plan.plan_clips(SMALL) if clip.split == "validation"]
+    counts = class_counts(np.concatenate([lines[9:] for lines in annotations]))
+    expected = observer.ceiling_row("voice", 10, "window", counts, SMALL.synth_difficulty)
+    assert expected in window[1]
+    every = SMALL.replace(
+        stride=1, window=10, modalities="audio", fusion="concat", contrastive_weight=0
+    )
+    assert synthetic.ceiling(tree, every, "window") == expected["macro_f1"]
 
 
 def test_pitch_moves_the_features_and_not_the_head():

@@ -66,7 +66,7 @@ def project(tmp_path, monkeypatch):
     """An empty project that the pipeline takes for the checkout."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "emolib").mkdir()
-    (tmp_path / "emolib" / "config.py").touch()
+    (tmp_path / "emolib" / "__init__.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EMOLIB_RUNS", raising=False)
     monkeypatch.setattr(

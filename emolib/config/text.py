@@ -1,0 +1,60 @@
+"""Settings as text: ``epochs=3,seeds=42,43``, for the command line and the parameters cell of a notebook."""
+
+import dataclasses
+from typing import Any
+
+from emolib.config.experiment import Experiment
+from emolib.config.presets import preset
+from emolib.errors import WrongCall, nearest
+
+OWN_OPTIONS = {  # they decide what a run is of, so each has its own place
+    "preset": "--preset NAME, or the notebook's parameter `preset`",
+    "data": "--data DIR, or the notebook's parameter `data`",
+    "weights": "--weights DIR, or the notebook's parameter `weights`",
+}
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """``"key=value,key=value"`` as typed settings: ``"epochs=3,seeds=42,43"`` gives ``{"epochs": 3, "seeds": "42,43"}``.
+
+    A part without ``=`` belongs to the value before it. Raises WrongCall for an unknown name or a value of another type.
+    """
+    pairs: list[list[str]] = []
+    for part in text.split(",") if text.strip() else []:
+        if "=" in part:
+            pairs.append([word.strip() for word in part.split("=", 1)])
+        elif pairs:
+            pairs[-1][1] += f",{part.strip()}"
+        else:
+            raise WrongCall(f"settings {text!r}: expected key=value, with commas between them")
+    return {name: _typed(name, value) for name, value in pairs}
+
+
+def _typed(name: str, text: str) -> Any:
+    """``text`` as the type of the field ``name``."""
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Experiment)}
+    if name in OWN_OPTIONS:
+        raise WrongCall(f"{name} is not a setting to change here; use {OWN_OPTIONS[name]}")
+    if name not in types:
+        raise WrongCall(f"unknown setting {name!r}{nearest(name, types)}")
+    if types[name] is bool:
+        if text.lower() not in ("true", "false"):
+            raise WrongCall(f"{name}={text!r}: expected true or false")
+        return text.lower() == "true"
+    try:
+        return types[name](text)
+    except ValueError as error:
+        raise WrongCall(f"{name}={text!r}: expected {types[name].__name__}") from error
+
+
+def format_settings(experiment: Experiment) -> str:
+    """What ``experiment`` changes against its preset, so that :func:`parse_settings` reads it back.
+
+    ``data`` and ``weights`` are left out: they have options of their own.
+    """
+    defaults = dataclasses.asdict(preset(experiment.preset))
+    values = dataclasses.asdict(experiment)
+    changed = [
+        name for name in defaults if values[name] != defaults[name] and name not in OWN_OPTIONS
+    ]
+    return ",".join(f"{name}={values[name]}" for name in changed)
