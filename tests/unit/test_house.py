@@ -1,0 +1,128 @@
+"""The house stands as CONTRIBUTING.md draws it: imports run down, no circle, small modules."""
+
+import ast
+import statistics
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "emolib"
+FLOORS = (  # from the ground up; rooms of one floor do not know each other
+    {"labels", "errors"},
+    {"system", "paper"},
+    {"tcn", "fusion", "losses", "windows"},
+    {"config"},
+    {"model", "data", "encoders"},
+    {"features"},
+    {"evaluation"},
+    {"training", "results"},
+    {"video", "studies", "bench", "pipeline"},
+    {"cli"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+DOORS = {"emolib", "emolib.__main__"}  # the package itself and `python -m emolib`
+LINES, MEDIAN_LINES = 350, 150
+# Being split or taken down; each leaves this list when it is.
+STILL_LARGE = {
+    "emolib.bench.extract",
+    "emolib.bench.train",
+    "emolib.cli",
+    "emolib.data.examination",
+    "emolib.data.media",
+    "emolib.features.window_sets",
+    "emolib.pipeline.run",
+    "emolib.results.figures",
+    "emolib.results.report",
+    "emolib.results.tables",
+    "emolib.training.stacked",
+    "emolib.training.sweep",
+    "emolib.video.footage",
+}
+LEAVING = {"emolib.dropout", "emolib.parameter_vector"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return {module: path for module, path in found.items() if module not in LEAVING}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imported(module: str) -> set[str]:
+    """Modules of the package that ``module`` imports, wherever in its source."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(modules()[module].read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: a relative import; write it from emolib on"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return {name for name in names if name in modules()} - {module}
+
+
+def up_a_floor(imports: dict[str, set[str]]) -> list[str]:
+    """Imports that lead neither into the own room nor into one below."""
+    return [
+        f"{module} imports {name}"
+        for module, names in imports.items()
+        for name in names - DOORS
+        if room(name) != room(module) and FLOOR[room(name)] >= FLOOR[room(module)]
+    ]
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that reach themselves, each with the way."""
+
+    def way(module: str, path: list[str]) -> list[str] | None:
+        for name in sorted(imports.get(module, ())):
+            if name == path[0]:
+                return [*path, name]
+            if name not in seen:
+                seen.add(name)
+                found = way(name, [*path, name])
+                if found:
+                    return found
+        return None
+
+    found = []
+    for module in imports:
+        seen: set[str] = set()
+        found.append(way(module, [module]))
+    return [path for path in found if path]
+
+
+def imports_of_the_package() -> dict[str, set[str]]:
+    return {module: imported(module) for module in modules() if module not in DOORS}
+
+
+def test_every_module_is_in_a_room():
+    assert [name for name in modules() if name not in DOORS and room(name) not in FLOOR] == []
+
+
+def test_imports_run_down():
+    assert up_a_floor(imports_of_the_package()) == []
+
+
+def test_no_circle():
+    assert circles(imports_of_the_package()) == []
+
+
+def test_a_fault_of_the_house_would_be_found():
+    assert up_a_floor({"emolib.config": {"emolib.model"}}) == ["emolib.config imports emolib.model"]
+    assert up_a_floor({"emolib.data.clip": {"emolib.encoders.load"}}), "rooms of one floor"
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"], ["c", "b", "c"]]
+
+
+def test_modules_are_small():
+    lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    written = [count for count in lines.values() if count > 1]  # an empty room has a docstring
+    large = {name: count for name, count in lines.items() if count > LINES}
+    assert {name: count for name, count in large.items() if name not in STILL_LARGE} == {}
+    assert statistics.median(written) <= MEDIAN_LINES + 25 * bool(STILL_LARGE)
