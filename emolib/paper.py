@@ -41,3 +41,8 @@ SMOOTHING = {
     200: 0.4197,
     500: 0.4032,
 }
+
+# Other entries of ABAW10's EXPR task, validation macro-F1 per frame, by arXiv number.
+PEER_MACRO_F1 = {"2603.12221": 0.5368, "2603.08034": 0.5029, "2603.12693": 0.474}
+# Mean and standard deviation over the five folds of `emolib/data/folds.py`, of entry 2603.12221.
+FIVE_FOLD_MACRO_F1 = (0.512, 0.028)
