@@ -30,12 +30,12 @@ def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
-    return float(_f1(confusion(labels, predictions)).mean())
+    return float(f1_of_classes(confusion(labels, predictions)).mean())
 
 
 def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """F1 of each class ``[8]``, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
-    return _f1(confusion(labels, predictions))
+    return f1_of_classes(confusion(labels, predictions))
 
 
 def score(
@@ -63,7 +63,7 @@ def score(
     without = (
         total - matrices if len(matrices) > 1 else matrices
     )  # [C, 8, 8]; leaving out the only clip leaves nothing
-    f1, drawn_f1, without_f1 = _f1(total), _f1(drawn), _f1(without)
+    f1, drawn_f1, without_f1 = f1_of_classes(total), f1_of_classes(drawn), f1_of_classes(without)
     around = {  # estimate [8], its resamples [R, 8] and its leave-one-clip-out values [C, 8]
         **{
             kind: (
@@ -158,14 +158,15 @@ def difference(
         total = matrices.sum(axis=1, keepdims=True)
         if weights is None:
             weights = _weights(matrices.shape[1], resamples, generator)
-        by_seed = _f1(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
+        by_seed = f1_of_classes(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
         clip_noise = np.mean(
-            [_f1(_weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices], axis=0
+            [f1_of_classes(_weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices],
+            axis=0,
         )  # [R]
         drawn.append(clip_noise + _seed_noise(by_seed, resamples, generator))
         estimate.append(float(by_seed.mean()))
         without.append(
-            _f1(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(
+            f1_of_classes(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(
                 axis=(0, 2)
             )
         )
@@ -218,7 +219,7 @@ def _shares(matrices: np.ndarray, axis: int, empty: float = 0.0) -> np.ndarray:
     return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis), empty)
 
 
-def _f1(matrices: np.ndarray) -> np.ndarray:
+def f1_of_classes(matrices: np.ndarray) -> np.ndarray:
     """F1 of each class, ``[..., 8, 8]`` -> ``[..., 8]``: 2 TP / (annotated + predicted)."""
     hits = np.diagonal(matrices, axis1=-2, axis2=-1)
     return _ratio(2 * hits, matrices.sum(axis=-1) + matrices.sum(axis=-2))
@@ -282,7 +283,7 @@ def _interval(
 
 def _influence(names: np.ndarray, matrices: np.ndarray) -> list[dict[str, Any]]:
     total = matrices.sum(axis=0)
-    whole, without = _f1(total), _f1(total - matrices)  # [8], [C, 8]
+    whole, without = f1_of_classes(total), f1_of_classes(total - matrices)  # [8], [C, 8]
     rows = [
         {
             "clip": name,
