@@ -6,12 +6,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks lab lock clean venv new-venv
+.PHONY: help demo test lint notebooks figures lab lock clean venv new-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: venv ## Run the whole pipeline on the generated benchmark, into runs/demo and figures/demo
+demo: venv ## Run the whole pipeline on the generated benchmark, into runs/demo only
 	$(BIN)/emolib run --preset demo
 
 test: lint ## Check format, lint and types, then run every test, the notebooks included
@@ -22,13 +22,17 @@ lint: venv ## Check format, lint and types only
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 
-notebooks: venv ## Execute the committed notebooks anew on the demo, in place (the ablations 06, 08, 09 take longest)
-	$(BIN)/python -c "from emolib.pipeline import refresh_notebooks; refresh_notebooks()"
+notebooks: venv ## Execute the committed notebooks anew on the demo, in place (07, 09 and 10 take longest)
+	$(BIN)/python -c "from emolib.pipeline.committed import refresh_notebooks; refresh_notebooks()"
+
+figures: venv ## Copy the figures and tables that README shows from the finished demo run, and fill them in
+	$(BIN)/python -c "from emolib.pipeline.committed import refresh_figures; refresh_figures()"
 	$(BIN)/python scripts/readme.py
 
-# Notebook 07's upload button sends a film in one message, of which the server takes 10 MB unless told otherwise.
-lab: venv ## Open the notebooks in JupyterLab
-	$(BIN)/python -m jupyterlab --notebook-dir=notebooks --ServerApp.tornado_settings='{"websocket_max_message_size": 1073741824}' $(if $(filter 0,$(shell id -u)),--allow-root)
+# The upload button of notebook 08 sends a video in one message, of which the server takes 10 MB unless told otherwise.
+lab: venv ## Open working copies of the notebooks (runs/lab) in JupyterLab
+	$(BIN)/python -m emolib.pipeline.lab
+	$(BIN)/python -m jupyterlab --notebook-dir=runs/lab --ServerApp.tornado_settings='{"websocket_max_message_size": 1073741824}' $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lock: venv ## Rewrite requirements.lock from what .venv holds
 	$(BIN)/python scripts/lock.py

@@ -147,7 +147,7 @@ def output(result: Any, as_json: bool, text: str) -> None:
 
 
 @verb(
-    "emolib run\nemolib run --only 04,05\nemolib run --preset paper --data DIR\nemolib run --set epochs=3 --name short"
+    "emolib run\nemolib run --only 05,06\nemolib run --preset paper --data DIR\nemolib run --set epochs=3 --name short"
 )
 def run(
     preset: Preset = "demo",
@@ -155,7 +155,7 @@ def run(
     data: DataFolder = "",
     weights: Weights = "",
     set_: Settings = [],
-    only: Annotated[str, typer.Option(help="Notebooks to run, by number: 04,05.")] = "",
+    only: Annotated[str, typer.Option(help="Notebooks to run, by number: 05,06.")] = "",
     time_limit: Annotated[float, typer.Option(help="Seconds that one notebook may take.")] = 24
     * 3600.0,
     quiet: Quiet = False,
@@ -163,12 +163,13 @@ def run(
 ) -> None:
     """Run the notebooks in order, resuming where an earlier run stopped; then print the window table beside the paper's."""
     from emolib.pipeline import run as pipeline
+    from emolib.pipeline.summary import window_text
 
     experiment = experiment_of(preset, data, weights, set_)
     summary = pipeline.run(
         experiment, name, only=only or None, time_limit=time_limit, progress=not quiet
     )
-    output(summary, as_json, pipeline.window_text(summary))
+    output(summary, as_json, window_text(summary))
 
 
 @verb("emolib synth\nemolib synth --out TREE --odd --set synth_train_clips=20")
@@ -497,7 +498,7 @@ def bench(
 @verb("emolib info\nemolib info --json")
 def info(as_json: Json = False) -> None:
     """Versions, device, and where runs and caches are and how large."""
-    from emolib.pipeline import run as pipeline
+    from emolib.pipeline.summary import versions
     from emolib.system import disk as holdings
     from emolib.system.device import device
     from emolib.system.files import cache_root
@@ -505,7 +506,7 @@ def info(as_json: Json = False) -> None:
     found = holdings.holdings()
     caches = sum(h.bytes for h in found if h.name.startswith("cache/"))
     sizes = {str(runs_root()): sum(h.bytes for h in found) - caches, str(cache_root()): caches}
-    result: dict[str, Any] = {"versions": pipeline.versions(), "device": device(), "bytes": sizes}
+    result: dict[str, Any] = {"versions": versions(), "device": device(), "bytes": sizes}
     lines = [f"{name} {version}" for name, version in result["versions"].items()]
     runs, cache = (f"{path}: {holdings.megabytes(size)}" for path, size in sizes.items())
     output(

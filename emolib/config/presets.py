@@ -6,7 +6,7 @@ from emolib.config.experiment import Experiment
 from emolib.errors import WrongCall, nearest
 
 # fmt: off
-# What the preset `strong` changes against the paper, each with its reason; notebook 09 measures it against the paper's recipe.
+# What the preset `strong` changes against the paper, each with its reason; notebook 10 measures it against the paper's recipe.
 STRONG: dict[str, Any] = {
     "contrastive_targets": "classes",  # with pairs, two samples of one class are each other's negatives
     # not logit adjustment in the place of class weights: it kept the rare motion pair from being learned when this was chosen (LOG)
@@ -21,7 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "released_code": {
         "timing": "fixed_30", "resize": "bilinear", "waveform_norm": "none", "contrastive_scale": "frozen", "windows": "30,60,90",
     },
-    # Ours: true-time audio, the settings above, every frame evaluated, and the seeds' probabilities averaged (notebook 09).
+    # Ours: true-time audio, the settings above, every frame evaluated, and the seeds' probabilities averaged (notebook 10).
     "strong": {**STRONG, "seeds": "42,43,44,45,46"},
     # Small enough for 2 CPU cores; the reason beside each value that differs from the paper.
     "demo": {

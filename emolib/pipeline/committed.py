@@ -1,48 +1,44 @@
-"""The committed notebooks: executed anew in place, without what differs from machine to machine."""
+"""What a run changes in the repository, on request only: the executed notebooks, and the figures that README shows."""
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from emolib.config import preset
 from emolib.errors import EmolibError
 from emolib.pipeline.run import notebooks, run
-from emolib.system.files import atomic_path, project_root, read_json, runs_root
+from emolib.results.notebook_outputs import is_noise
+from emolib.system.files import atomic_path, project_root, read_json, runs_root, write_text
 
-NOISE = re.compile(
-    r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}"
-)  # paths that must not reach a committed notebook
+# Paths of somebody's machine, which must not reach a committed notebook.
+HOME = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")
+KEPT = ("tags", "jupyter")  # of a cell's metadata
+SHOWN = re.compile(r"figures/demo/([\w.-]+)")  # in a page, a picture or a table of the demo
 
 
 def refresh_notebooks(
     name: str = "demo", *, only: str | None = None, progress: bool = True
 ) -> list[Path]:
-    """Run the notebooks (by default all) on ``demo`` and write them, executed and stripped of noise, back."""
+    """Run the notebooks (by default all) on ``demo`` and write them back, executed and without noise.
+
+    Returns those that have changed. Raises EmolibError when an output holds a path of this machine.
+    """
     if only is None:
-        only = ",".join(
-            sorted(
-                path.name[:2] for path in (project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")
-            )
-        )
+        paths = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+        only = ",".join(path.name[:2] for path in paths)
     run(preset("demo"), name, only=only, progress=progress)
     changed = []
     for path in notebooks(only):
-        text = (
-            json.dumps(
-                stripped(read_json(runs_root() / name / "notebooks" / path.name)),
-                indent=1,
-                ensure_ascii=False,
-            )
-            + "\n"
-        )
-        if found := NOISE.search(text):
+        executed = read_json(runs_root() / name / "notebooks" / path.name)
+        text = json.dumps(stripped(executed), indent=1, ensure_ascii=False) + "\n"
+        if home := HOME.search(text):
             raise EmolibError(
-                f"{path.name}: an output holds the path {found[0]}; print names, not paths"
+                f"{path.name}: an output holds the path {home[0]}; print names, not paths"
             )
         if text != path.read_text(encoding="utf-8"):
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(path, text)
             changed.append(path)
     return changed
 
@@ -51,18 +47,10 @@ def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
     """An executed copy without times, paths, progress bars, versions and papermill's own cells: the bytes to commit."""
     cells: list[dict[str, Any]] = []
     for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags", [])
-        if "injected-parameters" in tags:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
             continue
-        kept = {**cell, "metadata": {"tags": tags} if tags else {}}
-        if cell["cell_type"] == "code":
-            number = 1 + sum(c["cell_type"] == "code" for c in cells)
-            outputs = [output for output in cell["outputs"] if not _is_noise(output)]
-            kept["outputs"] = [
-                {**o, "execution_count": number} if "execution_count" in o else o for o in outputs
-            ]
-            kept["execution_count"] = number
-        cells.append(kept)
+        number = 1 + sum(other["cell_type"] == "code" for other in cells)
+        cells.append(_stripped_cell(cell, number))
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -70,7 +58,34 @@ def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
-def _is_noise(output: dict[str, Any]) -> bool:
-    """Progress bars: everything on stderr, and widgets."""
-    widget = any("widget" in mime for mime in output.get("data", {}))
-    return widget or (output["output_type"] == "stream" and output["name"] == "stderr")
+def _stripped_cell(cell: dict[str, Any], number: int) -> dict[str, Any]:
+    """One cell; a code cell and its results are counted by ``number``."""
+    metadata = cell["metadata"]
+    kept = {**cell, "metadata": {name: metadata[name] for name in KEPT if metadata.get(name)}}
+    if cell["cell_type"] == "code":
+        outputs = [dict(output) for output in cell["outputs"] if not is_noise(output)]
+        for output in outputs:
+            if "execution_count" in output:
+                output["execution_count"] = number
+        kept |= {"outputs": outputs, "execution_count": number}
+    return kept
+
+
+def refresh_figures(name: str = "demo") -> list[Path]:
+    """Copy the figures and tables that README and docs show from the finished run ``name`` into ``figures/demo``.
+
+    Returns what has changed. Raises EmolibError when the run lacks one of them.
+    """
+    root = project_root()
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    shown = {match for page in pages for match in SHOWN.findall(page.read_text(encoding="utf-8"))}
+    changed = []
+    for file in sorted(shown):
+        source, target = runs_root() / name / "figures" / file, root / "figures" / "demo" / file
+        if not source.is_file():
+            raise EmolibError(f"{source}: no such file; finish the run first (make notebooks)")
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
+            changed.append(target)
+    return changed

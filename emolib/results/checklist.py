@@ -30,7 +30,7 @@ CLAIMS = {
 def write(run: Path) -> pd.DataFrame:
     """Write ``<run>/reproducibility.csv``, ``.md`` and ``.tex``; they hold this machine and its times, so they stay with the run.
 
-    Raises EmolibError when the main run of notebook 3 is not finished.
+    Raises EmolibError when the main run of notebook 04 is not finished.
     """
     sheet = pd.DataFrame(rows(run), columns=["What", "Value"])
     return tables.write(
@@ -197,4 +197,4 @@ def _claims(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
                     f"{row['verdict']}, {signed(row['difference'], row['difference_interval'])}"
                 )
                 found.append((f"{title}: {row.get('claim') or row['title']}", outcome))
-    return found or [("Claims", "notebook 06 has not run")]
+    return found or [("Claims", "notebook 07 has not run")]

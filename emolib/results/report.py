@@ -17,6 +17,7 @@ from emolib import paper
 from emolib.config import Experiment, preset
 from emolib.errors import EmolibError, WrongCall, nearest
 from emolib.results import checklist
+from emolib.results.notebook_outputs import HIDDEN, is_noise
 from emolib.system.files import read_json, write_text
 
 NEEDED = (
@@ -156,10 +157,10 @@ def _check(run: Path) -> None:
 
 
 def notebooks(run: Path) -> list[Path]:
-    """The run's executed notebooks that ended well (the pipeline has marked them), without 07."""
+    """The run's executed notebooks that ended well (the pipeline has marked them), without 08: videos show people."""
     found = sorted((run / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     return [
-        path for path in found if path.name[:2] != "07" and "emolib" in read_json(path)["metadata"]
+        path for path in found if path.name[:2] != "08" and "emolib" in read_json(path)["metadata"]
     ]
 
 
@@ -269,15 +270,18 @@ def notebook(path: Path) -> tuple[str, Any]:
     import nbformat
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
 
     content = nbformat.read(path, as_version=4)
     content.metadata.pop("widgets", None)
     for cell in content.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
-    body, _ = HTMLExporter(template_name="basic", exclude_anchor_links=True).from_notebook_node(
-        content
+            cell.outputs = [output for output in cell.outputs if not is_noise(output)]
+    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    exporter.register_preprocessor(
+        TagRemovePreprocessor(remove_input_tags={HIDDEN}, enabled=True), enabled=True
     )
+    body, _ = exporter.from_notebook_node(content)
     soup = BeautifulSoup(body, "html.parser")
     title = soup.find("h1")
     text = title.get_text() if title else path.stem
@@ -285,13 +289,6 @@ def notebook(path: Path) -> tuple[str, Any]:
         title.decompose()
     clean(soup, text)
     return text, soup
-
-
-def _is_noise(output: Mapping[str, Any]) -> bool:
-    """Progress bars: widgets, and what went to stderr."""
-    return (
-        any("widget" in mime for mime in output.get("data", {})) or output.get("name") == "stderr"
-    )
 
 
 def clean(soup: Any, title: str) -> None:

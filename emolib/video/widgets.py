@@ -1,4 +1,4 @@
-"""Interactive views for notebook 07: a slider over a predicted video, and a button to upload one.
+"""Interactive views for notebook 08: a slider over a predicted video, and a button to upload one.
 
 Both are ipywidgets of the ``notebooks`` extra; headlessly they are inert, and the static figures say the same.
 """

@@ -33,14 +33,14 @@ def execute(place: Path, number: str) -> dict:
 
 
 def test_window_components_and_choices_share_runs_and_keep_their_records(place):
-    window = execute(place, "04")
+    window = execute(place, "05")
     assert (
         window["metrics"]["submissions_checked"] == 1
         and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
     )
+    execute(place, "07")
+    choices = execute(place, "09")
     execute(place, "06")
-    choices = execute(place, "08")
-    execute(place, "05")
     sweep = place / "demo" / "sweep"
     switched = {
         name: pd.read_csv(sweep / f"{name}.csv")
@@ -60,7 +60,7 @@ def test_window_components_and_choices_share_runs_and_keep_their_records(place):
 
 
 def test_stronger_recipe_is_measured_on_the_harder_benchmark(place):
-    record = execute(place, "09")
+    record = execute(place, "10")
     rows = {row["name"]: row for row in record["summary"]["recipe_table"]}
     assert list(rows) == [
         "full",

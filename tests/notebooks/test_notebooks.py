@@ -8,8 +8,7 @@ import nbformat
 import pytest
 
 from emolib.config import parse_settings, preset
-from emolib.pipeline import committed
-from emolib.pipeline import run as pipeline
+from emolib.pipeline import committed, parameters
 from emolib.system.files import project_root
 
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
@@ -49,7 +48,7 @@ def test_valid_and_for_any_python_kernel(path):
 
 
 def test_parameters_are_flat_literals_and_those_of_the_pipeline(path):
-    values = pipeline.notebook_parameters(path)
+    values = parameters.defaults(path)
     assert {"preset", "name", "data", "weights", "settings"} <= set(values)
     assert preset(
         values["preset"],
@@ -57,7 +56,7 @@ def test_parameters_are_flat_literals_and_those_of_the_pipeline(path):
         weights=values["weights"],
         **parse_settings(values["settings"]),
     ) == preset("demo")
-    pipeline.check_parameters(
+    parameters.check(
         path, {"preset": "demo", "name": "", "data": "", "weights": "", "settings": "epochs=3"}
     )
 
@@ -104,9 +103,9 @@ def test_ends_with_its_record(path):
 
 def test_committed_outputs_hold_no_noise(path):
     text = path.read_text(encoding="utf-8")
-    assert not committed.NOISE.search(text) and path.stat().st_size < 1_000_000
+    assert not committed.HOME.search(text) and path.stat().st_size < 1_000_000
     for cell in cells(path, "code"):
-        assert set(cell["metadata"]) <= {"tags"}
+        assert set(cell["metadata"]) <= {"tags", "jupyter"}
         for output in cell["outputs"]:
             assert output["output_type"] != "error" and output.get("name") != "stderr"
             html = "".join(output.get("data", {}).get("text/html", ""))

@@ -123,10 +123,10 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(call, arguments, message):
 
 def test_failed_work_is_one_line_and_exit_code_1(call, monkeypatch):
     def fail(*args, **kwargs):
-        raise EmolibError("03_training.ipynb: cell 4 failed")
+        raise EmolibError("04_training.ipynb: cell 4 failed")
 
     monkeypatch.setattr("emolib.pipeline.run.run", fail)
-    assert call("run") == (1, "", "emolib: 03_training.ipynb: cell 4 failed\n")
+    assert call("run") == (1, "", "emolib: 04_training.ipynb: cell 4 failed\n")
 
 
 @pytest.mark.parametrize(

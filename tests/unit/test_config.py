@@ -229,3 +229,18 @@ def test_origin_is_said_unless_all_is_real(tmp_path):
     assert origin(real) == "random weights"
     (tmp_path / "SYNTHETIC.json").touch()
     assert origin(real) == "synthetic, random weights"
+
+
+def test_settings_as_text():
+    experiment = preset("demo", seeds="1,2", standardise=False, learning_rate=1e-4, window=30)
+    text = format_settings(experiment)
+    assert preset("demo", **parse_settings(text)) == experiment
+    assert parse_settings("") == {} and format_settings(preset("paper")) == ""
+    for bad, message in (
+        ("x", "key=value"),
+        ("epochz=3", "did you mean 'epochs'"),
+        ("epochs=a", "int"),
+        ("standardise=1", "true or false"),
+    ):
+        with pytest.raises(WrongCall, match=message):
+            parse_settings(bad)

@@ -1,6 +1,5 @@
-"""The pipeline on tiny notebooks: order, resuming, parameters, limits, and what happens to kernels."""
+"""The pipeline on tiny notebooks: order, resuming, limits, and what happens to kernels."""
 
-import json
 import os
 import shutil
 import signal
@@ -13,66 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from emolib.config import format_settings, parse_settings, preset
+from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.pipeline import committed, kernel
+from emolib.pipeline import kernel
 from emolib.pipeline import run as pipeline
+from emolib.pipeline.lock import locked
 from emolib.system.files import write_json
+from tests.support.tiny_notebooks import write_notebook
 
-PARAMETERS = 'preset = "demo"\nname = ""\ndata = ""\nweights = ""\nsettings = ""'
-RECORD = """
-from emolib.system.files import runs_root, write_json
-folder = runs_root() / (name or preset)
-write_json(folder / "records" / "{stem}.json", {{"metrics": {metrics}, "summary": {{"seen_by_{number}": settings}}}})
-"""
 TCP = """
 import os
 mine = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")}
 rows = [line.split() for kind in ("tcp", "tcp6") for line in open(f"/proc/self/net/{kind}").read().splitlines()[1:]]
 ports = [row[1] for row in rows if f"socket:[{row[9]}]" in mine]
 """
-
-
-def write_notebook(
-    project: Path, stem: str, *cells: str, metrics: str = "{}", parameters: str = PARAMETERS
-) -> Path:
-    """A notebook of one parameters cell, ``cells``, and the cell that writes its record."""
-    sources = [parameters, *cells, RECORD.format(stem=stem, metrics=metrics, number=stem[:2])]
-    content = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"c{i}",
-                "metadata": {"tags": ["parameters"]} if i == 0 else {},
-                "source": source.strip("\n"),
-                "execution_count": None,
-                "outputs": [],
-            }
-            for i, source in enumerate(sources)
-        ],
-        "metadata": {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
-        },
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    path = project / "notebooks" / f"{stem}.ipynb"
-    path.write_text(json.dumps(content))
-    return path
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """An empty project that the pipeline takes for the checkout."""
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "emolib").mkdir()
-    (tmp_path / "emolib" / "__init__.py").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("EMOLIB_RUNS", raising=False)
-    monkeypatch.setattr(
-        pipeline, "package_hash", lambda: "fixed"
-    )  # the package may be edited while this runs
-    return tmp_path
 
 
 def no_kernel(*args, **kwargs):
@@ -91,7 +44,7 @@ def test_runs_in_order_off_tcp_and_only_once(project, monkeypatch):
         "print(settings)",
         metrics="{'ports': len(ports)}",
     )
-    summary = pipeline.run(preset("demo", epochs=3, seeds="1,2"), "mine", progress=False)
+    summary = pipeline.run(preset("demo", epochs=3, seeds="1,2"), "other_name", progress=False)
     assert summary["notebooks"]["01_first"]["metrics"] == {"ports": 0}
     assert summary["seen_by_01"] == "epochs=3,seeds=1,2"
     assert (
@@ -103,7 +56,9 @@ def test_runs_in_order_off_tcp_and_only_once(project, monkeypatch):
     assert not (project / "figures").exists(), "the figures of a preset come from its own run only"
     files = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
     monkeypatch.setattr(kernel, "execute", no_kernel)
-    assert pipeline.run(preset("demo", epochs=3, seeds="1,2"), "mine", progress=False) == summary
+    assert (
+        pipeline.run(preset("demo", epochs=3, seeds="1,2"), "other_name", progress=False) == summary
+    )
     assert files == {
         path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()
     }
@@ -124,90 +79,18 @@ def test_failure_names_notebook_and_cell_and_the_next_run_goes_on_there(project)
     assert (project / "count").read_text() == "x", "the finished notebook ran again"
 
 
-def test_the_summary_holds_finished_notebooks_only(project):
-    first, _ = write_notebook(project, "01_first"), write_notebook(project, "02_second")
-    for stem in ("01_first", "02_second"):
-        write_json(
-            project / f"runs/demo/records/{stem}.json", {"metrics": {}, "summary": {stem: 1}}
-        )
-        key = pipeline._key(first, preset("demo")) if stem == "01_first" else "of another state"
-        write_json(
-            project / f"runs/demo/notebooks/{stem}.ipynb", {"metadata": {"emolib": {"key": key}}}
-        )
-    summary = pipeline.summarise(project / "runs/demo", preset("demo"))
-    assert (
-        list(summary["notebooks"]) == ["01_first"]
-        and "01_first" in summary
-        and "02_second" not in summary
-    )
-
-
-def test_a_changed_source_setting_or_package_runs_again(project, monkeypatch):
-    path = write_notebook(project, "01_first")
-    key = pipeline._key(path, preset("demo"))
-    copy = project / "runs/demo/notebooks/01_first.ipynb"
-    write_json(copy, {"metadata": {"emolib": {"key": key}}})
-    assert not pipeline.finished(project / "runs/demo", path, key), "its record is missing"
-    write_json(project / "runs/demo/records/01_first.json", {})
-    assert pipeline.finished(project / "runs/demo", path, key)
-    assert pipeline._key(path, preset("demo", epochs=3)) != key
-    monkeypatch.setattr(pipeline, "package_hash", lambda: "other")
-    assert pipeline._key(path, preset("demo")) != key
-    copy.write_text('{"metadata": {"emo')  # killed while papermill was writing
-    assert not pipeline.finished(project / "runs/demo", path, key)
-
-
-def test_key_ignores_outputs(project):
-    path = write_notebook(project, "01_first")
-    key = pipeline._key(path, preset("demo"))
-    content = json.loads(path.read_text())
-    content["cells"][0] |= {
-        "outputs": [{"output_type": "stream", "name": "stdout", "text": "x"}],
-        "execution_count": 7,
-    }
-    path.write_text(json.dumps(content))
-    assert pipeline._key(path, preset("demo")) == key
-
-
-def test_unknown_parameter_is_refused_before_any_kernel(project, monkeypatch):
-    monkeypatch.setattr(kernel, "execute", no_kernel)
-    write_notebook(project, "01_first")
-    write_notebook(project, "02_second", parameters=PARAMETERS.replace("settings", "setings"))
-    with pytest.raises(
-        WrongCall, match=r"02_second\.ipynb: unknown parameter 'settings'; did you mean 'setings'"
-    ):
-        pipeline.run(preset("demo"), progress=False)
-    path = write_notebook(project, "01_first")
-    with pytest.raises(WrongCall, match=r"name=3: expected str"):
-        pipeline.check_parameters(path, {"name": 3})
-
-
-@pytest.mark.parametrize("source", ["a = 1 + b", "print(1)", "import os"])
-def test_parameters_cell_holds_literals_only(project, source):
-    path = write_notebook(project, "01_first", parameters=source)
-    with pytest.raises(EmolibError, match="parameters cell"):
-        pipeline.notebook_parameters(path)
-
-
-def test_exactly_one_parameters_cell(project):
-    path = write_notebook(project, "01_first")
-    path.write_text(path.read_text().replace('["parameters"]', "[]"))
-    with pytest.raises(EmolibError, match="0 cells tagged"):
-        pipeline.notebook_parameters(path)
-
-
 def test_unknown_notebook_and_no_notebooks(project):
     with pytest.raises(EmolibError, match="no notebooks here"):
         pipeline.notebooks()
     write_notebook(project, "01_first")
-    write_notebook(project, "06_other")
+    write_notebook(project, "07_other")
     assert [path.name for path in pipeline.notebooks()] == ["01_first.ipynb"]
-    assert [path.name for path in pipeline.notebooks("6, 1,1")] == [
+    assert [path.name for path in pipeline.notebooks("7, 1,1")] == [
         "01_first.ipynb",
-        "06_other.ipynb",
+        "07_other.ipynb",
     ]
-    with pytest.raises(WrongCall, match="no notebook '07'; there are 01, 06"):
-        pipeline.notebooks("01,7")
+    with pytest.raises(WrongCall, match="no notebook '09'; there are 01, 07"):
+        pipeline.notebooks("01,9")
 
 
 def test_time_limit_is_for_the_whole_notebook(project):
@@ -255,7 +138,7 @@ def test_kernels_end_with_the_pipeline(project, stop):
     _wait_for(lambda: not _alive(int(pid)))
     assert stop == signal.SIGKILL or not list(Path(sockets).iterdir())
     shutil.rmtree(sockets)
-    with pipeline._locked(project / "runs/demo"):  # the dead process's lock is free
+    with locked(project / "runs/demo"):  # the dead process's lock is free
         pass
 
 
@@ -272,14 +155,6 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-def test_a_folder_in_use_names_its_process(project):
-    with (
-        pipeline._locked(project / "runs/demo"),
-        pytest.raises(EmolibError, match=f"in use by process {os.getpid()}; wait"),
-    ):
-        pipeline._locked(project / "runs/demo").__enter__()
 
 
 def test_a_folder_of_another_experiment_is_refused(project, monkeypatch):
@@ -313,57 +188,3 @@ def test_nothing_to_do_imports_nothing_heavy(project):
         check=True,
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_gather_writes_only_what_differs(tmp_path):
-    source, target = tmp_path / "a", tmp_path / "b"
-    for folder in (source, target):
-        folder.mkdir()
-        (folder / "same.csv").write_text("1")
-    (source / "new.csv").write_text("2")
-    before = (target / "same.csv").stat().st_mtime_ns
-    assert pipeline.gather(source, target) == [target / "new.csv"]
-    assert (target / "new.csv").read_text() == "2" and (
-        target / "same.csv"
-    ).stat().st_mtime_ns == before
-    assert pipeline.gather(source, target) == []
-
-
-def test_refreshed_notebooks_hold_no_noise(project, monkeypatch):
-    cells = ["import sys\nprint('kept')\nprint('bar', file=sys.stderr)", "1 + 1"]
-    path = write_notebook(project, "01_first", *cells)
-    assert committed.refresh_notebooks(progress=False) == [path]
-    content = json.loads(path.read_text())
-    assert content["cells"][1]["outputs"] == [
-        {"name": "stdout", "output_type": "stream", "text": ["kept\n"]}
-    ]
-    assert [cell["execution_count"] for cell in content["cells"]] == [1, 2, 3, 4]
-    assert "papermill" not in path.read_text() and "version" not in json.dumps(content["metadata"])
-    assert [cell["id"] for cell in content["cells"]] == ["c0", "c1", "c2", "c3"]
-    monkeypatch.setattr(kernel, "execute", no_kernel)
-    assert committed.refresh_notebooks(progress=False) == [], (
-        "a refreshed notebook is finished and does not change"
-    )
-
-
-def test_a_path_in_an_output_stops_the_refresh(project):
-    path = write_notebook(project, "01_first", "print('/home/me/data')")
-    before = path.read_bytes()
-    with pytest.raises(EmolibError, match=r"holds the path /home/me/data"):
-        committed.refresh_notebooks(progress=False)
-    assert path.read_bytes() == before
-
-
-def test_settings_as_text():
-    experiment = preset("demo", seeds="1,2", standardise=False, learning_rate=1e-4, window=30)
-    text = format_settings(experiment)
-    assert preset("demo", **parse_settings(text)) == experiment
-    assert parse_settings("") == {} and format_settings(preset("paper")) == ""
-    for bad, message in (
-        ("x", "key=value"),
-        ("epochz=3", "did you mean 'epochs'"),
-        ("epochs=a", "int"),
-        ("standardise=1", "true or false"),
-    ):
-        with pytest.raises(WrongCall, match=message):
-            parse_settings(bad)

@@ -55,7 +55,7 @@ def run(tmp_path):
         "difference": 0.1,
         "difference_interval": [-0.1, 0.3],
     }
-    notebooks = {"03_training": {"seconds": 42.0}}
+    notebooks = {"04_training": {"seconds": 42.0}}
     summary = {
         "window_table": [row, {**row, "protocol": "window"}],
         "components_table": [{"title": "Full model"}, claim],
@@ -95,7 +95,7 @@ def test_every_point_of_the_checklists(run):
     )
     assert (
         sheet["Time of all trainings"].startswith("60 s")
-        and sheet["Time of the notebooks"] == "03_training 42 s"
+        and sheet["Time of the notebooks"] == "04_training 42 s"
     )
     assert sheet["Expected variance"].startswith("T = 10: 0.600 ± 0.141 (2 seeds)")
     assert sheet["Component: The TCN helps."] == "undecided, +0.100 [-0.100, +0.300]"
@@ -118,14 +118,14 @@ def test_silent_parts_say_so(run):
     write_json(
         run / "summary.json",
         {
-            "notebooks": {"03_training": {"seconds": None}},
+            "notebooks": {"04_training": {"seconds": None}},
             "window_table": [{"window": 10, "protocol": "frame", "values": [0.5]}],
         },
     )
     sheet = dict(checklist.rows(run))
     assert (
         sheet["Splits"] == "notebook 01 has not run"
-        and sheet["Claims"] == "notebook 06 has not run"
+        and sheet["Claims"] == "notebook 07 has not run"
     )
     assert (
         sheet["Expected variance"] == "one seed, not known"

@@ -1,0 +1,52 @@
+"""What is finished: an executed copy that carries the hash of everything it was made from.
+
+That is the notebook's source, the experiment, and the package's source.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import emolib
+from emolib.config import Experiment
+from emolib.errors import EmolibError
+from emolib.system.files import hash_file, hash_of, read_json
+
+
+def key(notebook: Path, experiment: Experiment) -> str:
+    """Hash of everything that the result of ``notebook`` depends on.
+
+    Outputs are left out: to commit an executed notebook changes nothing.
+    """
+    cells = [
+        [cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])]
+        for cell in read_json(notebook)["cells"]
+    ]
+    return hash_of([cells, dataclasses.asdict(experiment), package_hash()])
+
+
+def package_hash() -> str:
+    """Hash of the package's source and assets."""
+    root = Path(emolib.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(root)} {hash_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def finished(folder: Path, notebook: Path, key: str) -> bool:
+    """Whether ``notebook`` has run to its end in ``folder`` from what ``key`` names, and has its record."""
+    copy = folder / "notebooks" / notebook.name
+    if not copy.exists() or not record_path(folder, notebook).exists():
+        return False
+    try:
+        content = read_json(copy)
+    except EmolibError:  # killed while papermill was writing it
+        return False
+    return content["metadata"].get("emolib", {}).get("key") == key
+
+
+def record_path(folder: Path, notebook: Path) -> Path:
+    """Where a notebook's last cell writes its named metrics (``tables.record``)."""
+    return folder / "records" / f"{notebook.stem}.json"

@@ -1,0 +1,47 @@
+"""Where a notebook stands: its experiment, its run folder, and what kind of data its numbers are of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emolib.config import Experiment, format_settings, parse_settings, preset
+from emolib.features.origin import origin
+from emolib.system.files import hash_of, runs_root
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the parameters of a notebook stand for."""
+
+    experiment: Experiment
+    folder: Path  # of the run
+    origin: str  # "synthetic", ... or empty for real data: of ``origin.origin``
+
+    @property
+    def default_folder(self) -> Path:
+        """The run folder of the preset as it is, beside which a run of one's own is shown."""
+        return self.folder.parent / self.experiment.preset
+
+    @property
+    def figures(self) -> Path:
+        """Where tables and figures of the run go."""
+        return self.folder / "figures"
+
+
+def begin(
+    preset_name: str, name: str = "", data: str = "", weights: str = "", settings: str = ""
+) -> Session:
+    """The session of a notebook's parameters.
+
+    With an empty ``name`` the preset as it is has the run folder of its name, and changed ``settings`` have a run
+    folder of their own. Raises WrongCall for an unknown preset or setting.
+    """
+    changes = parse_settings(settings)
+    experiment = preset(preset_name, data=data, weights=weights, **changes)
+    folder = runs_root() / (name or run_name(experiment))
+    return Session(experiment, folder, origin(experiment))
+
+
+def run_name(experiment: Experiment) -> str:
+    """The preset's name, and behind it six digits of a hash where settings differ from the preset's."""
+    changes = format_settings(experiment)
+    return f"{experiment.preset}_{hash_of(changes)[:6]}" if changes else experiment.preset

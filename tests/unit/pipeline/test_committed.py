@@ -1,0 +1,72 @@
+"""What changes the repository: executed notebooks without noise, and the figures that a page shows."""
+
+import json
+
+import pytest
+
+from emolib.errors import EmolibError
+from emolib.pipeline import committed, kernel
+from tests.support.tiny_notebooks import write_notebook
+
+
+def no_kernel(*args, **kwargs):
+    raise AssertionError("a kernel was started")
+
+
+def test_refreshed_notebooks_hold_no_noise(project, monkeypatch):
+    cells = ["import sys\nprint('kept')\nprint('bar', file=sys.stderr)", "1 + 1"]
+    path = write_notebook(project, "01_first", *cells)
+    assert committed.refresh_notebooks(progress=False) == [path]
+    content = json.loads(path.read_text())
+    assert content["cells"][1]["outputs"] == [
+        {"name": "stdout", "output_type": "stream", "text": ["kept\n"]}
+    ]
+    assert [cell["execution_count"] for cell in content["cells"]] == [1, 2, 3, 4]
+    assert "papermill" not in path.read_text() and "version" not in json.dumps(content["metadata"])
+    assert [cell["id"] for cell in content["cells"]] == ["c0", "c1", "c2", "c3"]
+    monkeypatch.setattr(kernel, "execute", no_kernel)
+    assert committed.refresh_notebooks(progress=False) == [], (
+        "a refreshed notebook is finished and does not change"
+    )
+
+
+def test_a_path_in_an_output_stops_the_refresh(project):
+    path = write_notebook(project, "01_first", "print('/home/me/data')")
+    before = path.read_bytes()
+    with pytest.raises(EmolibError, match=r"holds the path /home/me/data"):
+        committed.refresh_notebooks(progress=False)
+    assert path.read_bytes() == before
+
+
+def test_hidden_cells_stay_hidden():
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {
+            "tags": ["hide-input"],
+            "jupyter": {"source_hidden": True},
+            "papermill": {"duration": 1.0},
+        },
+        "source": "1",
+        "execution_count": 9,
+        "outputs": [],
+    }
+    (kept,) = committed.stripped({"cells": [cell]})["cells"]
+    assert kept["metadata"] == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+
+
+def test_figures_that_a_page_shows_are_copied_and_no_others(project):
+    (project / "README.md").write_text(
+        "![a](figures/demo/curve.png)\n<!-- figures/demo/table.md -->\n<!-- end -->"
+    )
+    figures = project / "runs" / "demo" / "figures"
+    figures.mkdir(parents=True)
+    for name in ("curve.png", "table.md", "other.png"):
+        (figures / name).write_text(name)
+    shown = [project / "figures" / "demo" / name for name in ("curve.png", "table.md")]
+    assert committed.refresh_figures() == shown
+    assert sorted((project / "figures" / "demo").iterdir()) == shown
+    assert committed.refresh_figures() == [], "equal bytes are not written again"
+    (figures / "curve.png").unlink()
+    with pytest.raises(EmolibError, match=r"curve\.png: no such file; finish the run first"):
+        committed.refresh_figures()

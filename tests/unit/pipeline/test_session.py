@@ -1,0 +1,26 @@
+"""Where a notebook's parameters lead."""
+
+import pytest
+
+from emolib.config import preset
+from emolib.errors import WrongCall
+from emolib.pipeline import session
+
+
+def test_changed_settings_have_a_run_of_their_own(project):
+    default = session.begin("demo")
+    assert default.folder == project / "runs" / "demo" == default.default_folder
+    assert default.experiment == preset("demo") and default.origin == "synthetic"
+
+    own = session.begin("demo", settings="epochs=3")
+    assert own.experiment == preset("demo", epochs=3)
+    assert own.folder.parent == default.folder.parent and own.folder != default.folder
+    assert own.default_folder == default.folder
+    assert session.begin("demo", settings="epochs=3").folder == own.folder
+    assert session.begin("demo", settings="epochs=4").folder != own.folder
+
+
+def test_a_name_is_taken_as_it_is(project):
+    assert session.begin("demo", "short", settings="epochs=3").folder.name == "short"
+    with pytest.raises(WrongCall, match="did you mean 'epochs'"):
+        session.begin("demo", settings="epochz=3")
