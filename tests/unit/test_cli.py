@@ -21,7 +21,7 @@ from emolib.evaluation import predictions as evaluation
 from emolib.features import prepare as inputs
 from emolib.features import window_sets as features
 from emolib.model import EmotionModel
-from emolib.pipeline import run as pipeline
+from emolib.pipeline.summary import window_text
 from emolib.video import predict as predict_module
 
 
@@ -423,10 +423,10 @@ def test_a_smoothed_score_says_so_where_it_stands():
         "origin": "",
         "window_table": [row | {"seeds": 3, "interval_over": "seeds"}],
     }
-    assert "validation; frames smoothed over ±25 frames (box)" in pipeline.window_text(
+    assert "validation; frames smoothed over ±25 frames (box)" in window_text(
         summary | {"smoothed": smoothed}
     )
-    assert "smoothed" not in pipeline.window_text(
+    assert "smoothed" not in window_text(
         summary | {"smoothed": preset("paper").smoothed()}
     )
 
