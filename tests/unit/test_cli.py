@@ -426,9 +426,7 @@ def test_a_smoothed_score_says_so_where_it_stands():
     assert "validation; frames smoothed over ±25 frames (box)" in window_text(
         summary | {"smoothed": smoothed}
     )
-    assert "smoothed" not in window_text(
-        summary | {"smoothed": preset("paper").smoothed()}
-    )
+    assert "smoothed" not in window_text(summary | {"smoothed": preset("paper").smoothed()})
 
 
 def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
