@@ -227,8 +227,8 @@ def extract(
 
     The sound of validation and test frames is stored too, unless it takes too much of a disk: it is then encoded when it is needed.
     """
+    from emolib.features import extraction as features
     from emolib.features import prepare as inputs
-    from emolib.features import window_sets as features
     from emolib.training import cluster
 
     cluster.check_executor(executor)

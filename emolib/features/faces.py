@@ -10,16 +10,17 @@ import torch
 from tqdm.auto import tqdm
 
 from emolib.data.clip import Clip
+from emolib.data.content import content_of_images
 from emolib.encoders.clip import VisualEncoder
 from emolib.features.images import Key, Slab, slabs
 from emolib.features.store import Claim, FeatureStore
 from emolib.features.work import (
     Report,
     Stream,
+    Work,
     check_cosine,
     gflop_of,
     in_turns,
-    status_of,
     workers,
 )
 from emolib.system.files import hash_of
@@ -33,34 +34,17 @@ IMAGES = {
 class _Faces:
     """Features of one clip on their way: rows that are still missing, and what went wrong."""
 
-    def __init__(self, clip: Clip, claim: Claim) -> None:
-        self.clip, self.claim = clip, claim
+    def __init__(self, clip: Clip, claim: Claim, source: str, width: int) -> None:
+        self.clip, self.claim, self.source = clip, claim, source
         self.frames = (np.flatnonzero(clip.face_present) + 1).astype(np.int32)
-        self.source = source_of(
-            clip
-        )  # before the first image is read: a change from now on is seen the next time
-        self.features = np.zeros((len(self.frames), VisualEncoder.width), np.float16)
+        self.features = np.zeros((len(self.frames), width), np.float16)
         self.left, self.damaged = len(self.frames), list[str]()
 
 
 def source_of(clip: Clip) -> str:
-    """A stamp of the clip's images: when their folder changed, and size and time of the first and the last one, which also
-    tell of crops written over in their place. Looking at every image would take minutes on a network's disk."""
-    numbers = np.flatnonzero(clip.face_present) + 1
-    ends = (
-        [status_of(clip.image(int(number))) for number in numbers[[0, -1]]] if len(numbers) else []
-    )
-    return hash_of([status_of(clip.images)[1:], ends])
-
-
-def has_faces(store: FeatureStore, clip: Clip) -> bool:
-    """Whether stored visual features are those of the clip's images as they are now."""
-    if store.source(clip.id) != source_of(clip):
-        return False
-    stored = store.read(clip.id, "frames")
-    return stored is not None and np.array_equal(
-        stored["frames"], np.flatnonzero(clip.face_present) + 1
-    )
+    """The content that a clip's visual features are made from: its images, and which of them belong to a frame."""
+    faces = np.packbits(clip.face_present).tobytes().hex()
+    return hash_of([content_of_images(clip.images), len(clip.face_present), faces])
 
 
 def extract_faces(
@@ -72,7 +56,7 @@ def extract_faces(
     progress: bool = True,
 ) -> None:
     """Compute the visual features that ``store`` lacks; ``load(strict)`` loads the encoder, only when there is work."""
-    missing = [clip for clip in clips if not has_faces(store, clip)]
+    missing = [clip for clip in clips if not store.has(clip.id, source_of(clip))]
     if not missing:
         return
     encoder = load(False)
@@ -87,7 +71,7 @@ def extract_faces(
         total=total, desc="faces", unit="frame", disable=not progress, leave=False, smoothing=0.05
     ) as bar:
 
-        def work(free: Iterator[tuple[Clip, Claim]]) -> None:
+        def work(free: Iterator[Work]) -> None:
             nonlocal checked
             for slab, features in encoded(encoder, _decoded(free, encoder, store, report, batch)):
                 if not checked and any(slab.keys):
@@ -100,12 +84,12 @@ def extract_faces(
                 stream.units += count
                 stream.gflop += gflop * batch
 
-        in_turns(missing, store, lambda clip: has_faces(store, clip), work)
+        in_turns(missing, store, source_of, store.has, work)
     stream.seconds = time.perf_counter() - begin
 
 
 def _decoded(
-    free: Iterator[tuple[Clip, Claim]],
+    free: Iterator[Work],
     encoder: VisualEncoder,
     store: FeatureStore,
     report: Report,
@@ -114,8 +98,8 @@ def _decoded(
     """Slabs of the clips' images; clips without a face are finished on the way."""
 
     def items() -> Iterator[tuple[tuple[_Faces, int], Path]]:
-        for clip, claim in free:
-            faces = _Faces(clip, claim)
+        for clip, claim, source in free:
+            faces = _Faces(clip, claim, source, encoder.width)
             if not faces.left:
                 _finish(faces, store, report)
             for row, frame in enumerate(faces.frames.tolist()):
@@ -185,6 +169,6 @@ def _finish(faces: _Faces, store: FeatureStore, report: Report) -> None:
     if faces.damaged:
         report.damaged += faces.damaged
     else:
-        store.write(faces.clip.id, {"frames": faces.frames, "visual": faces.features}, faces.source)
+        store.write(faces.clip.id, faces.source, {"frames": faces.frames, "visual": faces.features})
         report.streams[-1].clips += 1
     faces.claim.release()

@@ -10,15 +10,9 @@ from emolib.config import Experiment
 from emolib.data import affwild2, synthetic
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError
-from emolib.features.window_sets import (
-    FRAME_SOUND,
-    WindowSet,
-    extract,
-    frame_sound_bytes,
-    index_of,
-    prompt_features,
-    window_set,
-)
+from emolib.features.extraction import extract, prompt_features
+from emolib.features.protocols import index_of
+from emolib.features.window_sets import FRAME_SOUND, WindowSet, frame_sound_bytes, window_set
 from emolib.features.work import Report
 from emolib.system.files import hash_of
 

@@ -5,30 +5,29 @@ Wav2Vec2 base must not see padding (docs/method.md, Audio encoder), so a batch h
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from emolib.data.clip import Clip
-from emolib.data.media import SAMPLE_RATE, audible, stream_waveform
+from emolib.data.content import content_of_file
+from emolib.data.media import SAMPLE_RATE, audible
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
 from emolib.errors import EmolibError
-from emolib.features.store import Claim, FeatureStore, Tensors
+from emolib.features.store import FeatureStore, Tensors
+from emolib.features.waveforms import decoded_waveforms
 from emolib.features.work import (
     Report,
     Stream,
+    Work,
     check_cosine,
     gflop_of,
     in_turns,
-    status_of,
-    workers,
 )
-from emolib.system.files import atomic_path, cache_root, hash_of
+from emolib.system.files import hash_of
 
 SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
 CHUNK, CONTEXT = (
@@ -40,24 +39,6 @@ ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a w
 JITTER = 0.002  # seconds by which a window of a constant-rate clip may miss its nominal length, for rounded timestamps
 
 Spans = np.ndarray  # int32 [m, 2]: 1-based first and last frame of windows
-
-
-def waveform(video: Path | None) -> np.ndarray:
-    """A video's sound, int16 ``[n]``, mono 16 kHz, decoded once per file and read from the cache as a memory map; empty
-    without sound. Raises EmolibError when the video cannot be decoded."""
-    if video is None:
-        return np.zeros(0, np.int16)
-    status = video.stat()
-    path = (
-        cache_root()
-        / "waveforms"
-        / f"{hash_of([str(video.resolve()), status.st_size, status.st_mtime_ns])}.s16"
-    )
-    if not path.is_file():
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            for block in stream_waveform(video) or ():
-                file.write(np.rint(np.clip(block, -1, 1) * 32767).astype("<i2").tobytes())
-    return np.memmap(path, "<i2", "r") if path.stat().st_size else np.zeros(0, np.int16)
 
 
 def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
@@ -77,9 +58,11 @@ def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
 class _Sound:
     """Steps of one clip's spans on their way."""
 
-    def __init__(self, clip: Clip, spans: Spans, done: Callable[["_Sound"], None]) -> None:
-        self.clip, self.spans, self.done = clip, spans, done
-        self.steps: list[np.ndarray] = [np.zeros((0, AudioEncoder.width), np.float16)] * len(spans)
+    def __init__(
+        self, clip: Clip, spans: Spans, width: int, done: Callable[["_Sound"], None]
+    ) -> None:
+        self.clip, self.spans, self.width, self.done = clip, spans, width, done
+        self.steps: list[np.ndarray] = [np.zeros((0, width), np.float16)] * len(spans)
         self.left = len(spans)
 
     def settle(self, i: int, steps: np.ndarray | None = None) -> None:
@@ -155,7 +138,7 @@ class SoundEncoder:
         """Float16 ``[steps, 768]`` of a whole track, int16 or within -1 to 1, in constant memory: in chunks of 20 s that see 2 s
         more on either side. A track of up to 20 s is encoded as one."""
         total = self.encoder.steps(len(wave))
-        parts = [np.zeros((0, AudioEncoder.width), np.float16)]
+        parts = [np.zeros((0, self.encoder.width), np.float16)]
         for first in range(0, total, CHUNK):
             last = min(first + CHUNK, total)
             left, right = max(0, first - CONTEXT), min(total, last + CONTEXT)
@@ -171,29 +154,6 @@ class SoundEncoder:
         return np.concatenate(parts)
 
 
-def decoded_waveforms(
-    free: Iterable[tuple[Clip, Claim | None]],
-) -> Iterator[tuple[Clip, Claim | None, np.ndarray | str]]:
-    """(clip, claim, waveform or the message of what is wrong with it), decoded a few clips ahead in threads."""
-    queue: deque[tuple[Clip, Claim | None, Future]] = deque()
-    with ThreadPoolExecutor(min(4, workers()), thread_name_prefix="waveform") as pool:
-        for clip, claim in free:
-            queue.append((clip, claim, pool.submit(waveform, clip.video)))
-            if len(queue) > 4:
-                yield _decoded_one(*queue.popleft())
-        while queue:
-            yield _decoded_one(*queue.popleft())
-
-
-def _decoded_one(
-    clip: Clip, claim: Claim | None, future: Future
-) -> tuple[Clip, Claim | None, np.ndarray | str]:
-    try:
-        return clip, claim, future.result()
-    except (EmolibError, OSError) as error:
-        return clip, claim, str(error)
-
-
 def missing_spans(stored: Tensors | None, spans: Spans) -> Spans:
     """The spans that are not among the stored ones."""
     if stored is None:
@@ -204,23 +164,19 @@ def missing_spans(stored: Tensors | None, spans: Spans) -> Spans:
     )
 
 
-def merged(stored: Tensors | None, spans: Spans, steps: list[np.ndarray]) -> Tensors:
-    """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m], ``audio`` [sum, 768]."""
-    every, parts = list(map(tuple, spans.tolist())), list(steps)
-    if stored is not None:
+def merged(stored: Tensors | None, sound: _Sound) -> Tensors:
+    """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m], ``audio``
+    float16 [sum of lengths, D_a]; what is ``stored`` and the spans computed now."""
+    every, parts = list(map(tuple, sound.spans.tolist())), list(sound.steps)
+    if stored is not None and len(stored["lengths"]):
         every += list(map(tuple, stored["spans"].tolist()))
-        parts += (
-            np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
-            if len(stored["lengths"])
-            else []
-        )
+        parts += np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
     order = sorted(range(len(every)), key=lambda i: (every[i][1], every[i][0]))
+    nothing = np.zeros((0, sound.width), np.float16)
     return {
         "spans": np.array([every[i] for i in order], np.int32).reshape(-1, 2),
         "lengths": np.array([len(parts[i]) for i in order], np.int32),
-        "audio": np.concatenate(
-            [np.zeros((0, AudioEncoder.width), np.float16), *(parts[i] for i in order)]
-        ),
+        "audio": np.concatenate([nothing, *(parts[i] for i in order)]),
     }
 
 
@@ -236,16 +192,11 @@ def _lacking(clip: Clip, wave: np.ndarray) -> str:
 
 
 def source_of(clip: Clip, track: bool) -> str:
-    """A stamp of what a clip's sound features are made from: its video, none included, and the sample at which each frame
+    """The content that a clip's sound features are made from: its video, none included, and the sample at which each frame
     begins, of which whole tracks know nothing."""
-    edges = (
-        b""
-        if track
-        else np.rint(np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE)
-        .astype(np.int64)
-        .tobytes()
-    )
-    return hash_of([status_of(clip.video), hashlib.sha256(edges).hexdigest()])
+    edges = np.zeros(0) if track else np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE
+    edges_hash = hashlib.sha256(np.rint(edges).astype(np.int64).tobytes()).hexdigest()
+    return hash_of([content_of_file(clip.video), edges_hash])
 
 
 def extract_sound(
@@ -260,12 +211,15 @@ def extract_sound(
 ) -> None:
     """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or whole tracks."""
 
-    def is_done(clip: Clip) -> bool:
-        if store.source(clip.id) != source_of(clip, track):
-            return False
-        return track or not len(missing_spans(store.read(clip.id, "spans"), wanted[clip.id]))
+    def source(clip: Clip) -> str:
+        return source_of(clip, track)
 
-    missing = [clip for clip in clips if not is_done(clip)]
+    def is_done(clip_id: str, source: str) -> bool:
+        if track or not store.has(clip_id, source):
+            return store.has(clip_id, source)
+        return not len(missing_spans(store.read(clip_id, source, "spans"), wanted[clip_id]))
+
+    missing = [clip for clip in clips if not is_done(clip.id, source(clip))]
     if not missing:
         return
     encoder = load(False)
@@ -273,61 +227,49 @@ def extract_sound(
     report.streams.append(stream)
     gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
     begin = time.perf_counter()
-    sounds = SoundEncoder(
-        encoder, None if encoder.dtype == torch.float32 or track else lambda: load(True)
-    )
-    sources: dict[str, str] = {}
+    check = None if encoder.dtype == torch.float32 or track else lambda: load(True)
+    sounds = SoundEncoder(encoder, check)
     with tqdm(
         total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False
     ) as bar:
 
-        def noted(free: Iterator[tuple[Clip, Claim]]) -> Iterator[tuple[Clip, Claim]]:
-            for clip, claim in free:
-                sources[clip.id] = source_of(
-                    clip, track
-                )  # before it is decoded: a change from now on is seen the next time
-                yield clip, claim
-
-        def keep(clip: Clip, claim: Claim, tensors: Tensors) -> None:
-            store.write(clip.id, tensors, sources[clip.id])
-            claim.release()
+        def keep(item: Work, tensors: Tensors) -> None:
+            store.write(item.clip.id, item.source, tensors)
+            item.claim.release()
             stream.clips += 1
             bar.update()
 
-        def work(free: Iterator[tuple[Clip, Claim]]) -> None:
-            for clip, claim, wave in decoded_waveforms(noted(free)):
-                assert claim is not None
+        def begin_clip(item: Work, wave: np.ndarray) -> None:
+            stored = store.read(item.clip.id, item.source)
+            spans = missing_spans(stored, wanted[item.clip.id])
+            stream.units += len(spans)
+            done = partial(_keep_merged, keep, item, stored)
+            sounds.add(_Sound(item.clip, spans, encoder.width, done), wave)
+
+        def work(free: Iterator[Work]) -> None:
+            for item, wave in decoded_waveforms(free, lambda item: item.clip.video):
                 if isinstance(wave, str):
                     report.damaged.append(wave)
-                    claim.release()
+                    item.claim.release()
                     bar.update()
                     continue
-                if lacking := _lacking(clip, wave):
-                    report.quiet.append(f"{clip.id} ({lacking})")
+                if lacking := _lacking(item.clip, wave):
+                    report.quiet.append(f"{item.clip.id} ({lacking})")
                 if track:
                     stream.units += 1
-                    keep(
-                        clip,
-                        claim,
-                        {"audio": sounds.track(wave if audible(wave).any() else wave[:0])},
-                    )
+                    keep(item, {"audio": sounds.track(wave if audible(wave).any() else wave[:0])})
                 else:
-                    stored = (
-                        store.read(clip.id) if store.source(clip.id) == sources[clip.id] else None
-                    )
-                    spans = missing_spans(stored, wanted[clip.id])
-                    stream.units += len(spans)
-
-                    def done(
-                        sound: _Sound, stored: Tensors | None = stored, claim: Claim = claim
-                    ) -> None:
-                        keep(sound.clip, claim, merged(stored, sound.spans, sound.steps))
-
-                    sounds.add(_Sound(clip, spans, done), wave)
+                    begin_clip(item, wave)
             sounds.finish()
 
-        in_turns(missing, store, is_done, work)
+        in_turns(missing, store, source, is_done, work)
     stream.seconds, stream.gflop = time.perf_counter() - begin, gflop * sounds.samples
+
+
+def _keep_merged(
+    keep: Callable[[Work, Tensors], None], item: Work, stored: Tensors | None, sound: _Sound
+) -> None:
+    keep(item, merged(stored, sound))
 
 
 def encode_sound(
@@ -337,12 +279,12 @@ def encode_sound(
     result: dict[str, Tensors] = {}
 
     def done(sound: _Sound) -> None:
-        result[sound.clip.id] = merged(None, sound.spans, sound.steps)
+        result[sound.clip.id] = merged(None, sound)
 
     sounds = SoundEncoder(encoder)
-    for clip, _, wave in decoded_waveforms((clip, None) for clip in clips):
+    for clip, wave in decoded_waveforms(clips, lambda clip: clip.video):
         if isinstance(wave, str):
             raise EmolibError(wave)
-        sounds.add(_Sound(clip, wanted[clip.id], done), wave)
+        sounds.add(_Sound(clip, wanted[clip.id], encoder.width, done), wave)
     sounds.finish()
     return result

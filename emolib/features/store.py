@@ -1,7 +1,11 @@
 """The feature store: one safetensors file per clip, whole or absent, safe for several processes at once.
 
-``<cache>/features/<fingerprint>/<clip id>.safetensors`` and ``manifest.json`` (CONTRIBUTING.md, Contracts). A clip is claimed by
-locking a file beside it; the system drops the lock when a process dies, however it dies.
+``<cache>/features/<fingerprint>/<clip id>.<source>.safetensors`` and ``manifest.json``
+(CONTRIBUTING.md, Contracts). The fingerprint stands for the encoder and its settings, the source
+for the content that the features were made from (:mod:`emolib.data.content`): neither knows a path
+or a time, so features are found again for a copied tree and in a copied store. Each array's hash
+stands in the file and is compared whenever the array is read. A clip is claimed by locking a file
+beside it; the system drops the lock when a process dies, however it dies.
 """
 
 import contextlib
@@ -24,10 +28,7 @@ from emolib.errors import EmolibError
 from emolib.system.files import atomic_path, cache_root, hash_of, write_json
 
 Tensors = dict[str, np.ndarray]
-MADE_WITH = (
-    "versions",
-    "precision",
-)  # said in the manifest and in each file, without deciding the folder
+MADE_WITH = ("versions", "precision")  # told in the files, without deciding the folder
 YOUNG = 600.0  # seconds; no file takes so long to write
 
 
@@ -46,57 +47,52 @@ class Claim:
 
 
 class FeatureStore:
-    """Features under one fingerprint. ``identity``: what they depend on; all but MADE_WITH decides the folder.
+    """Features under one fingerprint. ``settings`` and ``identity``: what they depend on, MADE_WITH aside.
 
     The type that ``precision=fast`` means on a device is not in it: what a GPU node has stored counts on a login node. The
     manifest names the type of the process that began the store, each file its own.
     """
 
-    def __init__(self, kind: str, fingerprint: str, identity: dict[str, Any]) -> None:
+    def __init__(self, kind: str, settings: dict[str, Any], identity: dict[str, Any]) -> None:
         depends = {key: value for key, value in identity.items() if key not in MADE_WITH}
         self.precision = identity.get("precision", "")
-        self.fingerprint = hash_of([kind, fingerprint, depends])
+        self.fingerprint = hash_of([kind, settings, depends])
         self.folder = cache_root() / "features" / self.fingerprint
         self.manifest = {
             "kind": kind,
             "fingerprint": self.fingerprint,
-            "experiment": fingerprint,
+            "settings": settings,
             **identity,
         }
 
-    def path(self, clip_id: str) -> Path:
-        """The file of a clip, whether or not it exists."""
-        return self.folder / f"{clip_id}.safetensors"
+    def path(self, clip_id: str, source: str) -> Path:
+        """The file of a clip's features made from ``source``, whether or not it exists."""
+        return self.folder / f"{clip_id}.{source}.safetensors"
 
-    def read(self, clip_id: str, *names: str) -> Tensors | None:
-        """The arrays of a clip (``names``: these alone), None where it is not stored.
+    def has(self, clip_id: str, source: str) -> bool:
+        """Whether the file is there and as long as its header says; reads no array."""
+        return self._opened(clip_id, source, _check_header) is not None
 
-        A damaged file is named in a warning and counts as absent.
-        """
-        return self._opened(
-            clip_id, lambda file: {name: file.get_tensor(name) for name in names or file.keys()}
-        )
+    def read(self, clip_id: str, source: str, *names: str) -> Tensors | None:
+        """The arrays of a clip (``names``: these alone), None where it is not stored."""
+        return self._opened(clip_id, source, lambda path: _read(path, names))
 
-    def source(self, clip_id: str) -> str | None:
-        """The ``source`` that a clip was written with; None where :meth:`read` gives None. Reads no array."""
-        return self._opened(clip_id, lambda file: _about(file).get("source"))
-
-    def _opened(self, clip_id: str, take: Callable[[Any], Any]) -> Any:
-        path = self.path(clip_id)
+    def _opened(self, clip_id: str, source: str, take: Callable[[Path], Any]) -> Any:
+        """``take`` of the clip's file, None where there is none. A damaged file is named in a warning and removed, so that it
+        is computed again."""
+        path = self.path(clip_id, source)
         try:
-            with safe_open(path, framework="np") as file:
-                return take(file)
+            return take(path)
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError, ValueError) as error:
             warnings.warn(f"{path}: damaged ({error}); it is computed again", stacklevel=3)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
 
-    def write(self, clip_id: str, tensors: Tensors, source: str = "") -> None:
-        """Store a clip's arrays, atomically; equal ones give equal bytes. ``source``: a stamp of what they were made from.
-
-        Raises EmolibError for NaN or a full disk.
-        """
+    def write(self, clip_id: str, source: str, tensors: Tensors) -> None:
+        """Store a clip's arrays, atomically; equal ones give equal bytes. Raises EmolibError for NaN or a full disk."""
         for name, array in tensors.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise EmolibError(
@@ -104,20 +100,18 @@ class FeatureStore:
                 )
         if not (self.folder / "manifest.json").is_file():
             write_json(self.folder / "manifest.json", self.manifest)
-        about = {"precision": self.precision, "sha256": _digest(tensors), "source": source}
-        metadata = {
-            "about": json.dumps(about, sort_keys=True)
-        }  # one entry: safetensors writes several in any order
-        content = save(
-            {name: np.ascontiguousarray(array) for name, array in tensors.items()},
-            metadata=metadata,
-        )
-        with atomic_path(self.path(clip_id)) as temporary:
+        arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        hashes = {name: _hash(array) for name, array in arrays.items()}
+        about = json.dumps({"precision": self.precision, "sha256": hashes}, sort_keys=True)
+        # One entry of metadata: safetensors writes several in any order.
+        content = save(arrays, metadata={"about": about})
+        with atomic_path(self.path(clip_id, source)) as temporary:
             temporary.write_bytes(content)
 
-    def claim(self, clip_id: str) -> Claim | None:
+    def claim(self, clip_id: str, source: str) -> Claim | None:
         """The right to compute a clip; None while another process has it."""
-        path = self.folder / ".claims" / clip_id
+        stem = self.path(clip_id, source).stem
+        path = self.folder / ".claims" / stem
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -130,9 +124,9 @@ class FeatureStore:
         except BlockingIOError:
             os.close(handle)
             return None
-        # What a process killed while writing this clip left behind; no other clip's temporary name has this shape. Young
+        # What a process killed while writing this file left behind; no other file's temporary name has this shape. Young
         # ones stay: where locks do not reach other machines, one may be writing the same clip.
-        for leftover in self.folder.glob(f".{escape(clip_id)}-????????.safetensors"):
+        for leftover in self.folder.glob(f".{escape(stem)}-????????.safetensors"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > YOUNG:
                     leftover.unlink()
@@ -148,24 +142,35 @@ class FeatureStore:
         return len(files), [str(path) for path in damaged]
 
 
-def _about(file: Any) -> dict[str, str]:
-    """What :meth:`FeatureStore.write` noted in an open file."""
-    return json.loads((file.metadata() or {}).get("about", "{}"))
+def _check_header(path: Path) -> bool:
+    """True; raises SafetensorError where the file is not as long as its header says."""
+    with safe_open(path, framework="np"):
+        return True
 
 
-def _digest(tensors: Tensors) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(array.tobytes())
+def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
+    """The arrays of a file, each compared with its hash; raises ValueError where one differs or an entry is missing."""
+    with safe_open(path, framework="np") as file:
+        hashes = json.loads((file.metadata() or {}).get("about", "{}")).get("sha256")
+        if not isinstance(hashes, dict) or sorted(hashes) != sorted(file.keys()):
+            raise ValueError("no hash of what it holds")
+        tensors = {name: file.get_tensor(name) for name in names or hashes}
+    for name, array in tensors.items():
+        if _hash(array) != hashes[name]:
+            raise ValueError(f"other bytes in {name} than were written")
+    return tensors
+
+
+def _hash(array: np.ndarray) -> str:
+    """Of type, shape and bytes of a contiguous array."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
 def _is_whole(path: Path) -> bool:
     try:
-        with safe_open(path, framework="np") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            return _digest(tensors) == _about(file).get("sha256")
+        _read(path)
     except (SafetensorError, OSError, ValueError):
         return False
+    return True

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -70,15 +70,6 @@ class Report:
         return lines
 
 
-def status_of(path: Path | None) -> list[int]:
-    """Size and time of change of a file, which differ once it has been replaced; empty where there is none."""
-    try:
-        status = path.stat() if path else None
-    except OSError:  # whoever reads it will say why
-        status = None
-    return [status.st_size, status.st_mtime_ns] if status else []
-
-
 def gflop_of(call: Callable[[], object]) -> float:
     """Billions of floating-point operations in the matrix products and convolutions of ``call``, two to a multiply-add."""
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -112,33 +103,43 @@ def workers() -> int:
     return min(16, len(os.sched_getaffinity(0)))
 
 
+class Work(NamedTuple):
+    """A clip to compute, the right to do it, and the content that its features are made from."""
+
+    clip: Clip
+    claim: Claim
+    source: str  # as it was before the first byte was read: a later change is noticed the next time
+
+
 def in_turns(
     clips: list[Clip],
     store: FeatureStore,
-    is_done: Callable[[Clip], bool],
-    work: Callable[[Iterator[tuple[Clip, Claim]]], None],
+    source_of: Callable[[Clip], str],
+    is_done: Callable[[str, str], bool],
+    work: Callable[[Iterator[Work]], None],
 ) -> None:
-    """Hand every clip that is not done to ``work`` with its claim, sharing with other processes.
+    """Hand every clip that is not done to ``work``, sharing with other processes; ``is_done`` takes (clip id, source).
 
     Each pass takes what is free and ends before the next, so that no process waits while it holds a clip.
     """
-    left = [clip for clip in clips if not is_done(clip)]
+    left = list(clips)
     while left:
         busy: list[Clip] = []
         claims: list[Claim] = []
 
         def free(
             waiting: list[Clip] = left, busy: list[Clip] = busy, claims: list[Claim] = claims
-        ) -> Iterator[tuple[Clip, Claim]]:
+        ) -> Iterator[Work]:
             for clip in waiting:
-                claim = store.claim(clip.id)
+                source = source_of(clip)
+                claim = store.claim(clip.id, source)
                 if claim is None:
                     busy.append(clip)
-                elif is_done(clip):
+                elif is_done(clip.id, source):
                     claim.release()
                 else:
                     claims.append(claim)
-                    yield clip, claim
+                    yield Work(clip, claim, source)
 
         try:
             work(free())

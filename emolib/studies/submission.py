@@ -21,8 +21,8 @@ from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
+from emolib.features import extraction, protocols
 from emolib.features import prepare as inputs
-from emolib.features import window_sets as features
 from emolib.features.origin import origin
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
@@ -56,7 +56,7 @@ def of_run(
         )
     clips = inputs.clips_of(experiment, ("test",), template=templates[0], progress=progress)
     classes = _predicted(
-        run, model, experiment, [clip for clip in clips if features.shown(experiment, clip).any()]
+        run, model, experiment, [clip for clip in clips if protocols.shown(experiment, clip).any()]
     )
     if not classes:
         where = " or ".join(str(folder) for folder in layout.image_roots)
@@ -85,7 +85,7 @@ def _predicted(
     key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train")]
     paths = {
         clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
-        for clip_id, stamp in features.stamps(experiment, clips).items()
+        for clip_id, stamp in extraction.stamps(experiment, clips).items()
     }
     for part in inputs.FrameSets(
         experiment, [clip for clip in clips if not paths[clip.id].exists()]

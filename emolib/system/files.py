@@ -108,6 +108,7 @@ def cache_root() -> Path:
     return runs_root() / "cache"
 
 
-def few(names: list[str]) -> str:
+def few(names: list[str], between: str = ", ") -> str:
     """The first of ``names``, for a message."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return between.join(names[:3]) + more

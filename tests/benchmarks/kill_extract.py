@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import open_clip  # noqa: F401 (so that forks need not load it)
 from transformers import Wav2Vec2Config, Wav2Vec2Model  # noqa: F401 (as above)
 
-from emolib.features import window_sets as features
+from emolib.features import extraction
 from tests.unit.features.test_window_sets import digest, make_clip, rebuild
 
 
@@ -34,7 +34,7 @@ def extract_in_child(root: Path) -> int:
         import torch
 
         torch.set_num_threads(1)
-        features.extract(*rebuild(str(root)), progress=False)
+        extraction.extract(*rebuild(str(root)), progress=False)
     except BaseException as error:  # noqa: BLE001 (a fork must not return into the parent's code)
         print(f"child: {error!r}", file=sys.stderr)
         os._exit(1)

@@ -5,7 +5,6 @@
 
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -171,11 +170,8 @@ def features_are_found_by_frame_number():
     present = np.array([True, True, False, True, True, True])
     index = windows.index_windows(np.zeros(6, int), present, length=3, stride=1)
     numbers = np.flatnonzero(present) + 1
-    stored = SimpleNamespace(
-        visual=True,
-        faces=lambda clip: (numbers, np.repeat(numbers[:, None], 512, axis=1).astype(np.float16)),
-    )
-    visual, rows = features._gather_faces(stored, ["first", "second"], [index, index], 3)
+    faces = numbers, np.repeat(numbers[:, None], 512, axis=1).astype(np.float16)
+    visual, rows = features._gather_faces([faces, faces], [index, index], 3)
     np.testing.assert_array_equal(visual[rows][:, :, 0], np.tile(index.frames, (2, 1)))
 
 

@@ -29,7 +29,6 @@ STILL_LARGE = {
     "emolib.cli",
     "emolib.data.examination",
     "emolib.data.media",
-    "emolib.features.window_sets",
     "emolib.pipeline.run",
     "emolib.results.figures",
     "emolib.results.report",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,41 @@ from emolib.data import media
 from emolib.data.clip import Clip
 from emolib.encoders.load import load_audio, load_visual
 from emolib.errors import EmolibError
+from emolib.features import extraction, waveforms
+from emolib.features import faces as extract_faces
 from emolib.features import prepare as inputs
 from emolib.features import sound as extract_sound
 from emolib.features import window_sets as features
 from emolib.features.prepare import FrameSets, prepare, store_features
 
 SIDE = 48
+
+
+def stored(experiment, clip, kind="audio"):
+    """What the store holds of a clip as it is now."""
+    store = extraction.store_of(experiment, kind)
+    return store.read(clip.id, source(experiment, clip, kind))
+
+
+def feature_file(experiment, clip, kind):
+    return extraction.store_of(experiment, kind).path(clip.id, source(experiment, clip, kind))
+
+
+def moved(clip, root):
+    """The clip of a copy of its tree under ``root``."""
+    images = root / "cropped_aligned" / clip.id
+    return dataclasses.replace(clip, images=images, video=root / clip.video.name)
+
+
+def safe_metadata(path):
+    with safe_open(path, framework="np") as file:
+        return file.metadata()
+
+
+def source(experiment, clip, kind):
+    if kind == "visual":
+        return extract_faces.source_of(clip)
+    return extract_sound.source_of(clip, experiment.audio_context == "track")
 
 
 def make_clip(
@@ -85,7 +115,7 @@ def test_faces_equal_the_encoder_one_by_one(tmp_path, experiment):
         make_clip(tmp_path, "c", n=5, gap=(1, 2, 3, 4, 5)),
     ]
     windows = features.window_set(experiment, clips, protocol="window")
-    found = features.extract(experiment, clips)
+    found = extraction.extract(experiment, clips)
     assert found.report.clips == 0  # nothing is computed twice
     encoder = load_visual(experiment)
     row = 0
@@ -179,7 +209,7 @@ def test_protocols_share_spans_and_variable_rate_and_short_sound_are_handled(
     np.testing.assert_array_equal(
         on_the_fly.audio, kept.audio
     )  # the same bits whether the store keeps them or not
-    assert features.store_of(every, "audio").read(clips[0].id)["lengths"].sum() == len(kept.audio)
+    assert stored(every, clips[0])["lengths"].sum() == len(kept.audio)
 
 
 def test_sound_of_the_frame_protocol_is_stored_unless_it_takes_too_much(tmp_path, experiment):
@@ -224,7 +254,7 @@ def test_a_split_without_a_window_is_told_before_anything_is_computed(
     monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
     monkeypatch.setattr(inputs, "_LAST", {})
     monkeypatch.setattr(
-        features, "extract_faces", lambda *args, **kwargs: pytest.fail("features are computed")
+        extraction, "extract_faces", lambda *args, **kwargs: pytest.fail("features are computed")
     )
     for work in (prepare, store_features):
         with pytest.raises(
@@ -291,8 +321,8 @@ def test_fast_sound_is_checked_on_a_few_windows(tmp_path, experiment, monkeypatc
     sounds = extract_sound.SoundEncoder(encoder, Strict)
     ends = np.arange(10, 201, 5 if fps else 500)
     sounds.add(
-        extract_sound._Sound(clip, np.stack([ends - 9, ends], axis=1), lambda sound: None),
-        extract_sound.waveform(clip.video),
+        extract_sound._Sound(clip, np.stack([ends - 9, ends], axis=1), 768, lambda sound: None),
+        waveforms.waveform(clip.video),
     )
     sounds.finish()
     assert shapes == [(4 if fps else 1, 6400)]
@@ -308,46 +338,45 @@ def rates(found):
 def test_a_video_that_came_later_or_was_replaced_is_heard(tmp_path, experiment, context):
     experiment = experiment.replace(audio_context=context)
     clips = [make_clip(tmp_path, "a"), make_clip(tmp_path, "b", sound=1.6)]
-    assert rates(features.extract(experiment, clips)) == (2, 2)
-    assert rates(features.extract(experiment, clips)) == (0, 0)
-    audio = features.store_of(experiment, "audio")
-    assert len(audio.read("a")["audio"]) == 0
+    assert rates(extraction.extract(experiment, clips)) == (2, 2)
+    assert rates(extraction.extract(experiment, clips)) == (0, 0)
+    assert len(stored(experiment, clips[0])["audio"]) == 0
     clips[0] = dataclasses.replace(
         clips[0], video=make_clip(tmp_path / "later", "a", sound=1.6).video
     )
-    assert rates(features.extract(experiment, clips)) == (0, 1)
-    first = audio.read("a")
-    assert len(first["audio"]) > 0 and rates(features.extract(experiment, clips)) == (0, 0)
+    assert rates(extraction.extract(experiment, clips)) == (0, 1)
+    first = stored(experiment, clips[0])
+    assert len(first["audio"]) > 0 and rates(extraction.extract(experiment, clips)) == (0, 0)
     make_clip(tmp_path / "other", "a", sound=1.6, seed=1).video.replace(clips[0].video)
-    assert rates(features.extract(experiment, clips)) == (0, 1)
-    other = audio.read("a")
+    assert rates(extraction.extract(experiment, clips)) == (0, 1)
+    other = stored(experiment, clips[0])
     assert (
         other["audio"].shape == first["audio"].shape
         and np.abs(other["audio"] - first["audio"]).max() > 0.01
     )
-    assert rates(features.extract(experiment, clips)) == (0, 0)
+    assert rates(extraction.extract(experiment, clips)) == (0, 0)
 
 
 def test_corrected_times_are_heard_without_looking_at_the_faces_again(tmp_path, experiment):
     clip = make_clip(tmp_path, "a", sound=3.2)
-    features.extract(experiment, [clip])
+    extraction.extract(experiment, [clip])
     slower = dataclasses.replace(
         clip, frame_times=clip.frame_times * 2, fps=clip.fps / 2
     )  # a corrected list of frame rates
-    found = features.extract(experiment, [slower])
+    found = extraction.extract(experiment, [slower])
     assert rates(found) == (0, 1) and found.sound(slower)["lengths"].tolist() == [39] * 7
     finer = experiment.replace(stride=1)
-    assert len(features.extract(finer, [slower]).sound(slower)["spans"]) == 31
-    assert rates(features.extract(finer, [clip])) == (0, 1), (
+    assert len(extraction.extract(finer, [slower]).sound(slower)["spans"]) == 31
+    assert rates(extraction.extract(finer, [clip])) == (0, 1), (
         "none of the spans at other times is taken over"
     )
-    assert features.extract(finer, [clip]).sound(clip)["lengths"].tolist() == [19] * 31
+    assert extraction.extract(finer, [clip]).sound(clip)["lengths"].tolist() == [19] * 31
 
 
 @pytest.mark.parametrize("in_place", [True, False], ids=["written over", "another folder"])
 def test_crops_replaced_under_the_same_numbers_are_seen(tmp_path, experiment, in_place):
     clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12)]
-    before = features.extract(experiment, clips).faces(clips[0])[1]
+    before = extraction.extract(experiment, clips).faces(clips[0])[1]
     new = make_clip(tmp_path / "new", "a", n=12, seed=1).images
     if in_place:
         for image in sorted(new.iterdir()):
@@ -355,12 +384,12 @@ def test_crops_replaced_under_the_same_numbers_are_seen(tmp_path, experiment, in
     else:
         shutil.rmtree(clips[0].images)
         new.rename(clips[0].images)
-    found = features.extract(experiment, clips)
+    found = extraction.extract(experiment, clips)
     assert (
         rates(found) == (1, 0)
         and np.abs(found.faces(clips[0])[1] - before).max(axis=1).min() > 0.01
     )
-    assert rates(features.extract(experiment, clips)) == (0, 0)
+    assert rates(extraction.extract(experiment, clips)) == (0, 0)
 
 
 def test_what_another_device_stored_counts_and_says_its_type(tmp_path, experiment, monkeypatch):
@@ -374,24 +403,25 @@ def test_what_another_device_stored_counts_and_says_its_type(tmp_path, experimen
             "emolib.encoders.load.encoder_dtype",
             lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16,
         )
-        assert rates(features.extract(fast, clips[:1])) == (1, 1)
-        there = features.store_of(fast, "visual").folder
+        assert rates(extraction.extract(fast, clips[:1])) == (1, 1)
+        there = extraction.store_of(fast, "visual").folder
     monkeypatch.setattr(
         "emolib.encoders.load.encoder_dtype", lambda device, precision: torch.float32
     )
-    assert rates(features.extract(fast, clips[:1])) == (0, 0)
-    assert rates(features.extract(fast, clips)) == (1, 1)
-    store = features.store_of(fast, "visual")
+    assert rates(extraction.extract(fast, clips[:1])) == (0, 0)
+    assert rates(extraction.extract(fast, clips)) == (1, 1)
+    store = extraction.store_of(fast, "visual")
     assert (
         store.folder == there
         and json.loads((there / "manifest.json").read_text())["precision"] == "bfloat16"
     )
     stated = []
-    for name in "ab":
-        with safe_open(store.path(name), framework="np") as file:
+    for clip in clips:
+        path = store.path(clip.id, source(fast, clip, "visual"))
+        with safe_open(path, framework="np") as file:
             stated.append(json.loads(file.metadata()["about"])["precision"])
     assert stated == ["bfloat16", "float32"] and store.verify() == (2, [])
-    assert features.store_of(experiment, "visual").folder != there, (
+    assert extraction.store_of(experiment, "visual").folder != there, (
         "strict is a setting, and another store"
     )
 
@@ -402,12 +432,11 @@ def test_damaged_images_are_named_after_all_else_is_done(tmp_path, experiment, c
     whole = clips[0].image(7).read_bytes()
     clips[0].image(7).write_bytes(whole[:-60] if content is None else content)
     with pytest.raises(EmolibError, match=r"1 damaged files, all else is stored: .*a/00007\.jpg"):
-        features.extract(experiment, clips)
-    found = features.store_of(experiment, "visual")
-    assert found.read("a") is None
-    assert found.read("b") is not None and found.read("c") is not None
+        extraction.extract(experiment, clips)
+    found = [stored(experiment, clip, "visual") is not None for clip in clips]
+    assert found == [False, True, True]
     clips[0].image(7).write_bytes(whole)
-    assert features.extract(experiment, clips).report.clips == 1 + 0
+    assert extraction.extract(experiment, clips).report.clips == 1 + 0
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", None])
@@ -416,9 +445,9 @@ def test_damaged_video_is_named_and_the_rest_done(tmp_path, experiment, content)
     whole = clips[0].video.read_bytes()
     clips[0].video.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(EmolibError, match=r"1 damaged files, all else is stored: .*a\.mp4"):
-        features.extract(experiment, clips)
-    assert features.store_of(experiment, "audio").read("b")["lengths"].min() > 0
-    assert features.store_of(experiment, "audio").read("a") is None
+        extraction.extract(experiment, clips)
+    assert stored(experiment, clips[1])["lengths"].min() > 0
+    assert stored(experiment, clips[0]) is None
 
 
 def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
@@ -427,7 +456,7 @@ def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
         make_clip(tmp_path, "early", sound=0.6),  # of 1.6 s
         make_clip(tmp_path, "mute"),
     ]
-    report = features.extract(experiment, clips).report
+    report = extraction.extract(experiment, clips).report
     faces, sound, quiet = report.lines()
     assert (
         faces.startswith("faces: 3 clips, 120 frames in ")
@@ -438,15 +467,12 @@ def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
         quiet
         == "sound missing in 2 clips, their windows there have none: early (1.0 s before its end), mute (all)"
     )
-    stored = features.store_of(experiment, "audio").read("early")
-    assert (
-        stored["lengths"][0] == 19
-        and stored["lengths"][-1] == 0
-        and len(stored["audio"]) == stored["lengths"].sum()
-    )
+    early = stored(experiment, clips[1])
+    assert early["lengths"][0] == 19 and early["lengths"][-1] == 0
+    assert len(early["audio"]) == early["lengths"].sum()
     for stream in report.streams:
         assert 0 < stream.gflop / stream.seconds < 1e5
-    again = features.extract(experiment, clips).report
+    again = extraction.extract(experiment, clips).report
     assert (again.clips, again.lines()) == (0, [])
 
 
@@ -455,17 +481,16 @@ def test_digital_silence_is_no_sound(tmp_path, experiment):
         make_clip(tmp_path, "muted", sound=1.6, loudness=0.0),
         make_clip(tmp_path, "soft", sound=1.6, loudness=0.002),
     ]
-    report = features.extract(experiment, clips).report
+    report = extraction.extract(experiment, clips).report
     assert report.quiet == ["muted (digital silence)"]
-    store = features.store_of(experiment, "audio")
-    muted, soft = store.read("muted"), store.read("soft")
+    muted, soft = (stored(experiment, clip) for clip in clips)
     assert (
         len(muted["spans"]) == len(soft["spans"]) == 7
         and not muted["lengths"].any()
         and (soft["lengths"] == 19).all()
     )
-    assert features.extract(experiment, clips).report.clips == 0, "it is known, not missing"
-    whole = features.extract(experiment.replace(audio_context="track"), clips)
+    assert extraction.extract(experiment, clips).report.clips == 0, "it is known, not missing"
+    whole = extraction.extract(experiment.replace(audio_context="track"), clips)
     assert whole.report.quiet == ["muted (digital silence)"]
     assert len(whole.sound(clips[0])["audio"]) == 0 < len(whole.sound(clips[1])["audio"])
 
@@ -474,7 +499,7 @@ def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
     clip = make_clip(tmp_path, "a", n=12)
     wide = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     clip.image(5).write_bytes(simplejpeg.encode_jpeg(wide, quality=95))
-    _, faces = features.extract(experiment, [clip]).faces(clip)
+    _, faces = extraction.extract(experiment, [clip]).faces(clip)
     from PIL import Image
 
     scaled = (
@@ -505,7 +530,8 @@ def test_store_features_leaves_a_worker_nothing_to_compute(
     )  # windows of the frame protocol that the other has not
     store_features(sparse, clips if given else None, progress=False)
     for load in ("load_visual", "load_audio"):
-        monkeypatch.setattr(features, load, lambda *args: pytest.fail("an encoder is loaded"))
+        monkeypatch.setattr(extraction, load, lambda *args: pytest.fail("an encoder is loaded"))
+    monkeypatch.setattr(features, "load_audio", extraction.load_audio)
     data = prepare(sparse, progress=False)
     assert len(data.train) == len(data.validation) == 7 and data.prompts.shape == (8, 512)
     if room:
@@ -518,9 +544,9 @@ def test_store_features_leaves_a_worker_nothing_to_compute(
 
 
 def test_prompts_are_kept(experiment, monkeypatch):
-    first, scale = features.prompt_features(experiment)
-    monkeypatch.setattr(features, "load_visual", None)
-    again, scale_again = features.prompt_features(experiment)
+    first, scale = extraction.prompt_features(experiment)
+    monkeypatch.setattr(extraction, "load_visual", None)
+    again, scale_again = extraction.prompt_features(experiment)
     np.testing.assert_array_equal(first, again)
     assert first.shape == (8, 512) and first.dtype == np.float32
     assert scale == scale_again and 1 < scale <= 101
@@ -528,21 +554,103 @@ def test_prompts_are_kept(experiment, monkeypatch):
 
 def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
     clips = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"]
-    features.extract(experiment, clips)
-    files, damaged = features.verify(experiment)
+    extraction.extract(experiment, clips)
+    files, damaged = extraction.verify(experiment)
     assert (files, damaged) == (4, [])
-    place = features.store_of(experiment, "visual").path("a")
+    place = feature_file(experiment, clips[0], "visual")
     original = place.read_bytes()
     flipped = bytearray(original)
     flipped[-100] ^= 1
     place.write_bytes(flipped)
-    assert features.verify(experiment) == (4, [str(place)])
-    features.extract(experiment, clips)
+    assert extraction.verify(experiment) == (4, [str(place)])
+    extraction.extract(experiment, clips)
     assert place.read_bytes() == original
     place.write_bytes(original[: len(original) // 2])
     with pytest.warns(UserWarning, match="damaged"):
-        features.extract(experiment, clips)
+        extraction.extract(experiment, clips)
     assert place.read_bytes() == original
+
+
+@pytest.mark.parametrize("kind", ["visual", "audio"])
+def test_damage_to_a_feature_file_is_named_when_it_is_read_and_made_anew(
+    tmp_path, experiment, kind
+):
+    """Flipped bits at 40 places, header included, and cuts: windows are the same bits as before, and the file is named."""
+    clips = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"]
+    before = features.window_set(experiment, clips, protocol="window")
+    place = feature_file(experiment, clips[0], kind)
+    original = place.read_bytes()
+    rng = np.random.default_rng(0)
+    flips = [(8 * len(original) * i + int(rng.integers(8))) // 40 for i in range(40)]
+    damages = [original[:0], original[:7], original[: len(original) // 2], original + b"\0"]
+    for bit in flips:
+        flipped = bytearray(original)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damages.append(bytes(flipped))
+    for damaged in damages:
+        place.write_bytes(damaged)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            after = features.window_set(experiment, clips, protocol="window")
+        for name in ("visual", "audio", "frames", "audio_start", "audio_length"):
+            np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+        if place.read_bytes() != damaged:  # what is left is harmless: a bit of the noted precision
+            assert any(str(place) in str(warning.message) for warning in warned)
+            assert place.read_bytes() == original
+        else:
+            assert json.loads(safe_metadata(place)["about"])["sha256"]
+
+
+def test_a_damaged_waveform_cache_is_named_and_made_anew(tmp_path, experiment):
+    """An empty one means a clip without sound only if it says so itself."""
+    video = make_clip(tmp_path, "a", n=12, sound=0.5).video
+    expected = np.array(waveforms.waveform(video))
+    (place,) = (tmp_path / "runs" / "cache" / "waveforms").iterdir()
+    original = place.read_bytes()
+    assert len(expected) > 5000 and np.abs(expected).max() > 100
+    flipped = bytearray(original)
+    flipped[-1000] ^= 4
+    damages = [b"", original[:64], original[:-2], original[:5000], bytes(flipped), original + b"00"]
+    for damaged in damages:
+        place.write_bytes(damaged)
+        with pytest.warns(UserWarning, match=place.name):
+            np.testing.assert_array_equal(waveforms.waveform(video), expected)
+        assert place.read_bytes() == original
+
+
+def test_a_copied_tree_and_copied_runs_are_extracted_no_second_time(
+    tmp_path, experiment, monkeypatch
+):
+    """``cp -r``: other paths, other times, the same content."""
+    clips = [make_clip(tmp_path / "tree", name, n=12, sound=0.5) for name in "ab"]
+    there = experiment.replace(data=str(tmp_path / "tree"))
+    before = features.window_set(there, clips, protocol="window")
+    for folder in ("tree", "runs"):
+        copied = shutil.copytree(
+            tmp_path / folder, tmp_path / "copy" / folder, copy_function=shutil.copyfile
+        )
+        for path in copied.rglob("*"):
+            os.utime(path, (1e9, 1e9))
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path / "copy" / "runs"))
+    shutil.rmtree(tmp_path / "tree")
+    copies = [moved(clip, tmp_path / "copy" / "tree") for clip in clips]
+    here = experiment.replace(data=str(tmp_path / "copy" / "tree"))
+    monkeypatch.setattr(extraction, "load_visual", None)
+    monkeypatch.setattr(extraction, "load_audio", None)
+    after = features.window_set(here, copies, protocol="window")
+    np.testing.assert_array_equal(after.visual, before.visual)
+    np.testing.assert_array_equal(after.audio, before.audio)
+
+
+def test_trees_with_clips_of_one_name_do_not_take_each_others_features(tmp_path, experiment):
+    one = make_clip(tmp_path / "one", "a", n=12, sound=0.5)
+    other = make_clip(tmp_path / "other", "a", n=12, sound=0.5, seed=1)
+    first = features.window_set(experiment, [one], protocol="window")
+    second = features.window_set(experiment, [other], protocol="window")
+    assert np.abs(first.visual - second.visual).max() > 0.01
+    assert extraction.extract(experiment, [one]).report.clips == 0
+    again = features.window_set(experiment, [one], protocol="window")
+    np.testing.assert_array_equal(again.visual, first.visual)
 
 
 def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsys):
@@ -598,8 +706,8 @@ def test_full_disk_is_told_and_leaves_a_valid_store(tmp_path, experiment, small_
     with pytest.raises(
         EmolibError, match=r"safetensors: cannot be written: No space left on device; free space"
     ):
-        features.extract(seen, clips)
-    store = features.store_of(seen, "visual")
+        extraction.extract(seen, clips)
+    store = extraction.store_of(seen, "visual")
     count, damaged = store.verify()
     assert 0 < count < 6 and damaged == []
     assert (
@@ -608,22 +716,22 @@ def test_full_disk_is_told_and_leaves_a_valid_store(tmp_path, experiment, small_
     )
     kept = {path: path.read_bytes() for path in store.folder.glob("*.safetensors")}
     assert small_disk("size=1m")
-    assert features.extract(seen, clips).report.clips == 6 - count
+    assert extraction.extract(seen, clips).report.clips == 6 - count
     assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_read_only_disk_is_told_and_what_is_stored_is_read(tmp_path, experiment, small_disk):
     seen = experiment.replace(modalities="visual", fusion="concat")
     clips = [make_clip(tmp_path, name, n=12) for name in "ab"]
-    features.extract(seen, clips[:1])
+    extraction.extract(seen, clips[:1])
     assert small_disk("ro")
-    found = features.extract(seen, clips[:1])
+    found = extraction.extract(seen, clips[:1])
     assert found.report.clips == 0 and found.faces(clips[0])[1].any()
     with pytest.raises(
         EmolibError,
         match="cannot be written: Read-only file system; free space or choose another folder",
     ):
-        features.extract(seen, clips)
+        extraction.extract(seen, clips)
 
 
 def test_no_space_for_a_manifest_or_sound_is_told(tmp_path, experiment, monkeypatch):
@@ -635,10 +743,10 @@ def test_no_space_for_a_manifest_or_sound_is_told(tmp_path, experiment, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", no_space)
         with pytest.raises(EmolibError, match="No space left on device"):
-            features.extract(experiment, clips)
-    folder = features.store_of(experiment, "visual").folder
+            extraction.extract(experiment, clips)
+    folder = extraction.store_of(experiment, "visual").folder
     assert list(folder.glob("*.safetensors")) == list(folder.glob(".*.safetensors")) == []
-    assert features.extract(experiment, clips).report.clips == 4
+    assert extraction.extract(experiment, clips).report.clips == 4
 
 
 def test_fast_arithmetic_that_loses_too_much_is_refused(tmp_path, experiment, monkeypatch):
@@ -648,24 +756,24 @@ def test_fast_arithmetic_that_loses_too_much_is_refused(tmp_path, experiment, mo
         lambda device, precision: torch.float32 if precision == "strict" else torch.bfloat16,
     )
     fast = experiment.replace(precision="fast", modalities="visual", fusion="concat")
-    features.extract(fast, [clip])
+    extraction.extract(fast, [clip])
     monkeypatch.setattr("emolib.features.work.GATE", 1.0)
     with pytest.raises(EmolibError, match="precision=strict"):
-        features.extract(fast.replace(resize="bilinear"), [clip])
+        extraction.extract(fast.replace(resize="bilinear"), [clip])
     assert (
-        features.store_of(fast, "visual").folder
-        != features.store_of(fast.replace(precision="strict"), "visual").folder
+        extraction.store_of(fast, "visual").folder
+        != extraction.store_of(fast.replace(precision="strict"), "visual").folder
     )
 
 
 def test_features_do_not_depend_on_who_stands_beside(tmp_path, experiment):
     clips = [make_clip(tmp_path, name, n=n) for name, n in (("a", 21), ("b", 70), ("c", 50))]
     seen = experiment.replace(modalities="visual", fusion="concat")
-    together = {clip.id: features.extract(seen, clips).faces(clip)[1] for clip in clips}
-    shutil.rmtree(features.store_of(seen, "visual").folder)
+    together = {clip.id: extraction.extract(seen, clips).faces(clip)[1] for clip in clips}
+    shutil.rmtree(extraction.store_of(seen, "visual").folder)
     for clip in reversed(clips):
         np.testing.assert_array_equal(
-            features.extract(seen, [clip]).faces(clip)[1], together[clip.id]
+            extraction.extract(seen, [clip]).faces(clip)[1], together[clip.id]
         )
 
 
@@ -676,11 +784,11 @@ def test_fast_on_a_gpu_agrees_with_strict_on_the_host(tmp_path, experiment, monk
         make_clip(tmp_path, name, n=n, sound=n / 25)
         for name, n in (("a", 21), ("b", 70), ("c", 50))
     ]
-    strict = features.extract(experiment, clips)
+    strict = extraction.extract(experiment, clips)
     expected = {clip.id: (strict.faces(clip)[1], strict.sound(clip)) for clip in clips}
     monkeypatch.setenv("EMOLIB_DEVICE", "cuda")
     fast = experiment.replace(precision="fast")
-    found = features.extract(fast, clips)
+    found = extraction.extract(fast, clips)
     alone = {}
     for clip in clips:
         for mine, reference in (
@@ -694,18 +802,20 @@ def test_fast_on_a_gpu_agrees_with_strict_on_the_host(tmp_path, experiment, monk
                 nearest == torch.arange(len(b))[::7]
             ).double().mean() > 0.9  # not only alike: in place
         alone[clip.id] = found.faces(clip)[1]
-    shutil.rmtree(features.store_of(fast, "visual").folder)
+    shutil.rmtree(extraction.store_of(fast, "visual").folder)
     for clip in clips:  # batches of other company give the same bits
-        np.testing.assert_array_equal(features.extract(fast, [clip]).faces(clip)[1], alone[clip.id])
+        np.testing.assert_array_equal(
+            extraction.extract(fast, [clip]).faces(clip)[1], alone[clip.id]
+        )
 
 
 WORKER = """
 import sys, pathlib; sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from tests.unit.features.test_window_sets import rebuild
-from emolib.features import window_sets as features
+from emolib.features import extraction
 experiment, clips = rebuild({root!r})
-print(features.extract(experiment, clips, progress=False).report.clips)
+print(extraction.extract(experiment, clips, progress=False).report.clips)
 """
 
 
@@ -747,27 +857,27 @@ def digest(root: Path) -> dict[str, bytes]:
 
 def test_what_a_killed_write_left_is_removed_and_a_running_one_is_let_be(tmp_path, experiment):
     clips = [make_clip(tmp_path, name, n=12) for name in ("a", "a-b")]
-    store = features.store_of(experiment, "visual")
+    store = extraction.store_of(experiment, "visual")
     store.folder.mkdir(parents=True)
+    stems = [store.path(clip.id, source(experiment, clip, "visual")).stem for clip in clips]
     left, running = (
-        store.folder / ".a-x1y2z3_4.safetensors",
-        store.folder / ".a-b-x1y2z3_4.safetensors",
+        store.folder / f".{stems[0]}-x1y2z3_4.safetensors",
+        store.folder / f".{stems[1]}-x1y2z3_4.safetensors",
     )
-    young = store.folder / ".a-a1b2c3_4.safetensors"
+    young = store.folder / f".{stems[0]}-a1b2c3_4.safetensors"
     for path in (left, running, young):
         path.write_bytes(b"half")
     for path in (left, running):
         os.utime(path, (0, 0))
-    features.extract(experiment, clips[:1])
+    extraction.extract(experiment, clips[:1])
     assert not left.exists() and running.exists() and young.exists(), (
         "a-b is another clip's, a young one perhaps another machine's"
     )
     assert store.verify() == (1, []) and running.exists()
-    features.extract(experiment, clips)
+    extraction.extract(experiment, clips)
     assert sorted(path.name for path in store.folder.glob("*.safetensors")) == [
         young.name,
-        "a-b.safetensors",
-        "a.safetensors",
+        *sorted(f"{stem}.safetensors" for stem in stems),
     ]
 
 
@@ -778,7 +888,7 @@ def test_two_processes_share_and_a_killed_one_loses_nothing(tmp_path, experiment
     assert (
         start(tmp_path).wait(120) == 0
     )  # in a process like the others: as many threads, the same bits
-    features.store_of(undisturbed, "visual").folder.parent.rename(tmp_path / "undisturbed")
+    extraction.store_of(undisturbed, "visual").folder.parent.rename(tmp_path / "undisturbed")
     both = [start(tmp_path), start(tmp_path)]
     both[0].kill()  # before, during or after its work: the other one must not care
     both.append(start(tmp_path))

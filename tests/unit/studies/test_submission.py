@@ -2,12 +2,12 @@
 and a checker that names each kind of damage.
 """
 
-import os
 import shutil
 import time
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from safetensors.torch import save_file
 
@@ -17,7 +17,7 @@ from emolib.evaluation import predictions as evaluation
 from emolib.features import prepare as inputs
 from emolib.model import EmotionModel
 from emolib.studies.submission import check, fill, of_run, write_submission
-from tests.support.trees import HEADER, JPEG, Spec, age, make_tree
+from tests.support.trees import HEADER, Spec, age, make_tree
 
 FRAMES = {"14-30-1920x1080": 6, "7-25-640x480_left": 5, "100-12-320x240": 4}
 
@@ -387,8 +387,7 @@ def longer_template(run, tree):
 
 def other_image(run, tree):
     path = tree / "cropped_aligned" / "5-30-640x480" / "00001.jpg"
-    path.write_bytes(JPEG)
-    os.utime(path, (1, 1))
+    path.write_bytes(simplejpeg.encode_jpeg(np.full((8, 8, 3), 64, np.uint8)))
 
 
 @pytest.mark.parametrize(

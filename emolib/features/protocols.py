@@ -1,0 +1,37 @@
+"""Which windows a clip has under each protocol, before any feature is read."""
+
+import numpy as np
+
+from emolib.config import Experiment
+from emolib.data.clip import Clip
+from emolib.errors import WrongCall
+from emolib.features.sound import Spans
+from emolib.windows import WindowIndex, frame_windows, index_windows
+
+
+def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
+    """bool ``[n]``: the frames that the frame protocol has something of: a face, or every frame for a run that only hears."""
+    hears_only = experiment.modalities == "audio"
+    return np.ones_like(clip.face_present) if hears_only else clip.face_present
+
+
+def index_of(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:
+    """The windows of one clip under ``protocol``, ``window`` or ``frame``."""
+    e = experiment
+    if protocol == "window":
+        return index_windows(
+            clip.labels,
+            clip.face_present,
+            length=e.window,
+            stride=e.stride,
+            label_rule=e.label_rule,
+            max_gap=e.max_gap,
+        )
+    if protocol == "frame":
+        return frame_windows(shown(e, clip), length=e.window, stride=e.frame_stride)
+    raise WrongCall(f"protocol={protocol!r}: choose one of window, frame")
+
+
+def spans_of(index: WindowIndex) -> Spans:
+    """First and last frame of each window, int32 ``[N, 2]``."""
+    return np.stack([index.start, index.end], axis=1).astype(np.int32)
