@@ -150,7 +150,7 @@ def test_sound_that_starts_late_or_early_is_placed_on_the_clock_of_the_pictures(
 
 
 def test_late_sound_is_preceded_by_silence_in_small_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(media, "SILENCE", 5000)
+    monkeypatch.setattr(media.sound, "SILENCE", 5000)
     video, shifted = tmp_path / "clip.mp4", tmp_path / "shifted.mkv"
     wave = clicks([0.3], 1.0)
     media.write_video(video, pictures(75), 25.0, wave, size=SIZE)
@@ -168,7 +168,7 @@ def test_late_sound_is_preceded_by_silence_in_small_blocks(tmp_path, monkeypatch
     blocks = list(media.stream_waveform(shifted))
     assert max(map(len, blocks)) <= 5000 and sum(map(len, blocks)) > 4.6 * 16000
     assert abs(shift(clicks([4.0], 5.0), np.concatenate(blocks), 4.0)) <= 1.0
-    monkeypatch.setattr(media, "LATEST", 2)
+    monkeypatch.setattr(media.sound, "LATEST", 2)
     with pytest.raises(EmolibError, match=r"shifted\.mkv: timestamps of the sound jump"):
         media.read_waveform(shifted)
 

@@ -1,0 +1,112 @@
+"""Opening a container and decoding one of its streams, damaged packets included."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from emolib.errors import EmolibError
+
+# Containers whose header says how long the whole file is, so that a cut one can be told.
+LENGTH_STATED = {"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"}
+CUT = 0.5  # seconds that may be missing at the end of a file without a word
+
+
+@dataclass
+class Damage:
+    """What could not be decoded of one stream, and where its first frame lies."""
+
+    packets: int = 0  # that the decoder refused
+    stopped: str = ""  # why reading ended before the file did; empty: it did not
+    missing_seconds: float = 0.0  # at the end, of the length that the container states
+    start: float = 0.0  # seconds on the container's own clock at which the first frame begins
+
+    @property
+    def cut(self) -> bool:
+        """Whether the file ends before it says it does."""
+        return self.missing_seconds > CUT
+
+
+@contextmanager
+def opened(video: Path) -> Iterator[Any]:
+    """The container of ``video``.
+
+    Whatever FFmpeg reports inside the block becomes an EmolibError that names the file.
+    """
+    # "file:", since FFmpeg takes what stands before a colon for a protocol. Titles may be in any encoding.
+    try:
+        with av.open(f"file:{video}", metadata_errors="replace") as container:
+            yield container
+    except FileNotFoundError as error:
+        raise EmolibError(f"{video}: no such file") from error
+    except av.FFmpegError as error:
+        raise EmolibError(
+            f"{video}: cannot be decoded ({error.strerror}); replace the file or remove it"
+        ) from error
+
+
+def formats(container: Any) -> set[str]:
+    """The names of the container's format: mov and mp4 are one."""
+    return set(container.format.name.split(","))
+
+
+def moving_pictures(container: Any) -> Any | None:
+    """The video stream that players show, None where there is none; a cover picture is not one."""
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+        return None
+    return stream
+
+
+def sound_track(container: Any) -> Any | None:
+    """The sound that players choose, None where there is none.
+
+    FFmpeg's rule: the default track, then the number of channels and the bit rate.
+    """
+    return container.streams.best("audio")
+
+
+def decoded(
+    container: Any, stream: Any, damage: Damage | None = None
+) -> Iterator[tuple[Any, list[Any]]]:
+    """(packet, the frames that the decoder gives back for it) of ``stream``; at the end (None, what it still held).
+
+    Without ``damage`` the first packet that cannot be decoded raises av.FFmpegError. With it, such packets are counted
+    there and left out, and a file that cannot be read any further ends there.
+    """
+    last_end = 0.0
+    try:
+        for packet in container.demux(*_timed_streams(container, stream, damage)):
+            if packet.pts is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                last_end = max(last_end, float(end))
+            # An empty packet repeats the frame before, which then simply goes on showing. It must not reach the
+            # decoder, for which it is the end.
+            if packet.stream.index == stream.index and packet.size:
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    if damage is None:
+                        raise
+                    damage.packets += 1
+                else:
+                    yield packet, frames
+        yield None, stream.decode(None)
+    except av.FFmpegError as error:
+        if damage is None:
+            raise
+        damage.stopped = error.strerror or type(error).__name__
+    if damage is not None and LENGTH_STATED & formats(container) and container.duration:
+        length = (container.duration + (container.start_time or 0)) / av.time_base
+        damage.missing_seconds = max(0.0, length - last_end)
+
+
+def _timed_streams(container: Any, stream: Any, damage: Damage | None) -> list[Any]:
+    """``stream``; with the other sound and pictures where the end of the whole file is asked for."""
+    if damage is None:
+        return [stream]
+    others = [*container.streams.video, *container.streams.audio]
+    return [stream, *(other for other in others if other.index != stream.index)]
