@@ -9,7 +9,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from emolib.data import media
@@ -373,7 +372,7 @@ class Examination:
         """Whether ``video`` has sound; each video once. Decodes it with ``full``, else believes the header."""
         if video not in self.sounds:
             try:
-                seconds = sound_seconds(video, decode=self.full)
+                seconds = media.sound_seconds(video, decode=self.full)
             except EmolibError as error:
                 self.refused("video-unreadable", video, error)
                 seconds = None
@@ -464,25 +463,3 @@ class Examination:
                     paths[1],
                     f"{name} is {os.path.relpath(paths[0], self.root)} as well",
                 )
-
-
-def sound_seconds(video: Path, *, decode: bool) -> float | None:
-    """Second at which the sound of ``video`` ends, by decoding it or by its header; None without sound.
-
-    A header that does not tell counts as infinitely long. Raises EmolibError when the sound cannot be decoded.
-    """
-    if decode:
-        blocks = media.stream_waveform(video)
-        return None if blocks is None else sum(len(block) for block in blocks) / media.SAMPLE_RATE
-    try:
-        with av.open(str(video), metadata_errors="replace") as container:
-            stream = media.sound_track(container)
-            if stream is None:
-                return None
-            if stream.duration is None or stream.time_base is None:
-                return float("inf")
-            return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    except av.FFmpegError as error:
-        raise EmolibError(
-            f"{video}: cannot be opened ({error.strerror}); replace the file or remove it"
-        ) from error

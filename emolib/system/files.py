@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a name must not outlive its content when the power fails
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
@@ -46,6 +49,14 @@ def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that killed processes left in ``folder``; only for a folder that no other process writes to."""
     for leftover in folder.glob(".*-????????*"):  # as atomic_path names them
         leftover.unlink(missing_ok=True)
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """The status of a file; raises EmolibError for a folder, a pipe or a device, from which reading could wait for ever."""
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise EmolibError(f"{path}: a folder, pipe or device, not a file; replace it or remove it")
+    return status
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from emolib.data import media
 from emolib.encoders.clip import VisualEncoder
+from emolib.errors import EmolibError
 from emolib.video.choice import FaceChoice
 from emolib.video.crops import crop, whole_crop
 from emolib.video.observation import Observation
@@ -131,7 +132,7 @@ class _Batches:
 def _expected_frames(video: Path) -> int | None:
     """For the progress bar: the number of frames that the container states, or its length times its rate."""
     try:
-        with av.open(str(video), metadata_errors="replace") as container:
+        with media.opened(video) as container:
             stream = media.moving_pictures(container)
             if stream is None:
                 return None  # as below
@@ -142,5 +143,5 @@ def _expected_frames(video: Path) -> int | None:
                 if container.duration and stream.average_rate
                 else None
             )
-    except av.FFmpegError:
+    except EmolibError:
         return None  # reading the frames tells what is wrong

@@ -28,7 +28,6 @@ STILL_LARGE = {
     "emolib.bench.train",
     "emolib.cli",
     "emolib.data.examination",
-    "emolib.data.media",
     "emolib.pipeline.run",
     "emolib.results.figures",
     "emolib.results.report",

@@ -13,6 +13,7 @@ from emolib.data.media.sound import (
     audible,
     read_waveform,
     sound_pieces,
+    sound_seconds,
     stream_waveform,
 )
 from emolib.data.media.writing import write_video
@@ -29,6 +30,7 @@ __all__ = [
     "read_jpeg",
     "read_waveform",
     "sound_pieces",
+    "sound_seconds",
     "sound_track",
     "stream_waveform",
     "write_video",

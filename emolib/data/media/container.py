@@ -9,7 +9,14 @@ from typing import Any
 import av
 
 from emolib.errors import EmolibError
+from emolib.system.files import check_regular
 
+MAX_PIXELS = 2**26  # of one picture: 8192 x 8192, twice 8K video; 200 MB decoded
+# Containers that name other files or addresses, which would be opened.
+REFERRING = {
+    "concat", "dash", "hds", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap",
+    "sdp", "smoothstreaming", "vobsub", "webm_dash_manifest",
+}  # fmt: skip
 # Containers whose header says how long the whole file is, so that a cut one can be told.
 LENGTH_STATED = {"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"}
 CUT = 0.5  # seconds that may be missing at the end of a file without a word
@@ -32,13 +39,20 @@ class Damage:
 
 @contextmanager
 def opened(video: Path) -> Iterator[Any]:
-    """The container of ``video``.
+    """The container of ``video``; nothing but this file is ever opened.
 
-    Whatever FFmpeg reports inside the block becomes an EmolibError that names the file.
+    Whatever FFmpeg reports inside the block becomes an EmolibError that names the file, as does a pipe or a device,
+    from which reading could wait for ever. Pictures of more than MAX_PIXELS are not decoded.
     """
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(sorted(av.formats_available - REFERRING)),
+        "max_pixels": str(MAX_PIXELS),
+    }
     # "file:", since FFmpeg takes what stands before a colon for a protocol. Titles may be in any encoding.
     try:
-        with av.open(f"file:{video}", metadata_errors="replace") as container:
+        check_regular(video)
+        with av.open(f"file:{video}", options=options, metadata_errors="replace") as container:
             yield container
     except FileNotFoundError as error:
         raise EmolibError(f"{video}: no such file") from error

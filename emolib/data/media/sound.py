@@ -191,3 +191,20 @@ class _Mixer:
         mixed = [part.to_ndarray()[0] for part in self.resampler.resample(frame)]
         samples = np.concatenate(mixed) if mixed else np.zeros(0, np.int32)
         return (samples / np.float64(2**31)).astype(np.float32)
+
+
+def sound_seconds(video: Path, *, decode: bool) -> float | None:
+    """Second at which the sound ends, by decoding it or by its header; None without sound.
+
+    A header that does not tell counts as infinitely long. Raises EmolibError when the sound cannot be decoded.
+    """
+    if decode:
+        blocks = stream_waveform(video)
+        return None if blocks is None else sum(len(block) for block in blocks) / SAMPLE_RATE
+    with opened(video) as container:
+        stream = sound_track(container)
+        if stream is None:
+            return None
+        if stream.duration is None or stream.time_base is None:
+            return float("inf")
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from emolib.data import annotations, doctor, examination
+from emolib.data import annotations, doctor, media
 from emolib.data.affwild2 import TEST_LIST, read_tree
 from emolib.data.doctor import examine, format_report
 from emolib.data.examination import KINDS
@@ -354,9 +354,9 @@ def test_images_are_sampled_unless_full(tmp_path, monkeypatch):
 
 def test_each_video_is_opened_once(tmp_path, monkeypatch):
     opened = []
-    seconds = examination.sound_seconds
+    seconds = media.sound_seconds
     monkeypatch.setattr(
-        examination,
+        media,
         "sound_seconds",
         lambda video, decode: opened.append(video.name) or seconds(video, decode=decode),
     )
