@@ -304,7 +304,7 @@ import sys
 from pathlib import Path
 from emolib.encoders.clip import VisualEncoder
 from emolib.features.images import Slab, slabs
-from emolib.encoders.weights import ASSETS
+from emolib.encoders.folders import ASSETS
 paths = sorted(Path(sys.argv[1]).iterdir())[:64] * int(sys.argv[2])
 encoder = VisualEncoder(ASSETS / "visual")
 for slab in slabs(enumerate(paths), batch=32, size=encoder.image_size, fit=encoder.fit, workers=2):

@@ -1,7 +1,7 @@
 """The two frozen encoders: CLIP for faces and prompts (open_clip), Wav2Vec 2.0 for the voice (paper section 3.1).
 
-Both are always in eval mode without gradients: dropout or SpecAugment left on in a frozen encoder is one of the traps
-of docs/data.md, Traps. Weights come from a folder in a hub's layout, see ``weights``.
+Both are always in eval mode without gradients: dropout or SpecAugment left on in a frozen encoder changes the features
+at every call (docs/data.md, Traps). Where the weights are: ``folders``; which layouts they come in: ``clip_layouts``.
 """
 
 from importlib.metadata import version
@@ -11,52 +11,47 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emolib.encoders.frozen import ARITHMETIC, Frozen
+from emolib.encoders.clip_layouts import read_clip
+from emolib.encoders.folders import checkpoint_of
+from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs
 from emolib.encoders.resize import fit, normalise
-from emolib.encoders.vit_blocks import rewrite_blocks
-from emolib.encoders.weights import (
-    hash_of_weights,
-    load_strictly,
-    read_clip,
-)
-from emolib.errors import EmolibError
+from emolib.encoders.weights import hash_of_weights, load_strictly
 
-CLIP_MEAN, CLIP_STD = (
-    (0.48145466, 0.4578275, 0.40821073),
-    (0.26862954, 0.26130258, 0.27577711),
-)  # open_clip.constants
+# Of the images that CLIP was trained on, as open_clip.constants has them.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+NOT_FOR_CLIP = ("custom_text", "multimodal_cfg")  # keys of a config that choose another class
 
 
 class VisualEncoder(Frozen):
     """CLIP's image and text towers.
 
-    ``width``: 512; ``image_size``: pixels; ``logit_scale``: CLIP's temperature as a factor (100 for OpenAI's);
-    ``identity``: what the features depend on, for the store's manifest.
+    ``width``: of its features, D_v (512 for ViT-B/32, 768 for ViT-L/14); ``image_size``: pixels; ``logit_scale``: CLIP's
+    temperature as a factor (100 for OpenAI's); ``identity``: what the features depend on, for the store's manifest.
     """
 
-    width = 512
+    width: int = 512  # the paper's; an encoder has its own
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, folder: Path, *, resample: str = "bicubic", dtype: torch.dtype = torch.float32
+        self,
+        folder: Path,
+        *,
+        name: str = "",
+        resample: str = "bicubic",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """``name``: what the experiment calls the encoder; it must not contradict the folder's config."""
         super().__init__()
         from open_clip.model import CLIP, CustomTextCLIP
 
-        config, preprocess, state = read_clip(folder)
+        config, preprocess, state, file = read_clip(folder, name)
         custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
-        config = {
-            key: value
-            for key, value in config.items()
-            if key not in ("custom_text", "multimodal_cfg")
-        }
-        self.clip = CustomTextCLIP(**config) if custom else CLIP(**config)
-        load_strictly(self.clip, state, folder)
-        if config["embed_dim"] != self.width:
-            raise EmolibError(
-                f"{folder}: features of width {config['embed_dim']}, the model takes {self.width}; choose another encoder"
-            )
+        options = {key: value for key, value in config.items() if key not in NOT_FOR_CLIP}
+        self.clip = CustomTextCLIP(**options) if custom else CLIP(**options)
+        load_strictly(self.clip, state, file)
+        self.width = config["embed_dim"]
         size = config["vision_cfg"]["image_size"]
         self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
         self.dtype, self.resample = dtype, resample
@@ -66,8 +61,6 @@ class VisualEncoder(Frozen):
         self.tokenizer = _tokenizer(config["text_cfg"], folder)
         self.identity = visual_identity(folder, resample, dtype)
         self.freeze()
-        rewrite_blocks(self.clip.visual)
-        self.takes_bytes = _fold_normalisation(self.clip.visual, self.mean, self.std, dtype)
         self.clip.visual.to(dtype=dtype, memory_format=torch.channels_last)
         for module in self.clip.visual.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -79,51 +72,24 @@ class VisualEncoder(Frozen):
 
     @torch.no_grad()
     def images(self, batch: Tensor) -> Tensor:
-        """Uint8 ``[B, H, W, 3]`` of any one size -> float32 ``[B, 512]``, raw, not normalised. Work is on the encoder's device."""
+        """Uint8 ``[B, H, W, 3]`` of any one size -> float32 ``[B, width]``, raw, not normalised. Work is on the encoder's device."""
         return self.encode(self.prepare(self.fit(batch)))
 
     @torch.no_grad()
     def prepare(self, fitted: Tensor) -> Tensor:
-        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes, ``[B, 3, size, size]`` on the device: bytes
-        as they are where the normalisation is in the weights, else normalised values."""
+        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes, ``[B, 3, size, size]`` on the device."""
         images = fitted.to(self.device, non_blocking=True)
-        if self.takes_bytes:
-            return images.permute(0, 3, 1, 2)
         return normalise(images, self.mean, self.std, self.dtype)
 
     @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
-        """``[B, 3, size, size]`` from :meth:`prepare` -> float32 ``[B, 512]``."""
-        return self.clip.encode_image(prepared.to(self.dtype)).float()
+        """``[B, 3, size, size]`` from :meth:`prepare` -> float32 ``[B, width]``."""
+        return self.clip.encode_image(prepared).float()
 
     @torch.no_grad()
     def prompts(self, texts: list[str]) -> Tensor:
-        """Float32 ``[N, 512]``, raw, not normalised; always in float32."""
+        """Float32 ``[N, width]``, raw, not normalised; always in float32."""
         return self.clip.encode_text(self.tokenizer(texts).to(self.device)).float()
-
-
-def _fold_normalisation(visual: nn.Module, mean: Tensor, std: Tensor, dtype: torch.dtype) -> bool:
-    """Put (pixels - mean) / std into a patch embedding's weights, so that it takes bytes, which every type here holds exactly.
-
-    False where the first convolution pads (ResNets): its zeros would no longer be the mean colour.
-    """
-    first = getattr(visual, "conv1", None)
-    if (
-        not isinstance(first, nn.Conv2d)
-        or first.padding != (0, 0)
-        or first.in_channels != len(mean)
-    ):
-        return False
-    weight = (first.weight.double() / std.double()[:, None, None]).to(dtype)
-    shift = (weight.double() * mean.double()[:, None, None]).sum(
-        dim=(1, 2, 3)
-    )  # of the rounded weights: grey stays exact
-    bias = 0 if first.bias is None else first.bias.double()
-    first.weight, first.bias = (
-        nn.Parameter(weight, requires_grad=False),
-        nn.Parameter((bias - shift).to(dtype), requires_grad=False),
-    )
-    return True
 
 
 def _tokenizer(text_config: dict[str, Any], folder: Path) -> Any:
@@ -140,9 +106,11 @@ def _tokenizer(text_config: dict[str, Any], folder: Path) -> Any:
 
 def visual_identity(folder: Path, resample: str, dtype: torch.dtype) -> dict[str, Any]:
     """What visual features depend on besides the images."""
+    weights = checkpoint_of(folder, "visual").weights
     return {
         "encoder": "open_clip",
-        "weights_sha256": hash_of_weights(folder),
+        "weights_sha256": hash_of_weights(weights),
+        "configs": hash_of_configs(folder),
         "resize": resample,
         "precision": str(dtype).removeprefix("torch."),
         "arithmetic": ARITHMETIC,

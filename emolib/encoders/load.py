@@ -6,10 +6,8 @@ import torch
 
 from emolib.config import Experiment
 from emolib.encoders.clip import VisualEncoder, visual_identity
+from emolib.encoders.folders import find_folder
 from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise
-from emolib.encoders.weights import (
-    find_folder,
-)
 from emolib.system.arithmetic import encoder_dtype
 
 
@@ -34,7 +32,10 @@ def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> V
     """The experiment's visual encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
     folder = find_folder(experiment.visual_encoder, experiment.weights, "visual")
     encoder = VisualEncoder(
-        folder, resample=experiment.resize, dtype=encoder_dtype(device, experiment.precision)
+        folder,
+        name=experiment.visual_encoder,
+        resample=experiment.resize,
+        dtype=encoder_dtype(device, experiment.precision),
     )
     return encoder.to(device)
 

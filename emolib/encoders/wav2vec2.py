@@ -1,4 +1,4 @@
-"""Wav2Vec 2.0, frozen: 16 kHz waveforms to one vector every 20 ms (paper section 3.1)."""
+"""Wav2Vec 2.0, frozen: 16 kHz waveforms to one vector every 20 ms (paper section 3.1); HuBERT, of the same build."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -7,68 +7,63 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emolib.encoders.frozen import ARITHMETIC, Frozen
-from emolib.encoders.weights import (
-    hash_of_weights,
-    load_strictly,
-    read_state,
-    wav2vec2_state,
-)
+from emolib.encoders.folders import checkpoint_of
+from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs
+from emolib.encoders.published import usable
+from emolib.encoders.weights import hash_of_weights, load_strictly, read_state
 from emolib.errors import EmolibError
 from emolib.system.files import read_json
 
-KERNELS, STRIDES = (
-    (10, 3, 3, 3, 3, 2, 2),
-    (5, 2, 2, 2, 2, 2, 2),
-)  # Wav2Vec2's convolutions: 400 samples a step, 320 apart
-
-
-FIELD, HOP = 400, 320
-
-
+MODELS = {  # model_type of a config, and transformers' classes for it
+    "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model"),
+    "hubert": ("HubertConfig", "HubertModel"),
+}
+# What checkpoints for speech recognition, classification and pre-training carry besides the encoder.
+HEADS = (
+    "lm_head.",
+    "projector.",
+    "classifier.",
+    "layer_weights",
+    "quantizer.",
+    "project_hid.",
+    "project_q.",
+    "dropout_features.",
+)
+KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # of the convolutions over samples
+FIELD, HOP = 400, 320  # samples that a step sees, and between steps: what those convolutions give
 NARROW = 16  # channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1), from 16 on right (0.003)
-
-
 IN_CACHE = 32_000  # samples through the convolutions at once on a CPU
 
 
 class AudioEncoder(Frozen):
-    """Wav2Vec 2.0: 16 kHz waveforms to the last hidden states, 768 wide, one every 20 ms."""
+    """Wav2Vec 2.0 or HuBERT: 16 kHz waveforms to the last hidden states, one every 20 ms.
 
-    width = 768
+    ``width``: of its features, D_a (768 for the base models, 1024 for the large ones); ``identity``: what the features
+    depend on, for the store's manifest.
+    """
+
+    width: int = 768  # the paper's; an encoder has its own
 
     def __init__(
         self, folder: Path, *, normalise: bool | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
         """``normalise``: zero mean and unit variance per waveform; None: as the folder's preprocessor_config.json says."""
         super().__init__()
-        from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-        config = Wav2Vec2Config.from_pretrained(folder)
-        if (
-            tuple(config.conv_kernel) != KERNELS
-            or tuple(config.conv_stride) != STRIDES
-            or config.hidden_size != self.width
-        ):
-            raise EmolibError(
-                f"{folder / 'config.json'}: not the convolutions and width of Wav2Vec2 base; choose another encoder"
-            )
-        config.apply_spec_augment = False
-        self.model: Any = Wav2Vec2Model(config)
+        file = checkpoint_of(folder, "audio").weights
+        self.model = _model(folder)
         # masked_spec_embed only ever replaces masked steps in training; the published CTC checkpoint lacks it.
-        load_strictly(
-            self.model, wav2vec2_state(read_state(folder)), folder, optional=("masked_spec_embed",)
-        )
+        state = encoder_state(read_state(file, usable("audio")))
+        load_strictly(self.model, state, file, optional=("masked_spec_embed",))
+        self.width = self.model.config.hidden_size
         self.normalise = does_normalise(folder) if normalise is None else normalise
         self.dtype = dtype
         self.identity = audio_identity(folder, self.normalise, dtype)
-        nn.utils.parametrize.remove_parametrizations(
-            self.model.encoder.pos_conv_embed.conv, "weight"
-        )
+        position = self.model.encoder.pos_conv_embed
+        if nn.utils.parametrize.is_parametrized(position.conv, "weight"):
+            nn.utils.parametrize.remove_parametrizations(position.conv, "weight")
         self.freeze()
         self.model.feature_projection.to(dtype)
         self.model.encoder.to(dtype)
-        position = self.model.encoder.pos_conv_embed
         if dtype == torch.bfloat16 and position.conv.in_channels // position.conv.groups < NARROW:
             self.model.encoder.set_submodule("pos_conv_embed", _InFloat32(position))
         self.model.set_submodule(
@@ -82,16 +77,48 @@ class AudioEncoder(Frozen):
 
     @torch.no_grad()
     def waveforms(self, batch: Tensor) -> Tensor:
-        """Float32 ``[B, n]``, equal lengths of at least 400 -> float32 ``[B, steps, 768]``.
+        """Float32 ``[B, n]``, equal lengths of at least 400 -> float32 ``[B, steps, width]``.
 
-        Only equal lengths: the first layer normalises over all time, so padding would change
-        every output (docs/method.md, Audio encoder).
+        Only equal lengths: the first layer of the base models normalises over all time, so padding
+        would change every output (docs/method.md, Audio encoder).
         """
         waves = batch.to(self.device, torch.float32, non_blocking=True)
         if self.normalise:
             deviation = waves - waves.mean(dim=1, keepdim=True)
             waves = deviation / (deviation.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
         return self.model(waves).last_hidden_state.float()
+
+
+def _model(folder: Path) -> Any:
+    """The folder's model without weights. Raises EmolibError for models whose steps are not 20 ms or of other classes."""
+    import transformers
+
+    path = folder / "config.json"
+    kind = read_json(path).get("model_type")
+    if kind not in MODELS:
+        raise EmolibError(
+            f"{path}: model_type {kind!r}; emolib takes {' and '.join(MODELS)}; {usable('audio')}"
+        )
+    config_class, model_class = (getattr(transformers, name) for name in MODELS[kind])
+    config = config_class.from_pretrained(folder)
+    strides = tuple(config.conv_kernel), tuple(config.conv_stride)
+    if strides != (KERNELS, STRIDES) or getattr(config, "add_adapter", False):
+        raise EmolibError(f"{path}: its steps are not 20 ms apart; choose another encoder")
+    config.apply_spec_augment = False
+    return model_class(config)
+
+
+def encoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's own keys out of any published checkpoint: without the model's name in front, without known heads,
+    with weight normalisation under the names torch has used since 2.0."""
+    own = {}
+    for key, value in state.items():
+        if key.startswith(HEADS):
+            continue
+        name = key.removeprefix("wav2vec2.").removeprefix("hubert.")
+        name = name.replace("conv.weight_g", "conv.parametrizations.weight.original0")
+        own[name.replace("conv.weight_v", "conv.parametrizations.weight.original1")] = value
+    return own
 
 
 class _InFloat32(nn.Module):
@@ -142,7 +169,8 @@ def audio_identity(folder: Path, normalise: bool, dtype: torch.dtype) -> dict[st
     """What audio features depend on besides the sound."""
     return {
         "encoder": "transformers.Wav2Vec2Model",
-        "weights_sha256": hash_of_weights(folder),
+        "weights_sha256": hash_of_weights(checkpoint_of(folder, "audio").weights),
+        "configs": hash_of_configs(folder),
         "normalise": normalise,
         "precision": str(dtype).removeprefix("torch."),
         "arithmetic": ARITHMETIC,

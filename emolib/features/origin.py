@@ -31,7 +31,7 @@ def has_random_weights(experiment: Experiment) -> bool:
     trained_here = [kind for kind, name in used.items() if name != "synthetic"]
     if not trained_here:
         return False
-    from emolib.encoders.weights import find_folder
+    from emolib.encoders.folders import find_folder
 
     folders = [find_folder(used[kind], experiment.weights, kind) for kind in trained_here]
     configs = [

@@ -13,7 +13,7 @@ from emolib.bench import extract as bench_extract
 from emolib.encoders.clip import VisualEncoder
 from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.features.work import gflop_of, matrix_rate
-from tests.unit.encoders.test_encoders import clip_model, wav2vec
+from tests.support.small_encoders import clip_model, wav2vec
 
 
 @pytest.fixture

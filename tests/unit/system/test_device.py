@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from emolib.encoders.clip import VisualEncoder
+from emolib.encoders.folders import ASSETS
 from emolib.encoders.wav2vec2 import AudioEncoder
-from emolib.encoders.weights import ASSETS
 from emolib.system.device import exact_float32, make_deterministic
 
 
