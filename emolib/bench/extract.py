@@ -26,8 +26,7 @@ from emolib.errors import WrongCall
 from emolib.features.faces import encoded
 from emolib.features.images import Slab, slabs
 from emolib.features.work import gflop_of, workers
-from emolib.system.arithmetic import encoder_dtype
-from emolib.system.device import device
+from emolib.system.device import device, encoder_dtype
 from emolib.system.files import project_root, write_json
 
 

@@ -26,8 +26,7 @@ from emolib.errors import EmolibError
 from emolib.features.window_sets import WindowSet
 from emolib.features.work import matrix_rate
 from emolib.labels import NUM_CLASSES
-from emolib.system.arithmetic import training_dtype
-from emolib.system.device import device, run_threads
+from emolib.system.device import device, run_threads, training_dtype
 from emolib.system.files import hash_file, project_root, write_json
 from emolib.system.process import end_with
 from emolib.system.provenance import provenance

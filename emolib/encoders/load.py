@@ -8,7 +8,7 @@ from emolib.config import Experiment
 from emolib.encoders.clip import VisualEncoder, visual_identity
 from emolib.encoders.folders import find_folder
 from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise
-from emolib.system.arithmetic import encoder_dtype
+from emolib.system.device import encoder_dtype
 
 
 def identify(

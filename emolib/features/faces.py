@@ -23,6 +23,7 @@ from emolib.features.work import (
     in_turns,
     workers,
 )
+from emolib.system.device import size_for
 from emolib.system.files import hash_of
 
 IMAGES = {
@@ -60,7 +61,7 @@ def extract_faces(
     if not missing:
         return
     encoder = load(False)
-    batch = IMAGES[encoder.device.type]
+    batch = size_for(encoder.device, IMAGES)
     total = sum(int(clip.face_present.sum()) for clip in missing)
     stream = Stream("faces", "frames", encoder.dtype, encoder.device)
     report.streams.append(stream)

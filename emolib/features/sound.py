@@ -27,6 +27,7 @@ from emolib.features.work import (
     gflop_of,
     in_turns,
 )
+from emolib.system.device import size_for
 from emolib.system.files import hash_of
 
 SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
@@ -108,7 +109,7 @@ class SoundEncoder:
 
     def batch(self, n_samples: int) -> int:
         """Segments a batch; depends on their length alone."""
-        return max(1, SOUND[self.encoder.device.type] * SAMPLE_RATE // n_samples)
+        return max(1, size_for(self.encoder.device, SOUND) * SAMPLE_RATE // n_samples)
 
     def finish(self) -> None:
         """Encode what is left, padded with rows of silence."""

@@ -9,10 +9,8 @@ beside it; the system drops the lock when a process dies, however it dies.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -21,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import BaseFileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from emolib.errors import EmolibError
 from emolib.system.files import atomic_path, cache_root, hash_of, write_json
+from emolib.system.locks import try_lock
 
 Tensors = dict[str, np.ndarray]
 MADE_WITH = ("versions", "precision")  # told in the files, without deciding the folder
@@ -35,15 +35,16 @@ YOUNG = 600.0  # seconds; no file takes so long to write
 class Claim:
     """The right to compute one clip, until :meth:`release` or the end of the process."""
 
-    def __init__(self, path: Path, handle: int) -> None:
-        self.path, self.handle, self.held = path, handle, True
+    def __init__(self, path: Path, lock: BaseFileLock) -> None:
+        self.path, self.lock, self.held = path, lock, True
 
     def release(self) -> None:
         """Give the clip back; whoever waited for it looks first whether it is there. Once is enough."""
         if self.held:
             self.held = False
-            self.path.unlink(missing_ok=True)
-            os.close(self.handle)
+            with contextlib.suppress(OSError):  # Windows keeps a locked file
+                self.path.unlink(missing_ok=True)
+            self.lock.release()
 
 
 class FeatureStore:
@@ -113,16 +114,12 @@ class FeatureStore:
         stem = self.path(clip_id, source).stem
         path = self.folder / ".claims" / stem
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+            lock = try_lock(path)
         except OSError as error:
             raise EmolibError(
                 f"{path}: cannot be written: {error.strerror}; free space or choose another folder"
             ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
+        if lock is None:
             return None
         # What a process killed while writing this file left behind; no other file's temporary name has this shape. Young
         # ones stay: where locks do not reach other machines, one may be writing the same clip.
@@ -130,7 +127,7 @@ class FeatureStore:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > YOUNG:
                     leftover.unlink()
-        return Claim(path, handle)
+        return Claim(path, lock)
 
     def verify(self) -> tuple[int, list[str]]:
         """Re-hash every file: (number of files, paths of damaged ones). Damaged files are removed, so the next

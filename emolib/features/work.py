@@ -3,7 +3,6 @@
 A clip whose images or sound are damaged is reported and left out, after all others are done: nothing is silently zero.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError
 from emolib.features.store import Claim, FeatureStore
+from emolib.system.process import cores
 
 GATE = 0.999  # least cosine between fast and strict features of the first batch
 
@@ -99,8 +99,8 @@ def matrix_rate(device: torch.device | str, dtype: torch.dtype) -> float:
 
 
 def workers() -> int:
-    """Threads that decode ahead: the machine's cores, at most 16."""
-    return min(16, len(os.sched_getaffinity(0)))
+    """Threads that decode ahead: one a core, at most 16."""
+    return min(16, cores())
 
 
 class Work(NamedTuple):

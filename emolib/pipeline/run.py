@@ -14,10 +14,11 @@ from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
 from emolib.pipeline import parameters
 from emolib.pipeline.finished import finished, key
-from emolib.pipeline.lock import locked, terminable
 from emolib.pipeline.session import run_name
 from emolib.pipeline.summary import summarise
-from emolib.system.files import project_root, read_json, runs_root, write_json, write_text
+from emolib.system.files import project_root, read_json, write_json, write_text
+from emolib.system.process import terminable
+from emolib.system.runs import HELD, run_path, writing
 
 DEFAULT_NUMBERS = ("01", "02", "03", "04", "05", "06")
 # Ablations that train for as long as all the others together: by --only or `make notebooks`.
@@ -58,11 +59,11 @@ def run(
     the run folder of another experiment, EmolibError for one in use.
     """
     name = name or run_name(experiment)
-    folder = runs_root().resolve() / name
+    folder = run_path(name).resolve()
     paths = notebooks(only)
     # All parameters are checked before the first kernel starts.
     values = [parameters.of_run(path, experiment, name) for path in paths]
-    with locked(folder), terminable():
+    with writing(folder), terminable():
         check_folder(folder, experiment)
         worked = False
         for path, changed in zip(paths, values, strict=True):
@@ -95,7 +96,12 @@ def execute(
     from emolib.pipeline import kernel
 
     copy = folder / "notebooks" / notebook.name
-    env = {**os.environ, "EMOLIB_RUNS": str(folder.parent), "PYTHONHASHSEED": "0"}
+    env = {
+        **os.environ,
+        "EMOLIB_RUNS": str(folder.parent),
+        "PYTHONHASHSEED": "0",
+        HELD: str(folder),  # the notebooks write into the run that is held here
+    }
     kernel.execute(notebook, copy, values, time_limit=time_limit, env=env, progress=progress)
     content = read_json(copy)
     content["metadata"]["emolib"] = {"key": notebook_key}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from emolib.config import Experiment, format_settings, parse_settings, preset
 from emolib.features.origin import origin
-from emolib.system.files import hash_of, runs_root
+from emolib.system.files import hash_of
+from emolib.system.runs import run_path
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ def begin(
     """The session of a notebook's parameters.
 
     With an empty ``name`` the preset as it is has the run folder of its name, and changed ``settings`` have a run
-    folder of their own. Raises WrongCall for an unknown preset or setting.
+    folder of their own. Raises WrongCall for an unknown preset or setting and for a name that
+    cannot be a run's.
     """
     changes = parse_settings(settings)
     experiment = preset(preset_name, data=data, weights=weights, **changes)
-    folder = runs_root() / (name or run_name(experiment))
+    folder = run_path(name or run_name(experiment))
     return Session(experiment, folder, origin(experiment))
 
 

@@ -5,7 +5,7 @@ Only what emolib itself has made below the runs folder is known here: folders th
 weights given by path are never touched, even where they lie inside; links are not followed.
 """
 
-import fcntl
+import contextlib
 import json
 import os
 import re
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from emolib.errors import EmolibError, WrongCall, nearest
 from emolib.system.files import cache_root, runs_root
+from emolib.system.locks import is_locked
 
 CACHES = {
     "synthetic": "generated data sets; made again when they are needed",
@@ -187,9 +188,7 @@ def _in_use(paths: Iterable[Path]) -> Path | None:
                 and file.is_file()
                 and not file.is_symlink()
             ):
-                with open(file) as handle:
-                    try:
-                        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                    except BlockingIOError:
+                with contextlib.suppress(OSError):  # not ours to open: removing it will say so
+                    if is_locked(file):
                         return file
     return None

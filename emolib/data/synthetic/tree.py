@@ -5,7 +5,6 @@
 last, ``SYNTHETIC.json``, which marks the tree as complete.
 """
 
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -28,6 +27,7 @@ from emolib.data.synthetic.voices import RATE, draw_speaker, speak
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS, class_counts
 from emolib.system.files import cache_root, read_json, write_json, write_text
+from emolib.system.locks import locked
 from emolib.system.process import end_with
 
 ANNOTATIONS = {"train": "Train_Set", "validation": "Validation_Set"}
@@ -46,9 +46,7 @@ def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
     root = cache_root() / "synthetic" / experiment.fingerprint("synth")
     if (root / MARK).is_file():
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with open(root.parent / f".{root.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root.parent / f".{root.name}.lock"):
         if not (root / MARK).is_file():
             for left in root.parent.glob(f".{root.name}-*"):  # of a run that was killed
                 shutil.rmtree(left)

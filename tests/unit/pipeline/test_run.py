@@ -16,8 +16,8 @@ from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.pipeline import kernel
 from emolib.pipeline import run as pipeline
-from emolib.pipeline.lock import locked
 from emolib.system.files import write_json
+from emolib.system.runs import writing
 from tests.support.tiny_notebooks import write_notebook
 
 TCP = """
@@ -138,7 +138,7 @@ def test_kernels_end_with_the_pipeline(project, stop):
     _wait_for(lambda: not _alive(int(pid)))
     assert stop == signal.SIGKILL or not list(Path(sockets).iterdir())
     shutil.rmtree(sockets)
-    with locked(project / "runs/demo"):  # the dead process's lock is free
+    with writing(project / "runs/demo"):  # the dead process's lock is free
         pass
 
 

@@ -1,6 +1,5 @@
 """``emolib clean``: what is listed, what is freed, and above all what is not."""
 
-import fcntl
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from emolib import cli
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.system import disk as holdings
+from emolib.system.locks import locked
 
 PACKAGE = Path(cli.__file__).parent
 KEY = "0123456789abcdef"
@@ -205,8 +205,7 @@ def test_data_in_a_generated_tree_given_by_path_stay(clean, root):
 def test_what_is_in_use_is_refused(clean, root, lock):
     put(root / lock, 0)
     name = lock.split("/")[0] if lock.startswith("demo") else "/".join(lock.split("/")[:2])
-    with open(root / lock) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(root / lock):
         before = files(root)
         code, _, err = clean(name, "--yes")
         assert code == 1 and "in use" in err and files(root) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from emolib.system.arithmetic import encoder_dtype, fast_bfloat16, training_dtype
+from emolib.system.device import encoder_dtype, fast_bfloat16, training_dtype
 
 
 @pytest.fixture

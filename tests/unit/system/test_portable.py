@@ -1,0 +1,128 @@
+"""Where fcntl, sched_getaffinity and prctl do not exist, the package is imported and works all the same."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import emolib
+from emolib.errors import WrongCall
+from emolib.system import device, process
+
+# Run before anything else: what other systems lack is gone.
+HIDE = """
+import ctypes, importlib.abc, os, signal, sys
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "fcntl":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+sys.modules.pop("fcntl", None)
+del os.sched_getaffinity
+class NoPrctl(ctypes.CDLL):
+    def __getattr__(self, name):
+        if name == "prctl":
+            raise AttributeError(name)
+        return super().__getattr__(name)
+ctypes.CDLL = NoPrctl
+"""
+
+
+def python(code: str, cwd: Path, **env: str) -> str:
+    """Standard output of ``code`` where those functions are hidden."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HIDE + code],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(emolib.__file__).parents[1]), **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def modules() -> list[str]:
+    root = Path(emolib.__file__).parents[1]
+    paths = [path.relative_to(root).with_suffix("") for path in (root / "emolib").rglob("*.py")]
+    names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    return sorted(name for name in names if not name.endswith("__main__"))
+
+
+def test_every_module_is_imported(tmp_path):
+    code = f"import importlib\nfor name in {modules()}: importlib.import_module(name)\nprint('all')"
+    assert python(code, tmp_path).endswith("all\n")
+
+
+def test_locks_cores_and_children_work(tmp_path):
+    code = """
+import subprocess, time
+from pathlib import Path
+from emolib.system import locks, process, runs
+path = Path("lock")
+lock = locks.try_lock(path)
+assert lock and locks.try_lock(path) is None and locks.is_locked(path)
+lock.release()
+assert not locks.is_locked(path)
+with runs.writing(Path("runs/demo")):
+    try:
+        with runs.writing(Path("runs/demo")):
+            raise SystemExit("held twice")
+    except runs.EmolibError as error:
+        assert f"process {os.getpid()};" in str(error), error
+with runs.writing(Path("runs/demo")):
+    pass
+assert process.cores() == os.cpu_count()
+process.end_with(os.getppid())
+print("works")
+"""
+    assert python(code, tmp_path) == "works\n"
+
+
+def test_info_train_and_the_store_work(tmp_path):
+    code = """
+from emolib import cli
+small = "width=16,attention_heads=2,tcn_blocks=1,window=10,epochs=1,batch_size=4,class_weights=none,synth_train_clips=4,"
+small += "synth_validation_clips=2,synth_test_clips=0,synth_seconds=2.0"
+if __name__ == "__main__":
+    for words in (["info"], ["train", "--name", "mine", "--quiet", "--set", small]):
+        sys.argv = ["emolib", *words]
+        try:
+            cli.main()
+        except SystemExit as end:
+            assert not end.code, (words, end.code)
+"""
+    out = python(code, tmp_path, EMOLIB_RUNS=str(tmp_path / "runs"))
+    assert "device cpu" in out and "frame: macro-F1" in out
+    assert (tmp_path / "runs" / "mine" / "metrics.json").is_file()
+
+
+def test_a_child_ends_with_its_parent_without_the_kernels_help(tmp_path):
+    child = "from emolib.system import process; import os, sys, time; process._killed_by_the_kernel = lambda: False; process.end_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
+    parent = f"import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}, str(os.getpid())], stdout=subprocess.PIPE); print(p.stdout.readline().decode(), end='', flush=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", parent], capture_output=True, text=True, check=True
+    )
+    process.time.sleep(2.5)
+    assert not _alive(int(done.stdout))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_sizes_on_a_device_of_another_kind_are_the_cpus():
+    sizes = {"cpu": 64, "cuda": 512}
+    assert [device.size_for(kind, sizes) for kind in ("cpu", "cuda:1", "mps")] == [64, 512, 64]
+
+
+def test_an_unknown_device_is_named(monkeypatch):
+    monkeypatch.setenv("EMOLIB_DEVICE", "gpu")
+    with pytest.raises(WrongCall, match="EMOLIB_DEVICE=gpu"):
+        device.device()
+    monkeypatch.setenv("EMOLIB_DEVICE", "mps")
+    assert device.device() == "mps"
