@@ -4,9 +4,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Two test processes, each on one thread; a file's tests stay together, for what they share.
+WORKERS := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks figures lab lock clean venv new-venv
+.PHONY: help demo check test long lint notebooks figures lab lock clean venv new-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -14,8 +16,14 @@ help: ## Show this list
 demo: venv ## Run the whole pipeline on the generated benchmark, into runs/demo only
 	$(BIN)/emolib run --preset demo
 
-test: lint ## Check format, lint and types, then run every test, the notebooks included
-	@$(BIN)/python -m pytest
+check: lint ## The quick check: format, lint, types and unit tests
+	@$(BIN)/python -m pytest $(WORKERS) tests/unit
+
+test: lint ## The whole check: format, lint, types and every test, the notebooks included
+	@$(BIN)/python -m pytest $(WORKERS)
+
+long: venv ## Only the long forms of tests: kills by the hundred, half an hour of video, whole presets
+	@$(BIN)/python -m pytest $(WORKERS) -m slow
 
 lint: venv ## Check format, lint and types only
 	$(BIN)/ruff format --check --quiet .

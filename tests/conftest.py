@@ -1,4 +1,4 @@
-"""What every test leaves as it found it."""
+"""What every test finds, and leaves as it found it."""
 
 import os
 import sys
@@ -8,6 +8,8 @@ import pytest
 # Tests compare bits and shapes on a CPU, also where there is a GPU;
 # those marked `gpu` name their device.
 os.environ.setdefault("EMOLIB_DEVICE", "cpu")
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one thread each, before torch counts cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
