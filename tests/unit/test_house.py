@@ -28,7 +28,6 @@ STILL_LARGE = {
     "emolib.bench.train",
     "emolib.cli",
     "emolib.data.examination",
-    "emolib.pipeline.run",
     "emolib.results.figures",
     "emolib.results.report",
     "emolib.results.tables",
@@ -122,4 +121,4 @@ def test_modules_are_small():
     written = [count for count in lines.values() if count > 1]  # an empty room has a docstring
     large = {name: count for name, count in lines.items() if count > LINES}
     assert {name: count for name, count in large.items() if name not in STILL_LARGE} == {}
-    assert statistics.median(written) <= MEDIAN_LINES + 30 * bool(STILL_LARGE)
+    assert statistics.median(written) <= MEDIAN_LINES

@@ -78,7 +78,18 @@ def test_make_help_lists_every_public_target():
     shown = subprocess.run(
         ["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True
     ).stdout
-    for target in ("demo", "check", "test", "long", "lint", "notebooks", "lab", "lock", "clean", "help"):
+    for target in (
+        "demo",
+        "check",
+        "test",
+        "long",
+        "lint",
+        "notebooks",
+        "lab",
+        "lock",
+        "clean",
+        "help",
+    ):
         assert re.search(rf"make {target} +[A-Z]", shown), target
 
 

@@ -111,7 +111,14 @@ def test_a_dead_kernel_is_an_error(project):
         pipeline.run(preset("demo"), progress=False)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "stop",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_kernels_end_with_the_pipeline(project, stop):
     sockets = tempfile.mkdtemp(
         prefix="emolib-test-"
