@@ -1,20 +1,23 @@
-"""Which images and which video these are, by content: the same wherever they lie and whenever they were copied.
+"""Which images and which video these are, by content:
+the same wherever they lie and whenever they were copied.
 
-Features are kept under this identity, so that a tree copied elsewhere, with other paths and times, is the same tree.
-Reading every byte of 2.7 million images at each look would take minutes, so this is the rule:
+Features are kept under this identity, so that a tree copied elsewhere, with other paths and times,
+is the same tree. Reading every byte of 2.7 million images at each look would take minutes,
+so this is the rule:
 
-- A folder of images is the names and sizes of all of its images, and the bytes of a sample: the first, the last and 14
+- A folder of images is the names and sizes of all of its images, and the bytes of a sample: the
+  first, the last and 14
   spread evenly between them (every image where there are at most 16).
 - A video is its size and the bytes of three blocks of 64 KiB: its begin, its middle and its end.
 
-What was found is kept in ``<cache>/index``, one small file each, and holds as long as the size and the times of change
-of the folder and of the sampled images (or of the video) stay as they were. An unchanged tree is therefore not read
-again, and a changed clock leads only to another reading.
+What was found is kept in ``<cache>/index``, one small file each, and holds as long as the size and
+the times of change of the folder and of the sampled images (or of the video) stay as they were. An
+unchanged tree is therefore not read again, and a changed clock leads only to another reading.
 
-Noticed: images added, removed or renamed; a sampled image or block that changed; after any of these also every other
-image's size. Not noticed: an image outside the sample that was overwritten in place with as many bytes, or, as long as
-nothing else in its folder changes, with more or fewer; bytes of a video outside the three blocks. ``emolib clean
-cache/features`` makes everything anew.
+Noticed: images added, removed or renamed; a sampled image or block that changed; after any of these
+also every other image's size. Not noticed: an image outside the sample that was overwritten in
+place with as many bytes, or, as long as nothing else in its folder changes, with more or fewer;
+bytes of a video outside the three blocks. ``emolib clean cache/features`` makes everything anew.
 """
 
 import contextlib
@@ -49,7 +52,9 @@ def content_of_file(path: Path | None) -> str:
 
 
 def _known(path: Path, read: Callable[[Path], tuple[str, Stamps]]) -> str:
-    """What ``read`` says of ``path``, or said the last time if nothing it looked at has changed since."""
+    """What ``read`` says of ``path``, or said the last time if nothing it
+    looked at has changed since.
+    """
     record = cache_root() / "index" / f"{hash_of(os.path.realpath(path))}.json"
     try:
         known = _load(record)

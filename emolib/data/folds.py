@@ -1,7 +1,8 @@
 """Folds for cross-validation: the published ones, and ours by video and balanced by class.
 
-A fold is a part of the annotated clips that is held out once. Two people of one video share scene, sound and often
-mood, so a video belongs into one fold as a whole; otherwise the model has heard at training what it is tested on.
+A fold is a part of the annotated clips that is held out once. Two people of one video share scene,
+sound and often mood, so a video belongs into one fold as a whole;
+otherwise the model has heard at training what it is tested on.
 """
 
 from collections.abc import Sequence
@@ -31,12 +32,14 @@ def leaks(fold_of: dict[str, int]) -> list[str]:
 
 
 def by_video(clips: Sequence[str], frames: np.ndarray, count: int = 5) -> dict[str, int]:
-    """Fold 1 to ``count`` of each of ``clips``: no video in two folds, each class spread as evenly as its videos allow.
+    """Fold 1 to ``count`` of each of ``clips``: no video in two folds,
+    each class spread as evenly as its videos allow.
 
-    ``frames`` ``[clips, classes]``: labelled frames. Videos that hold much of a class come first; each goes into the
-    fold where it adds least to :func:`imbalance`. So the result is never less balanced than folds drawn at random are on
-    average (the method of conditional expectations), and it does not depend on the order of ``clips``. Raises WrongCall
-    for fewer videos than folds, for fewer than two folds and for two clips of one name.
+    ``frames`` ``[clips, classes]``: labelled frames. Videos that hold much of a class come first;
+    each goes into the fold where it adds least to :func:`imbalance`. So the result is never less
+    balanced than folds drawn at random are on average (the method of conditional expectations), and
+    it does not depend on the order of ``clips``. Raises WrongCall for fewer videos than folds, for
+    fewer than two folds and for two clips of one name.
     """
     clips, frames = list(clips), np.asarray(frames)
     if len(set(clips)) < len(clips) or len(frames) != len(clips):
@@ -51,25 +54,31 @@ def by_video(clips: Sequence[str], frames: np.ndarray, count: int = 5) -> dict[s
 
 
 def imbalance(frames: np.ndarray, folds: np.ndarray) -> float:
-    """How unevenly ``folds`` ``[clips]`` share the classes of ``frames`` ``[clips, classes]``; 0 is even.
+    """How unevenly ``folds`` ``[clips]`` share the classes of ``frames`` ``[clips, classes]``;
+    0 is even.
 
-    The sum of (share of the class in the fold - 1 / folds) squared, over folds, classes and the total of frames.
+    The sum of (share of the class in the fold - 1 / folds) squared, over folds,
+    classes and the total of frames.
     """
     names, index = np.unique(folds, return_inverse=True)
     return float(((_shares(np.asarray(frames), index, len(names)) - 1 / len(names)) ** 2).sum())
 
 
 def expected_imbalance(frames: np.ndarray, count: int = 5) -> float:
-    """The mean :func:`imbalance` of folds in which each row of ``frames`` ``[videos, classes]`` is drawn at random.
+    """The mean :func:`imbalance` of folds in which each row of ``frames``
+    ``[videos, classes]`` is drawn at random.
 
-    For each class (1 - 1 / count) / effective number of videos: who rests on one video cannot be spread.
+    For each class (1 - 1 / count) / effective number of videos:
+    who rests on one video cannot be spread.
     """
     shares = _shares(np.asarray(frames), np.arange(len(frames)), len(frames))
     return float((1 - 1 / count) * (shares**2).sum())
 
 
 def _shares(frames: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """The share of each class, and of all frames, that each group holds: ``[groups, classes + 1]``; no frames: 0."""
+    """The share of each class, and of all frames, that each group holds:
+    ``[groups, classes + 1]``; no frames: 0.
+    """
     sums = np.zeros((groups, frames.shape[1]))
     np.add.at(sums, group, frames)
     sums = np.column_stack([sums, sums.sum(axis=1)])
@@ -77,7 +86,9 @@ def _shares(frames: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _spread(shares: np.ndarray, count: int) -> np.ndarray:
-    """The fold, from 0, of each row of ``shares``; the largest rows are placed first, ties in order."""
+    """The fold, from 0, of each row of ``shares``;
+    the largest rows are placed first, ties in order.
+    """
     folds, held = np.zeros(len(shares), dtype=np.int64), np.zeros((count, shares.shape[1]))
     for video in np.argsort(-(shares**2).sum(axis=1), kind="stable"):
         folds[video] = np.argmin(held @ shares[video])  # how much the sum of squares grows

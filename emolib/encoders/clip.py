@@ -1,7 +1,9 @@
-"""The two frozen encoders: CLIP for faces and prompts (open_clip), Wav2Vec 2.0 for the voice (paper section 3.1).
+"""The two frozen encoders: CLIP for faces and prompts (open_clip),
+Wav2Vec 2.0 for the voice (paper section 3.1).
 
-Both are always in eval mode without gradients: dropout or SpecAugment left on in a frozen encoder changes the features
-at every call (docs/data.md, Traps). Where the weights are: ``folders``; which layouts they come in: ``clip_layouts``.
+Both are always in eval mode without gradients: dropout or SpecAugment left on in a frozen encoder
+changes the features at every call (docs/data.md, Traps). Where the weights are: ``folders``;
+which layouts they come in: ``clip_layouts``.
 """
 
 from importlib.metadata import version
@@ -26,8 +28,9 @@ NOT_FOR_CLIP = ("custom_text", "multimodal_cfg")  # keys of a config that choose
 class VisualEncoder(Frozen):
     """CLIP's image and text towers.
 
-    ``width``: of its features, D_v (512 for ViT-B/32, 768 for ViT-L/14); ``image_size``: pixels; ``logit_scale``: CLIP's
-    temperature as a factor (100 for OpenAI's); ``identity``: what the features depend on, for the store's manifest.
+    ``width``: of its features, D_v (512 for ViT-B/32, 768 for ViT-L/14); ``image_size``: pixels;
+    ``logit_scale``: CLIP's temperature as a factor (100 for OpenAI's); ``identity``: what the
+    features depend on, for the store's manifest.
     """
 
     width: int = 512  # the paper's; an encoder has its own
@@ -42,7 +45,9 @@ class VisualEncoder(Frozen):
         resample: str = "bicubic",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """``name``: what the experiment calls the encoder; it must not contradict the folder's config."""
+        """``name``: what the experiment calls the encoder;
+        it must not contradict the folder's config.
+        """
         super().__init__()
         from open_clip.model import CLIP, CustomTextCLIP
 
@@ -67,17 +72,24 @@ class VisualEncoder(Frozen):
                 module.float()  # its statistics are sums; the convolution around it stays fast
 
     def fit(self, images: Tensor) -> Tensor:
-        """Uint8 ``[B, H, W, 3]`` of any one size -> ``[B, size, size, 3]``; by Pillow where the arithmetic is float32."""
+        """Uint8 ``[B, H, W, 3]`` of any one size -> ``[B, size, size, 3]``;
+        by Pillow where the arithmetic is float32.
+        """
         return fit(images, self.image_size, self.resample, exact=self.dtype == torch.float32)
 
     @torch.no_grad()
     def images(self, batch: Tensor) -> Tensor:
-        """Uint8 ``[B, H, W, 3]`` of any one size -> float32 ``[B, width]``, raw, not normalised. Work is on the encoder's device."""
+        """Uint8 ``[B, H, W, 3]`` of any one size -> float32 ``[B, width]``, raw, not normalised.
+
+        Work is on the encoder's device.
+        """
         return self.encode(self.prepare(self.fit(batch)))
 
     @torch.no_grad()
     def prepare(self, fitted: Tensor) -> Tensor:
-        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes, ``[B, 3, size, size]`` on the device."""
+        """Uint8 ``[B, size, size, 3]`` from :meth:`fit` -> what :meth:`encode` takes,
+        ``[B, 3, size, size]`` on the device.
+        """
         images = fitted.to(self.device, non_blocking=True)
         return normalise(images, self.mean, self.std, self.dtype)
 

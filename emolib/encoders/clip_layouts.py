@@ -1,7 +1,8 @@
 """CLIP's weights as they are published, in open_clip's words: a model config and a state dict.
 
-Three layouts hold both towers: open_clip's, transformers', and the state dict of OpenAI's own model, which has
-open_clip's keys and no config. timm's files hold the image tower alone and are refused.
+Three layouts hold both towers: open_clip's, transformers', and the state dict of OpenAI's own
+model, which has open_clip's keys and no config. timm's files hold the image
+tower alone and are refused.
 """
 
 from pathlib import Path
@@ -21,7 +22,9 @@ HEAD_WIDTH = 64  # of every vision transformer that OpenAI published
 
 
 class ClipWeights(NamedTuple):
-    """``config``: open_clip's model config; ``preprocess``: mean and std; ``state``: open_clip's keys; ``file``: of them."""
+    """``config``: open_clip's model config; ``preprocess``: mean and std;
+    ``state``: open_clip's keys; ``file``: of them.
+    """
 
     config: dict[str, Any]
     preprocess: dict[str, Any]
@@ -32,7 +35,8 @@ class ClipWeights(NamedTuple):
 def read_clip(folder: Path, name: str = "") -> ClipWeights:
     """The CLIP model in ``folder``; ``name`` is what the experiment calls it.
 
-    Raises EmolibError for weights that are damaged, half a model, or contradict their config or their name.
+    Raises EmolibError for weights that are damaged, half a model,
+    or contradict their config or their name.
     """
     config_file, file = checkpoint_of(folder, "visual")
     state = read_state(file, usable("visual"))
@@ -46,7 +50,8 @@ def read_clip(folder: Path, name: str = "") -> ClipWeights:
     if config_file is None:
         if not quick:
             raise EmolibError(
-                f"{file}: has no open_clip_config.json beside it, and nothing says which activation it was trained with;"
+                f"{file}: has no open_clip_config.json beside it, "
+                "and nothing says which activation it was trained with;"
                 f" {usable('visual')}"
             )
         return ClipWeights(_config_of_shapes(state, file), {}, state, file)
@@ -59,16 +64,21 @@ def read_clip(folder: Path, name: str = "") -> ClipWeights:
 
 
 def says_quick_gelu(name: str) -> bool:
-    """Whether a published name tells that the model has OpenAI's activation: all of OpenAI's weights have."""
+    """Whether a published name tells that the model has OpenAI's activation:
+    all of OpenAI's weights have.
+    """
     tail = "/".join(Path(name).parts[-2:]).lower()
     return "quickgelu" in tail or "openai" in tail
 
 
 def _quick_gelu(stated: bool | None, by_name: bool, config_file: Path) -> bool:
-    """The activation; a config that is silent follows the name, one that contradicts it is refused."""
+    """The activation; a config that is silent follows the name,
+    one that contradicts it is refused.
+    """
     if stated is False and by_name:
         raise EmolibError(
-            f"{config_file}: says quick_gelu false, and the name says OpenAI's weights, which were trained with quick"
+            f"{config_file}: says quick_gelu false, and the name says OpenAI's weights, "
+            "which were trained with quick"
             " GELU; correct the config, or name the folder by what it holds"
         )
     return by_name if stated is None else stated
@@ -82,12 +92,15 @@ def _what_else(state: dict[str, Tensor]) -> str:
 
 
 def _config_of_shapes(state: dict[str, Tensor], file: Path) -> dict[str, Any]:
-    """The config of a vision transformer of OpenAI's, whose heads are all 64 wide, from its tensors."""
+    """The config of a vision transformer of OpenAI's, whose heads are all 64 wide,
+    from its tensors.
+    """
     first = "visual.transformer.resblocks.0.mlp.c_fc.weight"
     needed = (first, "visual.positional_embedding", "text_projection", "positional_embedding")
     if absent := [key for key in needed if key not in state]:
         raise EmolibError(
-            f"{file}: has no open_clip_config.json beside it and is no whole vision transformer ({absent[0]} is missing);"
+            f"{file}: has no open_clip_config.json beside it and is no whole vision transformer "
+            f"({absent[0]} is missing);"
             f" {usable('visual')}"
         )
     width, _, patch, _ = state["visual.conv1.weight"].shape
@@ -140,7 +153,10 @@ def _of_transformers(
 
 
 def _config_of_transformers(folder: Path, quick: bool) -> dict[str, Any]:
-    """A ``transformers`` CLIP config in open_clip's words. OpenAI's models have quick GELU; it is read, not assumed."""
+    """A ``transformers`` CLIP config in open_clip's words.
+
+    OpenAI's models have quick GELU; it is read, not assumed.
+    """
     from transformers import CLIPConfig
 
     config: Any = CLIPConfig.from_pretrained(folder)
@@ -200,7 +216,9 @@ PROJECTIONS = {
 
 
 def _renamed(state: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The keys of ``transformers.CLIPModel`` as open_clip's; a key that fits nothing is kept and so refused later."""
+    """The keys of ``transformers.CLIPModel`` as open_clip's;
+    a key that fits nothing is kept and so refused later.
+    """
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         tower, _, rest = key.partition(".encoder.layers.")
@@ -221,7 +239,9 @@ def _renamed(state: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
 def _block(
     block: str, part: str, key: str, state: dict[str, Tensor], file: Path
 ) -> dict[str, Tensor]:
-    """One tensor of a transformer's block; queries, keys and values, which open_clip joins, come with the queries."""
+    """One tensor of a transformer's block;
+    queries, keys and values, which open_clip joins, come with the queries.
+    """
     name, kind = part.rsplit(".", 1)
     if name in ("self_attn.k_proj", "self_attn.v_proj"):
         return {} if key.replace(name, "self_attn.q_proj") in state else {key: state[key]}

@@ -1,7 +1,8 @@
-"""Where an encoder's weights are on this machine: the package's own, a path, a folder of weights, the hub's cache.
+"""Where an encoder's weights are on this machine:
+the package's own, a path, a folder of weights, the hub's cache.
 
-Nothing is downloaded. A folder may hold the layouts of several libraries; a config counts only with the weights that
-belong to it.
+Nothing is downloaded. A folder may hold the layouts of several libraries; a config counts only with
+the weights that belong to it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,8 +36,8 @@ class Checkpoint(NamedTuple):
 def checkpoint(folder: Path, kind: str) -> Checkpoint | None:
     """The checkpoint in ``folder``, or None; ``kind`` is ``visual`` or ``audio``.
 
-    Weights beside their config come first, then weights whose own shapes must tell, then timm's, which are refused
-    when they are read. Raises EmolibError for two archives of OpenAI's.
+    Weights beside their config come first, then weights whose own shapes must tell, then timm's,
+    which are refused when they are read. Raises EmolibError for two archives of OpenAI's.
     """
     own, hub = _first(folder, OPEN_CLIP_FILES), _first(folder, HUB_FILES)
     own_config, hub_config = (_first(folder, [f"{name}.json"]) for name in CONFIGS)
@@ -68,8 +69,8 @@ def checkpoint_of(folder: Path, kind: str) -> Checkpoint:
 def find_folder(name: str, weights: str, kind: str) -> Path:
     """The folder that holds encoder ``name``; ``kind`` is ``visual`` or ``audio``.
 
-    Looked for as the package's own (``synthetic``), as a path, below ``weights`` and in the hub's cache on this
-    machine. Raises EmolibError with the command that gets the files.
+    Looked for as the package's own (``synthetic``), as a path, below ``weights`` and in the hub's
+    cache on this machine. Raises EmolibError with the command that gets the files.
     """
     seen = []
     for folder in candidates(name, weights, kind):
@@ -104,7 +105,8 @@ def candidates(name: str, weights: str, kind: str) -> Iterator[Path]:
 
 
 def hub_snapshots(names: Iterable[str]) -> Iterator[Path]:
-    """Snapshot folders of repositories in the hub's cache, the main branch's first, then other revisions.
+    """Snapshot folders of repositories in the hub's cache, the main branch's first,
+    then other revisions.
 
     A conversion to safetensors often lies on a revision of its own.
     """

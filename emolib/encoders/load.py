@@ -14,7 +14,9 @@ from emolib.system.device import encoder_dtype
 def identify(
     experiment: Experiment, kind: str, device: str | torch.device = "cpu"
 ) -> dict[str, Any]:
-    """The identity that the experiment's ``visual`` or ``audio`` encoder would have, without loading it."""
+    """The identity that the experiment's ``visual`` or ``audio`` encoder would have,
+    without loading it.
+    """
     dtype = encoder_dtype(device, experiment.precision)
     if kind == "visual":
         return visual_identity(
@@ -29,7 +31,10 @@ def identify(
 
 
 def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> VisualEncoder:
-    """The experiment's visual encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
+    """The experiment's visual encoder on ``device``.
+
+    Raises EmolibError when weights are missing or do not fit.
+    """
     folder = find_folder(experiment.visual_encoder, experiment.weights, "visual")
     encoder = VisualEncoder(
         folder,
@@ -41,7 +46,10 @@ def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> V
 
 
 def load_audio(experiment: Experiment, device: str | torch.device = "cpu") -> AudioEncoder:
-    """The experiment's audio encoder on ``device``. Raises EmolibError when weights are missing or do not fit."""
+    """The experiment's audio encoder on ``device``.
+
+    Raises EmolibError when weights are missing or do not fit.
+    """
     folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
     normalise = None if experiment.waveform_norm == "config" else False
     encoder = AudioEncoder(

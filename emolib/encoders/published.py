@@ -1,4 +1,5 @@
-"""Published encoders: the names they go by, the files to fetch, and the checksums of files that are known.
+"""Published encoders: the names they go by, the files to fetch,
+and the checksums of files that are known.
 
 A checksum stands here only where many independent projects pin the same one for the same revision.
 """
@@ -67,7 +68,9 @@ def usable(kind: str) -> str:
 
 
 def published_name(folder: Path) -> str:
-    """``owner/name`` of a folder: as the hub's cache spells it, else the last two parts of the path."""
+    """``owner/name`` of a folder: as the hub's cache spells it,
+    else the last two parts of the path.
+    """
     for part in folder.parts:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/")

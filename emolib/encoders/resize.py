@@ -1,8 +1,11 @@
-"""Images to the encoder's size, as Pillow resizes them, on the threads that decode them, and normalised.
+"""Images to the encoder's size, as Pillow resizes them, on the threads that decode them,
+and normalised.
 
-CLIP was trained with Pillow's antialiased bicubic (docs/method.md, Visual encoder). Pillow itself is the reference. torch has its
-algorithm for bytes in vector instructions with coarser weights, in the thread that calls and without Python's lock:
-0.06 ms an image 112 -> 224 against 0.55 ms; about 1 % of the pixels differ, by one grey level (two at odd scales).
+CLIP was trained with Pillow's antialiased bicubic (docs/method.md, Visual encoder). Pillow itself
+is the reference. torch has its algorithm for bytes in vector instructions with coarser weights, in
+the thread that calls and without Python's lock:
+0.06 ms an image 112 -> 224 against 0.55 ms;
+about 1 % of the pixels differ, by one grey level (two at odd scales).
 """
 
 import numpy as np
@@ -14,7 +17,8 @@ PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILI
 
 
 def fit(images: torch.Tensor, size: int, resample: str, *, exact: bool = False) -> torch.Tensor:
-    """Uint8 ``[B, H, W, 3]`` -> ``[B, size, size, 3]`` as CLIP does: the shorter side to ``size``, then the centre cut out.
+    """Uint8 ``[B, H, W, 3]`` -> ``[B, size, size, 3]`` as CLIP does:
+    the shorter side to ``size``, then the centre cut out.
 
     ``exact``: by Pillow, else by torch; images of that size stay as they are.
     """
@@ -46,11 +50,12 @@ def fit(images: torch.Tensor, size: int, resample: str, *, exact: bool = False) 
 def normalise(
     images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Uint8 ``[B, H, W, 3]`` -> (images - mean) / std in float32, kept as ``dtype``, ``[B, 3, H, W]`` channels last; ``mean``, ``std``: ``[3]``.
+    """Uint8 ``[B, H, W, 3]`` -> (images - mean) / std in float32, kept as ``dtype``,
+    ``[B, 3, H, W]`` channels last; ``mean``, ``std``: ``[3]``.
 
-    A row of pixels is one long vector, and a few images at a time stay in the cache: on a CPU half the time of the same
-    arithmetic on whole batches; the conversion by itself is a vector instruction, as part of a subtraction it is not
-    (0.07 against 0.13 ms an image).
+    A row of pixels is one long vector, and a few images at a time stay in the cache: on a CPU half
+    the time of the same arithmetic on whole batches; the conversion by itself is a vector
+    instruction, as part of a subtraction it is not (0.07 against 0.13 ms an image).
     """
     batch, height, width, channels = images.shape
     rows = images.reshape(batch * height, width * channels)

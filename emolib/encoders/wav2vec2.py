@@ -1,4 +1,6 @@
-"""Wav2Vec 2.0, frozen: 16 kHz waveforms to one vector every 20 ms (paper section 3.1); HuBERT, of the same build."""
+"""Wav2Vec 2.0, frozen: 16 kHz waveforms to one vector every 20 ms (paper section 3.1);
+HuBERT, of the same build.
+"""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,8 @@ MODELS = {  # model_type of a config, and transformers' classes for it
     "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model"),
     "hubert": ("HubertConfig", "HubertModel"),
 }
-# What checkpoints for speech recognition, classification and pre-training carry besides the encoder.
+# What checkpoints for speech recognition, classification and
+# pre-training carry besides the encoder.
 HEADS = (
     "lm_head.",
     "projector.",
@@ -31,15 +34,17 @@ HEADS = (
 )
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # of the convolutions over samples
 FIELD, HOP = 400, 320  # samples that a step sees, and between steps: what those convolutions give
-NARROW = 16  # channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1), from 16 on right (0.003)
+# channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1),
+# from 16 on right (0.003)
+NARROW = 16
 IN_CACHE = 32_000  # samples through the convolutions at once on a CPU
 
 
 class AudioEncoder(Frozen):
     """Wav2Vec 2.0 or HuBERT: 16 kHz waveforms to the last hidden states, one every 20 ms.
 
-    ``width``: of its features, D_a (768 for the base models, 1024 for the large ones); ``identity``: what the features
-    depend on, for the store's manifest.
+    ``width``: of its features, D_a (768 for the base models, 1024 for the large ones);
+    ``identity``: what the features depend on, for the store's manifest.
     """
 
     width: int = 768  # the paper's; an encoder has its own
@@ -47,11 +52,14 @@ class AudioEncoder(Frozen):
     def __init__(
         self, folder: Path, *, normalise: bool | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
-        """``normalise``: zero mean and unit variance per waveform; None: as the folder's preprocessor_config.json says."""
+        """``normalise``: zero mean and unit variance per waveform;
+        None: as the folder's preprocessor_config.json says.
+        """
         super().__init__()
         file = checkpoint_of(folder, "audio").weights
         self.model = _model(folder)
-        # masked_spec_embed only ever replaces masked steps in training; the published CTC checkpoint lacks it.
+        # masked_spec_embed only ever replaces masked steps in training;
+        # the published CTC checkpoint lacks it.
         state = encoder_state(read_state(file, usable("audio")))
         load_strictly(self.model, state, file, optional=("masked_spec_embed",))
         self.width = self.model.config.hidden_size
@@ -90,7 +98,10 @@ class AudioEncoder(Frozen):
 
 
 def _model(folder: Path) -> Any:
-    """The folder's model without weights. Raises EmolibError for models whose steps are not 20 ms or of other classes."""
+    """The folder's model without weights.
+
+    Raises EmolibError for models whose steps are not 20 ms or of other classes.
+    """
     import transformers
 
     path = folder / "config.json"
@@ -109,8 +120,9 @@ def _model(folder: Path) -> Any:
 
 
 def encoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's own keys out of any published checkpoint: without the model's name in front, without known heads,
-    with weight normalisation under the names torch has used since 2.0."""
+    """The encoder's own keys out of any published checkpoint: without the model's name in front,
+    without known heads, with weight normalisation under the names torch has used since 2.0.
+    """
     own = {}
     for key, value in state.items():
         if key.startswith(HEADS):
@@ -136,8 +148,9 @@ class _InFloat32(nn.Module):
 class _Convolutions(nn.Module):
     """The convolutions over samples, the first in float32 where the others are in bfloat16.
 
-    bfloat16 has too few digits for samples: on synthetic voices the least cosine of a step was 0.9986 with all of them in
-    bfloat16, 0.9995 without the first, 0.99997 with the transformer alone in it.
+    bfloat16 has too few digits for samples: on synthetic voices the least cosine of a step was
+    0.9986 with all of them in bfloat16, 0.9995 without the first,
+    0.99997 with the transformer alone in it.
     """
 
     def __init__(self, layers: nn.ModuleList, dtype: torch.dtype) -> None:
@@ -146,8 +159,12 @@ class _Convolutions(nn.Module):
         self.first, self.rest = layers[0].to(self.inside), layers[1:].to(dtype)
 
     def forward(self, waves: Tensor) -> Tensor:
-        """``[B, n]`` -> ``[B, channels, steps]``. In bfloat16 on a CPU a few waves at a time, whose activations
-        (13 MB for 2 s) stay near: the same bits in two thirds of the time. In float32 other sizes give other bits."""
+        """``[B, n]`` -> ``[B, channels, steps]``.
+
+        In bfloat16 on a CPU a few waves at a time, whose activations
+        (13 MB for 2 s) stay near: the same bits in two thirds of the time.
+        In float32 other sizes give other bits.
+        """
         few = self.outside == torch.bfloat16 and not waves.is_cuda
         parts = waves.split(max(1, IN_CACHE // waves.shape[1]) if few else len(waves))
         return torch.cat([self._steps(part) for part in parts])
@@ -160,7 +177,9 @@ class _Convolutions(nn.Module):
 
 
 def does_normalise(folder: Path) -> bool:
-    """``do_normalize`` of the folder's preprocessor_config.json; without one, transformers' default, True."""
+    """``do_normalize`` of the folder's preprocessor_config.json;
+    without one, transformers' default, True.
+    """
     path = folder / "preprocessor_config.json"
     return bool(read_json(path).get("do_normalize", True)) if path.is_file() else True
 

@@ -1,7 +1,8 @@
 """A file of weights as a state dict, read without running code, and loaded strictly.
 
-Nothing is unpickled: safetensors, or ``torch.load(weights_only=True)``, which takes tensors only. A key that is missing
-or unknown is an error, because a half-loaded encoder gives features that only look right.
+Nothing is unpickled: safetensors, or ``torch.load(weights_only=True)``, which takes tensors only. A
+key that is missing or unknown is an error, because a half-loaded encoder gives
+features that only look right.
 """
 
 import zipfile
@@ -30,9 +31,11 @@ def hash_of_weights(file: Path) -> str:
 
 
 def read_state(file: Path, instead: str) -> dict[str, Tensor]:
-    """The tensors of a weights file, float32, without the ``module.`` that parallel training puts before each name.
+    """The tensors of a weights file, float32, without the ``module.`` that
+    parallel training puts before each name.
 
-    Raises EmolibError when the file is damaged or holds code; ``instead`` says in it how to get a usable one.
+    Raises EmolibError when the file is damaged or holds code;
+    ``instead`` says in it how to get a usable one.
     """
     content = _read(file, instead)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
@@ -94,7 +97,8 @@ def load_strictly(
     *,
     optional: tuple[str, ...] = (),
 ) -> None:
-    """Load ``state``, read from ``file``: every parameter present but those named ``optional``, none unknown.
+    """Load ``state``, read from ``file``: every parameter present but those
+    named ``optional``, none unknown.
 
     Raises EmolibError.
     """

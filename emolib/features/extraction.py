@@ -1,8 +1,9 @@
-"""From clips to stored features of the frozen encoders (paper section 3.1): what is missing is computed, once.
+"""From clips to stored features of the frozen encoders (paper section 3.1):
+what is missing is computed, once.
 
-Features live in the store, keyed by the encoder and by the content they are made from. Faces are kept once per frame;
-sound is kept once per window, because a window's segment encoded alone differs from the same span of an encoded track
-(``audio_context`` chooses).
+Features live in the store, keyed by the encoder and by the content they are made from. Faces are
+kept once per frame; sound is kept once per window, because a window's segment encoded alone differs
+from the same span of an encoded track (``audio_context`` chooses).
 """
 
 from collections.abc import Callable
@@ -29,7 +30,10 @@ from emolib.system.files import few, hash_of
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Stored features of clips; None for a stream that the experiment does not use. ``report``: what was computed now."""
+    """Stored features of clips; None for a stream that the experiment does not use.
+
+    ``report``: what was computed now.
+    """
 
     visual: FeatureStore | None
     audio: FeatureStore | None
@@ -37,12 +41,17 @@ class Features:
     report: Report
 
     def faces(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        """(1-based frame numbers int32 ``[n]``, features float16 ``[n, D_v]``). Raises EmolibError when not stored."""
+        """(1-based frame numbers int32 ``[n]``, features float16 ``[n, D_v]``).
+
+        Raises EmolibError when not stored.
+        """
         stored = _stored(self.visual, clip, source_of_faces(clip))
         return stored["frames"], stored["visual"]
 
     def sound(self, clip: Clip) -> Tensors:
-        """``spans`` [m, 2], ``lengths`` [m] and ``audio`` [sum, D_a], or ``audio`` alone for whole tracks."""
+        """``spans`` [m, 2], ``lengths`` [m] and ``audio`` [sum, D_a],
+        or ``audio`` alone for whole tracks.
+        """
         return _stored(self.audio, clip, source_of_sound(clip, self.track))
 
 
@@ -58,7 +67,10 @@ def _stored(store: FeatureStore | None, clip: Clip, source: str) -> Tensors:
 
 
 def store_of(experiment: Experiment, kind: str) -> FeatureStore:
-    """The experiment's ``visual`` or ``audio`` store. Raises EmolibError when the weights are missing."""
+    """The experiment's ``visual`` or ``audio`` store.
+
+    Raises EmolibError when the weights are missing.
+    """
     return FeatureStore(kind, experiment.settings(kind), identify(experiment, kind, device()))
 
 
@@ -84,8 +96,9 @@ def extract(
 ) -> Features:
     """Compute the features that the store lacks, of each stream that the experiment uses.
 
-    ``protocols``: those whose windows' sound is wanted of a clip. Idempotent, resumable per clip, shared with other
-    processes that do the same. Raises EmolibError naming every damaged file, after everything else is stored.
+    ``protocols``: those whose windows' sound is wanted of a clip. Idempotent, resumable per clip,
+    shared with other processes that do the same. Raises EmolibError naming every damaged file,
+    after everything else is stored.
     """
     report = Report()
     track = experiment.audio_context == "track"
@@ -111,7 +124,9 @@ def _wanted(experiment: Experiment, clip: Clip, protocols: tuple[str, ...]) -> S
 
 
 def stamps(experiment: Experiment, clips: list[Clip]) -> dict[str, str]:
-    """For each clip's id a hash of what its features are made from: encoders, frames, faces, times and content."""
+    """For each clip's id a hash of what its features are made from:
+    encoders, frames, faces, times and content.
+    """
     kinds = kinds_of(experiment)
     stores = [store_of(experiment, kind).fingerprint for kind in kinds]
     return {clip.id: hash_of([stores, _source(clip, kinds)]) for clip in clips}
@@ -127,13 +142,17 @@ def _source(clip: Clip, kinds: list[str]) -> list[Any]:
 
 
 def verify(experiment: Experiment) -> tuple[int, list[str]]:
-    """Re-hash the experiment's stores: (files, paths of damaged ones, which are removed and so computed again)."""
+    """Re-hash the experiment's stores: (files, paths of damaged ones,
+    which are removed and so computed again).
+    """
     results = [store_of(experiment, kind).verify() for kind in kinds_of(experiment)]
     return sum(count for count, _ in results), [path for _, damaged in results for path in damaged]
 
 
 def prompt_features(experiment: Experiment) -> tuple[np.ndarray, float]:
-    """(float32 ``[8, D_v]`` raw features of the eight prompts, CLIP's logit scale as a factor), kept in a store of their own."""
+    """(float32 ``[8, D_v]`` raw features of the eight prompts,
+    CLIP's logit scale as a factor), kept in a store of their own.
+    """
     identity = identify(experiment, "visual", device())
     store = FeatureStore("prompts", experiment.settings("visual"), identity)
     source = hash_of(prompts())

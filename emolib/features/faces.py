@@ -1,4 +1,6 @@
-"""Face images through CLIP into the feature store: what is missing, once, in fixed batch shapes packed across clips."""
+"""Face images through CLIP into the feature store:
+what is missing, once, in fixed batch shapes packed across clips.
+"""
 
 import time
 from collections import deque
@@ -26,10 +28,9 @@ from emolib.features.work import (
 from emolib.system.device import size_for
 from emolib.system.files import hash_of
 
-IMAGES = {
-    "cpu": 64,
-    "cuda": 512,
-}  # images a batch; more does not raise the rate (H100: 28,400 a second at 256, 34,500, 34,900 at 1024)
+# Images a batch; more does not raise the rate (H100: 28,400 a second at 256, 34,500 at 512,
+# 34,900 at 1024).
+IMAGES = {"cpu": 64, "cuda": 512}
 
 
 class _Faces:
@@ -43,7 +44,9 @@ class _Faces:
 
 
 def source_of(clip: Clip) -> str:
-    """The content that a clip's visual features are made from: its images, and which of them belong to a frame."""
+    """The content that a clip's visual features are made from:
+    its images, and which of them belong to a frame.
+    """
     faces = np.packbits(clip.face_present).tobytes().hex()
     return hash_of([content_of_images(clip.images), len(clip.face_present), faces])
 
@@ -56,7 +59,9 @@ def extract_faces(
     *,
     progress: bool = True,
 ) -> None:
-    """Compute the visual features that ``store`` lacks; ``load(strict)`` loads the encoder, only when there is work."""
+    """Compute the visual features that ``store`` lacks;
+    ``load(strict)`` loads the encoder, only when there is work.
+    """
     missing = [clip for clip in clips if not store.has(clip.id, source_of(clip))]
     if not missing:
         return
@@ -115,8 +120,11 @@ def _decoded(
 def encoded(
     encoder: VisualEncoder, batches: Iterable[Slab[Key]]
 ) -> Iterator[tuple[Slab[Key], torch.Tensor]]:
-    """(slab, float32 [B, 512] on the host). On a GPU one batch behind, so that it works while the host takes the last one
-    in, and the next one's images are copied meanwhile."""
+    """(slab, float32 [B, 512] on the host).
+
+    On a GPU one batch behind, so that it works while the host takes the last one
+    in, and the next one's images are copied meanwhile.
+    """
     if encoder.device.type != "cuda":
         for slab in batches:
             yield slab, encoder.encode(encoder.prepare(slab.images))

@@ -1,4 +1,6 @@
-"""What a number is made from, said wherever it appears: generated data, generated or random weights, or the real thing."""
+"""What a number is made from, said wherever it appears:
+generated data, generated or random weights, or the real thing.
+"""
 
 from pathlib import Path
 
@@ -8,10 +10,11 @@ from emolib.system.files import read_json
 
 
 def origin(experiment: Experiment) -> str:
-    """``synthetic``, ``random weights``, both with a comma, or empty for real data and real pre-trained weights.
+    """``synthetic``, ``random weights``, both with a comma,
+    or empty for real data and real pre-trained weights.
 
-    Generated encoders count as synthetic. Weights are random where their ``config.json`` has ``"random_weights": true``.
-    Raises EmolibError when the weights are missing.
+    Generated encoders count as synthetic. Weights are random where their ``config.json`` has
+    ``"random_weights": true``. Raises EmolibError when the weights are missing.
     """
     generated = not experiment.data or is_synthetic(Path(experiment.data))
     parts = (
@@ -23,7 +26,9 @@ def origin(experiment: Experiment) -> str:
 
 
 def has_random_weights(experiment: Experiment) -> bool:
-    """Whether an encoder that the experiment uses holds random numbers instead of trained weights."""
+    """Whether an encoder that the experiment uses holds random numbers
+    instead of trained weights.
+    """
     used = {
         "visual": experiment.visual_encoder if experiment.modalities != "audio" else "synthetic",
         "audio": experiment.audio_encoder if experiment.modalities != "visual" else "synthetic",
@@ -41,5 +46,7 @@ def has_random_weights(experiment: Experiment) -> bool:
 
 
 def labelled(text: str, origin: str) -> str:
-    """``text`` with its origin in brackets, for titles and captions; as it is where the origin is real."""
+    """``text`` with its origin in brackets, for titles and captions;
+    as it is where the origin is real.
+    """
     return f"{text} ({origin})" if origin else text

@@ -10,7 +10,9 @@ from emolib.windows import WindowIndex, frame_windows, index_windows
 
 
 def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
-    """bool ``[n]``: the frames that the frame protocol has something of: a face, or every frame for a run that only hears."""
+    """bool ``[n]``: the frames that the frame protocol has something of:
+    a face, or every frame for a run that only hears.
+    """
     hears_only = experiment.modalities == "audio"
     return np.ones_like(clip.face_present) if hears_only else clip.face_present
 

@@ -1,6 +1,7 @@
 """Sound through Wav2Vec2 into the feature store: each window's true time span, packed by length.
 
-Wav2Vec2 base must not see padding (docs/method.md, Audio encoder), so a batch holds segments of one length only.
+Wav2Vec2 base must not see padding (docs/method.md, Audio encoder),
+so a batch holds segments of one length only.
 """
 
 import hashlib
@@ -37,20 +38,25 @@ CHUNK, CONTEXT = (
 )  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
 CHECKED = 4  # windows of the first batch that are encoded again in float32
 ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
-JITTER = 0.002  # seconds by which a window of a constant-rate clip may miss its nominal length, for rounded timestamps
+# seconds by which a window of a constant-rate clip may miss its nominal length,
+# for rounded timestamps
+JITTER = 0.002
 
 Spans = np.ndarray  # int32 [m, 2]: 1-based first and last frame of windows
 
 
 def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
-    """(first sample, number of samples) int64 ``[m]`` of each span's true time, as ``Clip.span`` has it."""
+    """(first sample, number of samples) int64 ``[m]`` of each span's true time,
+    as ``Clip.span`` has it.
+    """
     edges = (
         np.append(clip.frame_times, clip.frame_times[-1] + 1 / clip.fps)
         if len(clip.frame_times)
         else np.zeros(1)
     )
     begin, end = edges[spans[:, 0] - 1], edges[spans[:, 1]]
-    # Rounded first to 1 ns: equal windows of a constant-rate clip then have equal lengths, whatever float64 left over.
+    # Rounded first to 1 ns: equal windows of a constant-rate clip then have equal lengths,
+    # whatever float64 left over.
     return np.rint(begin * SAMPLE_RATE).astype(np.int64), np.rint(
         np.round((end - begin), 9) * SAMPLE_RATE
     ).astype(np.int64)
@@ -75,7 +81,9 @@ class _Sound:
 
 
 class SoundEncoder:
-    """Segments packed by length into batches of a fixed shape; a clip is done when its last segment is."""
+    """Segments packed by length into batches of a fixed shape;
+    a clip is done when its last segment is.
+    """
 
     def __init__(
         self, encoder: AudioEncoder, check: Callable[[], AudioEncoder] | None = None
@@ -85,8 +93,12 @@ class SoundEncoder:
         self.samples = 0  # encoded so far, rows of silence included
 
     def add(self, sound: _Sound, wave: np.ndarray) -> None:
-        """Cut the spans out of ``wave`` (int16), encode what fills a batch. Spans beyond its end have no steps, nor has one
-        that is digital silence throughout: a muted video and one without a sound track are the same to hear."""
+        """Cut the spans out of ``wave`` (int16), encode what fills a batch.
+
+        Spans beyond its end have no steps, nor has one
+        that is digital silence throughout: a muted video and one without a sound
+        track are the same to hear.
+        """
         if not sound.left:
             sound.done(sound)
             return
@@ -136,8 +148,9 @@ class SoundEncoder:
             sound.settle(i, result[row])
 
     def track(self, wave: np.ndarray) -> np.ndarray:
-        """Float16 ``[steps, 768]`` of a whole track, int16 or within -1 to 1, in constant memory: in chunks of 20 s that see 2 s
-        more on either side. A track of up to 20 s is encoded as one."""
+        """Float16 ``[steps, 768]`` of a whole track, int16 or within -1 to 1, in constant memory:
+        in chunks of 20 s that see 2 s more on either side. A track of up to 20 s is encoded as one.
+        """
         total = self.encoder.steps(len(wave))
         parts = [np.zeros((0, self.encoder.width), np.float16)]
         for first in range(0, total, CHUNK):
@@ -166,8 +179,9 @@ def missing_spans(stored: Tensors | None, spans: Spans) -> Spans:
 
 
 def merged(stored: Tensors | None, sound: _Sound) -> Tensors:
-    """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m], ``audio``
-    float16 [sum of lengths, D_a]; what is ``stored`` and the spans computed now."""
+    """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m],
+    ``audio`` float16 [sum of lengths, D_a]; what is ``stored`` and the spans computed now.
+    """
     every, parts = list(map(tuple, sound.spans.tolist())), list(sound.steps)
     if stored is not None and len(stored["lengths"]):
         every += list(map(tuple, stored["spans"].tolist()))
@@ -193,8 +207,9 @@ def _lacking(clip: Clip, wave: np.ndarray) -> str:
 
 
 def source_of(clip: Clip, track: bool) -> str:
-    """The content that a clip's sound features are made from: its video, none included, and the sample at which each frame
-    begins, of which whole tracks know nothing."""
+    """The content that a clip's sound features are made from: its video, none included, and the
+    sample at which each frame begins, of which whole tracks know nothing.
+    """
     edges = np.zeros(0) if track else np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE
     edges_hash = hashlib.sha256(np.rint(edges).astype(np.int64).tobytes()).hexdigest()
     return hash_of([content_of_file(clip.video), edges_hash])
@@ -210,7 +225,9 @@ def extract_sound(
     track: bool,
     progress: bool = True,
 ) -> None:
-    """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or whole tracks."""
+    """Compute the audio features that ``store`` lacks:
+    the ``wanted`` spans of each clip, or whole tracks.
+    """
 
     def source(clip: Clip) -> str:
         return source_of(clip, track)
@@ -276,7 +293,10 @@ def _keep_merged(
 def encode_sound(
     clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder
 ) -> dict[str, Tensors]:
-    """Audio features of spans that are not stored, by clip id. Raises EmolibError when a video cannot be decoded."""
+    """Audio features of spans that are not stored, by clip id.
+
+    Raises EmolibError when a video cannot be decoded.
+    """
     result: dict[str, Tensors] = {}
 
     def done(sound: _Sound) -> None:

@@ -1,4 +1,5 @@
-"""The feature store: one safetensors file per clip, whole or absent, safe for several processes at once.
+"""The feature store: one safetensors file per clip, whole or absent,
+safe for several processes at once.
 
 ``<cache>/features/<fingerprint>/<clip id>.<source>.safetensors`` and ``manifest.json``
 (CONTRIBUTING.md, Contracts). The fingerprint stands for the encoder and its settings, the source
@@ -39,7 +40,10 @@ class Claim:
         self.path, self.lock, self.held = path, lock, True
 
     def release(self) -> None:
-        """Give the clip back; whoever waited for it looks first whether it is there. Once is enough."""
+        """Give the clip back; whoever waited for it looks first whether it is there.
+
+        Once is enough.
+        """
         if self.held:
             self.held = False
             with contextlib.suppress(OSError):  # Windows keeps a locked file
@@ -48,10 +52,13 @@ class Claim:
 
 
 class FeatureStore:
-    """Features under one fingerprint. ``settings`` and ``identity``: what they depend on, MADE_WITH aside.
+    """Features under one fingerprint.
 
-    The type that ``precision=fast`` means on a device is not in it: what a GPU node has stored counts on a login node. The
-    manifest names the type of the process that began the store, each file its own.
+    ``settings`` and ``identity``: what they depend on, MADE_WITH aside.
+
+    The type that ``precision=fast`` means on a device is not in it: what a GPU node has stored
+    counts on a login node. The manifest names the type of the process that began the store,
+    each file its own.
     """
 
     def __init__(self, kind: str, settings: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -79,8 +86,11 @@ class FeatureStore:
         return self._opened(clip_id, source, lambda path: _read(path, names))
 
     def _opened(self, clip_id: str, source: str, take: Callable[[Path], Any]) -> Any:
-        """``take`` of the clip's file, None where there is none. A damaged file is named in a warning and removed, so that it
-        is computed again."""
+        """``take`` of the clip's file, None where there is none.
+
+        A damaged file is named in a warning and removed, so that it
+        is computed again.
+        """
         path = self.path(clip_id, source)
         try:
             return take(path)
@@ -93,11 +103,15 @@ class FeatureStore:
             return None
 
     def write(self, clip_id: str, source: str, tensors: Tensors) -> None:
-        """Store a clip's arrays, atomically; equal ones give equal bytes. Raises EmolibError for NaN or a full disk."""
+        """Store a clip's arrays, atomically; equal ones give equal bytes.
+
+        Raises EmolibError for NaN or a full disk.
+        """
         for name, array in tensors.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise EmolibError(
-                    f"{clip_id}: {name} features are not finite; set precision=strict, or look at the clip's images and sound"
+                    f"{clip_id}: {name} features are not finite; "
+                    "set precision=strict, or look at the clip's images and sound"
                 )
         if not (self.folder / "manifest.json").is_file():
             write_json(self.folder / "manifest.json", self.manifest)
@@ -121,7 +135,8 @@ class FeatureStore:
             ) from error
         if lock is None:
             return None
-        # What a process killed while writing this file left behind; no other file's temporary name has this shape. Young
+        # What a process killed while writing this file left behind; no other file's temporary name
+        # has this shape. Young
         # ones stay: where locks do not reach other machines, one may be writing the same clip.
         for leftover in self.folder.glob(f".{escape(stem)}-????????.safetensors"):
             with contextlib.suppress(FileNotFoundError):
@@ -130,8 +145,11 @@ class FeatureStore:
         return Claim(path, lock)
 
     def verify(self) -> tuple[int, list[str]]:
-        """Re-hash every file: (number of files, paths of damaged ones). Damaged files are removed, so the next
-        extraction computes them again."""
+        """Re-hash every file: (number of files, paths of damaged ones).
+
+        Damaged files are removed, so the next
+        extraction computes them again.
+        """
         files = sorted(self.folder.glob("[!.]*.safetensors"))  # a dot: being written
         damaged = [path for path in files if not _is_whole(path)]
         for path in damaged:
@@ -146,7 +164,9 @@ def _check_header(path: Path) -> bool:
 
 
 def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
-    """The arrays of a file, each compared with its hash; raises ValueError where one differs or an entry is missing."""
+    """The arrays of a file, each compared with its hash;
+    raises ValueError where one differs or an entry is missing.
+    """
     with safe_open(path, framework="np") as file:
         hashes = json.loads((file.metadata() or {}).get("about", "{}")).get("sha256")
         if not isinstance(hashes, dict) or sorted(hashes) != sorted(file.keys()):

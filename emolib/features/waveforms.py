@@ -1,8 +1,9 @@
-"""Decoded sound, kept on disk: each video is decoded once, whatever windows are asked for, and read as a memory map.
+"""Decoded sound, kept on disk: each video is decoded once, whatever windows are asked for,
+and read as a memory map.
 
-``<cache>/waveforms/<content of the video>.s16``: 64 bytes that say how many samples follow and what their hash is, then
-int16 samples, mono, 16 kHz. A file that is not what its first bytes say is made anew, so that an empty or a cut one is
-never taken for a video without sound.
+``<cache>/waveforms/<content of the video>.s16``: 64 bytes that say how many samples follow and what
+their hash is, then int16 samples, mono, 16 kHz. A file that is not what its first bytes say is made
+anew, so that an empty or a cut one is never taken for a video without sound.
 """
 
 import hashlib
@@ -28,7 +29,10 @@ Item = TypeVar("Item")
 
 
 def waveform(video: Path | None) -> np.ndarray:
-    """A video's sound, int16 ``[n]``, mono 16 kHz; empty without sound. Raises EmolibError when it cannot be decoded."""
+    """A video's sound, int16 ``[n]``, mono 16 kHz; empty without sound.
+
+    Raises EmolibError when it cannot be decoded.
+    """
     content = content_of_file(video)
     if video is None or not content:  # no video, or none that can be read: decoding says why
         return _decoded(video)
@@ -85,7 +89,9 @@ def _stored(path: Path) -> np.ndarray | None:
 def decoded_waveforms(
     items: Iterable[Item], video_of: Callable[[Item], Path | None]
 ) -> Iterator[tuple[Item, np.ndarray | str]]:
-    """(item, the sound of its video or the message of what is wrong with it), decoded a few items ahead in threads."""
+    """(item, the sound of its video or the message of what is wrong with it),
+    decoded a few items ahead in threads.
+    """
     queue: deque[tuple[Item, Future]] = deque()
     with ThreadPoolExecutor(min(4, workers()), thread_name_prefix="waveform") as pool:
         for item in items:

@@ -1,6 +1,7 @@
 """Windows over stored features: the one way from clips to what the model takes.
 
-Features are kept once and windows are indices into them; asking for windows computes what is missing in the store.
+Features are kept once and windows are indices into them;
+asking for windows computes what is missing in the store.
 """
 
 from collections.abc import Callable
@@ -22,15 +23,17 @@ from emolib.system.device import device
 from emolib.windows import WindowIndex
 
 Read = TypeVar("Read")
-FRAME_SOUND = 4e9  # bytes up to which the frame protocol's sound is stored; Aff-Wild2's at stride 1 takes 43 GB at T = 60
+# bytes up to which the frame protocol's sound is stored;
+# Aff-Wild2's at stride 1 takes 43 GB at T = 60
+FRAME_SOUND = 4e9
 
 
 @dataclass(frozen=True, eq=False)
 class WindowSet:
     """Windows of some clips; features are kept once and windows are indices into them.
 
-    F faces, N windows of T frames, S steps of sound; D_v and D_a are the encoders' widths (512 and 768 for CLIP ViT-B/32
-    and Wav2Vec2 base), 0 for a stream that the experiment does not use.
+    F faces, N windows of T frames, S steps of sound; D_v and D_a are the encoders' widths (512 and
+    768 for CLIP ViT-B/32 and Wav2Vec2 base), 0 for a stream that the experiment does not use.
     """
 
     clips: list[Clip]
@@ -69,9 +72,10 @@ def window_set(
 ) -> WindowSet:
     """The windows of ``clips`` with their features, extracted where missing.
 
-    ``window``: the released rule at ``experiment.stride``, labelled. ``frame``: windows for predicting every frame, at
-    ``experiment.frame_stride``; call it for a few clips at a time. Without ``store`` the windows' sound is encoded now
-    and not kept (see :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
+    ``window``: the released rule at ``experiment.stride``, labelled. ``frame``: windows for
+    predicting every frame, at ``experiment.frame_stride``; call it for a few clips at a time.
+    Without ``store`` the windows' sound is encoded now and not kept (see
+    :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
     """
     index = [index_of(experiment, clip, protocol) for clip in clips]
     stored = store or experiment.audio_context == "track"
@@ -103,7 +107,8 @@ Sounds = list[Tensors]  # per clip: the arrays of its audio file
 def _features(
     experiment: Experiment, clips: list[Clip], protocols: tuple[str, ...], progress: bool
 ) -> tuple[Faces | None, Sounds | None]:
-    """What the store holds of ``clips``, None for a stream that is not used; extracted where missing.
+    """What the store holds of ``clips``, None for a stream that is not used;
+    extracted where missing.
 
     A damaged file shows when it is read: the store names and removes it, and it is extracted again.
     """
@@ -125,7 +130,9 @@ def _read(
 
 
 def _of_all(read: Callable[[Clip], Read], clips: list[Clip]) -> list[Read]:
-    """``read`` of every clip; raises NotStored only after the last one, so that one pass finds all damaged files."""
+    """``read`` of every clip; raises NotStored only after the last one,
+    so that one pass finds all damaged files.
+    """
     results, missing = [], None
     for clip in clips:
         try:
@@ -140,7 +147,9 @@ def _of_all(read: Callable[[Clip], Read], clips: list[Clip]) -> list[Read]:
 def _gather_faces(
     faces: Faces | None, index: list[WindowIndex], length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(visual ``[F, D_v]``, rows ``[N, T]``); without a visual stream no features, and rows that nothing reads."""
+    """(visual ``[F, D_v]``, rows ``[N, T]``);
+    without a visual stream no features, and rows that nothing reads.
+    """
     rows = [np.zeros((0, length), np.int64)]
     if not faces:
         rows += [np.zeros(windows.frames.shape, np.int64) for windows in index]
@@ -191,7 +200,9 @@ def _of_windows(stored: Tensors, spans: Spans) -> tuple[np.ndarray, np.ndarray, 
 def _of_track(
     audio: np.ndarray, clip: Clip, spans: Spans
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, steps, rows of the track): as many steps as the window encoded alone would have, from the one nearest its begin."""
+    """(first row, steps, rows of the track): as many steps as the window encoded alone would have,
+    from the one nearest its begin.
+    """
     begin, samples = samples_of(clip, spans)
     first = np.minimum(np.rint(begin / HOP).astype(np.int64), len(audio))
     count = np.array([AudioEncoder.steps(n) for n in samples.tolist()], np.int64)

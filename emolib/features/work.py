@@ -1,6 +1,8 @@
-"""What extracting faces and sound have in common: sharing clips with other processes, reporting, checking.
+"""What extracting faces and sound have in common:
+sharing clips with other processes, reporting, checking.
 
-A clip whose images or sound are damaged is reported and left out, after all others are done: nothing is silently zero.
+A clip whose images or sound are damaged is reported and left out,
+after all others are done: nothing is silently zero.
 """
 
 import time
@@ -21,7 +23,9 @@ GATE = 0.999  # least cosine between fast and strict features of the first batch
 
 @dataclass
 class Stream:
-    """What one encoder did: clips and units (``unit``: frames or windows) computed, in seconds, with billions of operations."""
+    """What one encoder did: clips and units (``unit``:
+    frames or windows) computed, in seconds, with billions of operations.
+    """
 
     name: str
     unit: str
@@ -33,11 +37,15 @@ class Stream:
     gflop: float = 0.0
 
     def line(self) -> str:
-        """For the console; measures a matrix product's rate for the comparison, a fraction of a second."""
+        """For the console; measures a matrix product's rate for the comparison,
+        a fraction of a second.
+        """
         share = self.gflop / self.seconds / matrix_rate(self.device, self.dtype)
         return (
-            f"{self.name}: {self.clips} clips, {self.units:,} {self.unit} in {self.seconds:.1f} s, {self.units / self.seconds:,.0f} a second, "
-            f"the encoder at {share:.0%} of a matrix product's rate in {str(self.dtype).removeprefix('torch.')}"
+            f"{self.name}: {self.clips} clips, {self.units:,} {self.unit} in {self.seconds:.1f} s, "
+            f"{self.units / self.seconds:,.0f} a second, "
+            f"the encoder at {share:.0%} of a matrix product's rate in "
+            f"{str(self.dtype).removeprefix('torch.')}"
         )
 
 
@@ -60,18 +68,23 @@ class Report:
         return sum(stream.seconds for stream in self.streams)
 
     def lines(self) -> list[str]:
-        """One for each encoder that had something to do, and one on clips without sound up to their end."""
+        """One for each encoder that had something to do,
+        and one on clips without sound up to their end.
+        """
         lines = [stream.line() for stream in self.streams if stream.units]
         if self.quiet:
             more = f" and {len(self.quiet) - 5} more" if len(self.quiet) > 5 else ""
             lines.append(
-                f"sound missing in {len(self.quiet)} clips, their windows there have none: {', '.join(self.quiet[:5])}{more}"
+                f"sound missing in {len(self.quiet)} clips, their windows there have none: "
+                f"{', '.join(self.quiet[:5])}{more}"
             )
         return lines
 
 
 def gflop_of(call: Callable[[], object]) -> float:
-    """Billions of floating-point operations in the matrix products and convolutions of ``call``, two to a multiply-add."""
+    """Billions of floating-point operations in the matrix products and convolutions of ``call``,
+    two to a multiply-add.
+    """
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(
         False
@@ -85,7 +98,9 @@ def gflop_of(call: Callable[[], object]) -> float:
 
 
 def matrix_rate(device: torch.device | str, dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product: the best of five, so what the device can do and not what others leave of it."""
+    """GFLOP/s of a large matrix product: the best of five,
+    so what the device can do and not what others leave of it.
+    """
     size = 8192 if torch.device(device).type == "cuda" else 2048
     a = torch.randn(
         size, size, device=device, dtype=dtype
@@ -118,9 +133,11 @@ def in_turns(
     is_done: Callable[[str, str], bool],
     work: Callable[[Iterator[Work]], None],
 ) -> None:
-    """Hand every clip that is not done to ``work``, sharing with other processes; ``is_done`` takes (clip id, source).
+    """Hand every clip that is not done to ``work``, sharing with other processes;
+    ``is_done`` takes (clip id, source).
 
-    Each pass takes what is free and ends before the next, so that no process waits while it holds a clip.
+    Each pass takes what is free and ends before the next,
+    so that no process waits while it holds a clip.
     """
     left = list(clips)
     while left:
@@ -156,5 +173,6 @@ def check_cosine(kind: str, fast: torch.Tensor, strict: torch.Tensor) -> None:
     cosine = float(torch.cosine_similarity(fast.float().cpu(), strict.float().cpu(), dim=-1).min())
     if not cosine >= GATE:
         raise EmolibError(
-            f"fast {kind} features differ from float32 (cosine {cosine:.5f}, at least {GATE} wanted); set precision=strict"
+            f"fast {kind} features differ from float32 (cosine {cosine:.5f}, "
+            f"at least {GATE} wanted); set precision=strict"
         )

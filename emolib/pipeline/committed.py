@@ -1,4 +1,6 @@
-"""What a run changes in the repository, on request only: the executed notebooks, and the figures that README shows."""
+"""What a run changes in the repository, on request only:
+the executed notebooks, and the figures that README shows.
+"""
 
 import json
 import re
@@ -21,7 +23,8 @@ SHOWN = re.compile(r"figures/demo/([\w.-]+)")  # in a page, a picture or a table
 def refresh_notebooks(
     name: str = "demo", *, only: str | None = None, progress: bool = True
 ) -> list[Path]:
-    """Run the notebooks (by default all) on ``demo`` and write them back, executed and without noise.
+    """Run the notebooks (by default all) on ``demo`` and write them back,
+    executed and without noise.
 
     Returns those that have changed. Raises EmolibError when an output holds a path of this machine.
     """
@@ -44,7 +47,9 @@ def refresh_notebooks(
 
 
 def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
-    """An executed copy without times, paths, progress bars, versions and papermill's own cells: the bytes to commit."""
+    """An executed copy without times, paths, progress bars, versions and papermill's own cells:
+    the bytes to commit.
+    """
     cells: list[dict[str, Any]] = []
     for cell in notebook["cells"]:
         if "injected-parameters" in cell["metadata"].get("tags", []):
@@ -72,7 +77,8 @@ def _stripped_cell(cell: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def refresh_figures(name: str = "demo") -> list[Path]:
-    """Copy the figures and tables that README and docs show from the finished run ``name`` into ``figures/demo``.
+    """Copy the figures and tables that README and docs show from the
+    finished run ``name`` into ``figures/demo``.
 
     Returns what has changed. Raises EmolibError when the run lacks one of them.
     """

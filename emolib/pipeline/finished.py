@@ -36,7 +36,9 @@ def package_hash() -> str:
 
 
 def finished(folder: Path, notebook: Path, key: str) -> bool:
-    """Whether ``notebook`` has run to its end in ``folder`` from what ``key`` names, and has its record."""
+    """Whether ``notebook`` has run to its end in ``folder`` from what ``key`` names,
+    and has its record.
+    """
     copy = folder / "notebooks" / notebook.name
     if not copy.exists() or not record_path(folder, notebook).exists():
         return False

@@ -1,7 +1,7 @@
 """A working copy of the notebooks to play with, so that ``make lab`` changes no committed notebook.
 
-``runs/lab`` holds the copies. A copy that nobody has changed follows the committed notebook; one that its user
-has changed stays as it is, and is named.
+``runs/lab`` holds the copies. A copy that nobody has changed follows the committed notebook; one
+that its user has changed stays as it is, and is named.
 """
 
 import shutil
@@ -14,7 +14,9 @@ COPIED = ".copied.json"  # notebook -> hash of its cells when it was copied
 
 
 def working_copies() -> tuple[Path, list[str]]:
-    """The folder with the copies, and the names of copies that are kept although the committed notebook is newer."""
+    """The folder with the copies, and the names of copies that are kept
+    although the committed notebook is newer.
+    """
     folder = runs_root() / "lab"
     record = folder / COPIED
     copied: dict[str, str] = read_json(record) if record.exists() else {}

@@ -1,4 +1,6 @@
-"""``summary.json`` of a run: what its finished notebooks have recorded; and its window table for the terminal."""
+"""``summary.json`` of a run: what its finished notebooks have recorded;
+and its window table for the terminal.
+"""
 
 import contextlib
 import importlib.metadata

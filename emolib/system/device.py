@@ -81,7 +81,10 @@ def run_threads() -> Iterator[None]:
 
 
 def device() -> str:
-    """``$EMOLIB_DEVICE``, else ``cuda`` where there is one, else ``cpu``. Raises WrongCall for what torch does not know."""
+    """``$EMOLIB_DEVICE``, else ``cuda`` where there is one, else ``cpu``.
+
+    Raises WrongCall for what torch does not know.
+    """
     import torch
 
     wanted = os.environ.get("EMOLIB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -93,7 +96,9 @@ def device() -> str:
 
 
 def size_for(device: str | torch.device, sizes: Mapping[str, int]) -> int:
-    """The size that ``sizes`` has for the type of ``device``; the CPU's for a type that it does not list, such as mps."""
+    """The size that ``sizes`` has for the type of ``device``;
+    the CPU's for a type that it does not list, such as mps.
+    """
     import torch
 
     return sizes.get(torch.device(device).type, sizes["cpu"])
@@ -103,7 +108,8 @@ def size_for(device: str | torch.device, sizes: Mapping[str, int]) -> int:
 def fast_bfloat16(device: str | torch.device) -> bool:
     """Whether ``device`` has units for bfloat16 matrix products.
 
-    GPUs of compute capability 8.0 (Ampere) and up have, and CPUs with AVX512-BF16 or AMX. Without them torch computes
+    GPUs of compute capability 8.0 (Ampere) and up have, and CPUs with AVX512-BF16 or AMX. Without
+    them torch computes
     bfloat16 products in loops: 2 to 9 GFLOP/s a core where float32 runs at 42 (Zen 1).
     """
     import torch
@@ -119,8 +125,8 @@ def fast_bfloat16(device: str | torch.device) -> bool:
 def encoder_dtype(device: str | torch.device, precision: str) -> torch.dtype:
     """The type of ``Experiment.precision`` on ``device``.
 
-    ``strict`` is float32; ``fast`` is float16 on CUDA, bfloat16 on CPUs with units for it (measured 2.6 times float32
-    there), float32 elsewhere.
+    ``strict`` is float32; ``fast`` is float16 on CUDA, bfloat16 on CPUs with units for it (measured
+    2.6 times float32 there), float32 elsewhere.
     """
     import torch
 

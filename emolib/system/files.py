@@ -15,7 +15,8 @@ from emolib.errors import EmolibError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed onto it when the block ends without an error.
+    """A temporary path beside ``path`` that is renamed onto it when the
+    block ends without an error.
 
     The temporary name starts with a dot and keeps the suffix, so writers that look at it work.
     Raises EmolibError, naming the file, when the disk is full or the folder cannot be written.
@@ -46,13 +47,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that killed processes left in ``folder``; only for a folder that no other process writes to."""
+    """Delete the temporary files that killed processes left in ``folder``;
+    only for a folder that no other process writes to.
+    """
     for leftover in folder.glob(".*-????????*"):  # as atomic_path names them
         leftover.unlink(missing_ok=True)
 
 
 def check_regular(path: Path) -> os.stat_result:
-    """The status of a file; raises EmolibError for a folder, a pipe or a device, from which reading could wait for ever."""
+    """The status of a file; raises EmolibError for a folder, a pipe or a device,
+    from which reading could wait for ever.
+    """
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise EmolibError(f"{path}: a folder, pipe or device, not a file; replace it or remove it")
@@ -60,7 +65,9 @@ def check_regular(path: Path) -> os.stat_result:
 
 
 def printable(text: str) -> str:
-    """``text`` with a question mark for each byte of a file's name that is no UTF-8 (a surrogate, which nothing can print)."""
+    """``text`` with a question mark for each byte of a file's name that is no UTF-8
+    (a surrogate, which nothing can print).
+    """
     return text.encode(errors="replace").decode()
 
 
@@ -100,8 +107,10 @@ def hash_file(path: Path) -> str:
 
 
 def project_root() -> Path:
-    """The checkout this is used from: the nearest folder above the working directory, else above this
-    package, that holds both ``notebooks`` and ``emolib``; the working directory when there is none."""
+    """The checkout this is used from: the nearest folder above the working directory, else above
+    this package, that holds both ``notebooks`` and ``emolib``;
+    the working directory when there is none.
+    """
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
         if (folder / "notebooks").is_dir() and (folder / "emolib" / "__init__.py").is_file():

@@ -1,4 +1,6 @@
-"""Locks between processes, by files: the system frees those of a dead process; where it has none, the file itself is the lock."""
+"""Locks between processes, by files: the system frees those of a dead process;
+where it has none, the file itself is the lock.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,8 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 
 def try_lock(path: Path) -> BaseFileLock | None:
-    """The lock of ``path``, held until its ``release()``; None while another process or caller holds it.
+    """The lock of ``path``, held until its ``release()``;
+    None while another process or caller holds it.
 
     Raises OSError where the file cannot be made.
     """
@@ -48,6 +51,8 @@ def holder_of(path: Path) -> str:
 
 
 def sign(path: Path, lock: BaseFileLock, process: int) -> None:
-    """Write the number of the process into the file that it has locked; a soft lock's file says so already."""
+    """Write the number of the process into the file that it has locked;
+    a soft lock's file says so already.
+    """
     if not isinstance(lock, SoftFileLock):
         path.write_text(f"{process}\n", encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Processes that end with the one that started them, also when that one is killed; cores that this one may use."""
+"""Processes that end with the one that started them, also when that one is killed;
+cores that this one may use.
+"""
 
 import os
 import signal
@@ -12,8 +14,8 @@ from typing import Any
 def end_with(parent: int) -> None:
     """Call this in a child: it ends when ``parent``, who started it, is gone.
 
-    A child that only waits for work would otherwise wait for ever, hold its parent's pipes, or go on writing beside the
-    next run. Linux kills it at once; elsewhere a thread looks every second.
+    A child that only waits for work would otherwise wait for ever, hold its parent's pipes, or go
+    on writing beside the next run. Linux kills it at once; elsewhere a thread looks every second.
     """
     if os.name != "posix":  # a child there does not learn that its parent is gone
         return
@@ -42,7 +44,9 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C inside the block, so that what was started is ended on the way out."""
+    """Treat SIGTERM as Ctrl-C inside the block, so that what was started
+    is ended on the way out.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -17,7 +17,9 @@ HELD = "EMOLIB_RUN_HELD"  # the run folder that the process above this one holds
 
 
 def run_path(name: str) -> Path:
-    """``runs/<name>``. Raises WrongCall for a name that is no folder's, or that emolib uses for something else."""
+    """``runs/<name>``. Raises WrongCall for a name that is no folder's,
+    or that emolib uses for something else.
+    """
     reserved = ("all", cache_root().name, *FOLDERS)
     if not NAME.fullmatch(name) or name.endswith("."):
         raise WrongCall(
@@ -39,8 +41,8 @@ def run_path(name: str) -> Path:
 def writing(folder: Path) -> Iterator[None]:
     """Inside, this process alone writes into a run folder, which is made where it is missing.
 
-    A process that was started by the holder for this very folder (environment variable HELD) may write as well.
-    Raises EmolibError naming the process that holds it.
+    A process that was started by the holder for this very folder (environment variable HELD) may
+    write as well. Raises EmolibError naming the process that holds it.
     """
     folder = Path(folder).resolve()
     if os.environ.get(HELD) == str(folder):
@@ -55,7 +57,8 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
     if lock is None:
         raise EmolibError(
-            f"{folder} is in use by process {holder_of(path)}; wait for it, or choose another --name"
+            f"{folder} is in use by process {holder_of(path)}; "
+            "wait for it, or choose another --name"
         )
     try:
         sign(path, lock, os.getpid())

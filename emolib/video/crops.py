@@ -1,7 +1,7 @@
 """Cut faces out as the training crops are cut: 112 x 112 pixels.
 
-``cropped_aligned``: by the similarity transform of the face's five points onto the usual 112-pixel template, as
-Aff-Wild2's own crops. ``cropped``: an upright square around the box.
+``cropped_aligned``: by the similarity transform of the face's five points onto the usual 112-pixel
+template, as Aff-Wild2's own crops. ``cropped``: an upright square around the box.
 """
 
 import cv2
@@ -13,7 +13,8 @@ from emolib.video.detection import Face
 CROP = 112  # pixels, Aff-Wild2's
 LOOSE = 1.3  # side of a `cropped` square in box sides
 
-# Where the five points lie in an aligned crop of 112 x 112 (the template of ArcFace's and RetinaFace's alignment).
+# Where the five points lie in an aligned crop of 112 x 112
+# (the template of ArcFace's and RetinaFace's alignment).
 TEMPLATE = np.array(
     [
         [38.2946, 51.6963],
@@ -27,7 +28,8 @@ TEMPLATE = np.array(
 
 
 def crop(image: np.ndarray, face: Face, kind: str = "cropped_aligned") -> np.ndarray:
-    """``face`` cut out of ``image`` (RGB uint8): uint8 ``[112, 112, 3]``, black where the frame ends.
+    """``face`` cut out of ``image`` (RGB uint8): uint8 ``[112, 112, 3]``,
+    black where the frame ends.
 
     ``kind`` as ``Experiment.crops``. Raises WrongCall for another one.
     """
@@ -45,9 +47,8 @@ def crop(image: np.ndarray, face: Face, kind: str = "cropped_aligned") -> np.nda
     else:
         raise WrongCall(f"crops={kind!r}: choose cropped_aligned or cropped")
     zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if (
-        zoom < 0.5
-    ):  # warpAffine samples 2 x 2 pixels: a large face is first made smaller by area, or it would flicker
+    # warpAffine samples 2 x 2 pixels: a large face is made smaller by area first, or it flickers.
+    if zoom < 0.5:
         shape = (max(1, round(image.shape[1] * 2 * zoom)), max(1, round(image.shape[0] * 2 * zoom)))
         ratio = np.array([shape[0] / image.shape[1], shape[1] / image.shape[0]])
         image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
@@ -57,9 +58,11 @@ def crop(image: np.ndarray, face: Face, kind: str = "cropped_aligned") -> np.nda
 
 
 def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, uniform scale and shift, float64 ``[2, 3]``, that bring ``points`` ``[n, 2]`` nearest to ``target``.
+    """The rotation, uniform scale and shift, float64 ``[2, 3]``, that bring ``points`` ``[n, 2]``
+    nearest to ``target``.
 
-    Least squares without reflection (Umeyama 1991), written with complex numbers: target = a * points + b.
+    Least squares without reflection (Umeyama 1991), written with complex numbers:
+    target = a * points + b.
     """
     z, w = points @ [1, 1j], target @ [1, 1j]
     centred = z - z.mean()

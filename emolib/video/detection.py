@@ -1,6 +1,7 @@
 """Find faces in the frames of a video, by OpenCV's YuNet.
 
-A face is a box, a score and five points: the subject's right eye, left eye, nose, right and left mouth corner.
+A face is a box, a score and five points: the subject's right eye, left eye, nose,
+right and left mouth corner.
 """
 
 from collections.abc import Iterator
@@ -15,9 +16,13 @@ from emolib.errors import EmolibError
 
 HUB_DETECTOR = ("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")
 GET = f"get {HUB_DETECTOR[1]} of {HUB_DETECTOR[0]} from the Hugging Face hub"
-LFS = b"version https://git-lfs"  # how a Git-LFS pointer begins, which a clone without git-lfs and a plain download bring instead of a file
+# how a Git-LFS pointer begins, which a clone without git-lfs and a plain
+# download bring instead of a file
+LFS = b"version https://git-lfs"
 MIN_SCORE = 0.6  # finds every face of the real test clips and nothing else there
-LONGEST = 480  # pixels of the longer side that the detector sees: four times as fast as 960, faces from 12 of them on
+# pixels of the longer side that the detector sees: four times as fast as 960,
+# faces from 12 of them on
+LONGEST = 480
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,9 @@ class Face:
 
 
 def detector_file(given: Path | str | None) -> Path:
-    """The YuNet model: ``given``, else the hub's offline cache; raises EmolibError saying how to get it."""
+    """The YuNet model: ``given``, else the hub's offline cache;
+    raises EmolibError saying how to get it.
+    """
     if given is not None:
         if not Path(given).is_file():
             raise EmolibError(
@@ -53,7 +60,9 @@ def detector_file(given: Path | str | None) -> Path:
 
 
 class FaceFinder:
-    """YuNet on single frames. Raises EmolibError when ``model`` is not a YuNet file, or only the Git-LFS pointer to one."""
+    """YuNet on single frames. Raises EmolibError when ``model`` is not a YuNet file,
+    or only the Git-LFS pointer to one.
+    """
 
     def __init__(
         self, model: Path, *, min_score: float = MIN_SCORE, longest: int = LONGEST
@@ -64,7 +73,8 @@ class FaceFinder:
             with open(model, "rb") as file:
                 if file.read(len(LFS)) == LFS:
                     raise EmolibError(
-                        f"{model}: a Git-LFS pointer, not the detector itself; run `git lfs pull` in the clone it comes from, or {GET} "
+                        f"{model}: a Git-LFS pointer, not the detector itself; "
+                        f"run `git lfs pull` in the clone it comes from, or {GET} "
                         f"(`hf download {' '.join(HUB_DETECTOR)}`)"
                     )
             with _quiet():
@@ -97,7 +107,9 @@ class FaceFinder:
 
 
 def _padded(image: np.ndarray, least: int = 64) -> np.ndarray:
-    """With black to the right and below where a side is too short for the detector's coarsest grid."""
+    """With black to the right and below where a side is too short for the
+    detector's coarsest grid.
+    """
     height, width = image.shape[:2]
     if min(height, width) >= least:
         return image
@@ -105,7 +117,9 @@ def _padded(image: np.ndarray, least: int = 64) -> np.ndarray:
 
 
 def _face(row: np.ndarray, scale: float, width: int, height: int) -> Face:
-    """A row of YuNet's output (x, y, w, h, five points, score), scaled back and its box clipped to the frame."""
+    """A row of YuNet's output (x, y, w, h, five points, score),
+    scaled back and its box clipped to the frame.
+    """
     left, top = np.clip(row[:2] / scale, 0, [width, height])
     right, bottom = np.clip((row[:2] + row[2:4]) / scale, 0, [width, height])
     box = (float(left), float(top), float(right - left), float(bottom - top))

@@ -1,4 +1,6 @@
-"""Files of ``emolib predict``: which videos are meant, where the results of each go, and that those are whole or not there."""
+"""Files of ``emolib predict``: which videos are meant, where the results of each go,
+and that those are whole or not there.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +44,8 @@ RESULTS = (
 def collect(videos: Sequence[Path], say: Callable[[str], None] = print) -> list[Path]:
     """The videos named, folders replaced by the videos in them (not deeper), each once.
 
-    ``say`` gets a line about a folder's files that are not taken for videos. Raises WrongCall when nothing is named,
-    EmolibError for a folder without videos.
+    ``say`` gets a line about a folder's files that are not taken for videos. Raises WrongCall when
+    nothing is named, EmolibError for a folder without videos.
     """
     found: list[Path] = []
     for path in map(Path, videos):
@@ -53,7 +55,8 @@ def collect(videos: Sequence[Path], say: Callable[[str], None] = print) -> list[
             others = [p.name for p in inside if p not in taken and p.is_file()]
             if not taken:
                 raise EmolibError(
-                    f"{path}: no video in this folder; looked for {', '.join(VIDEO_SUFFIXES)}; name other files to try them"
+                    f"{path}: no video in this folder; looked for {', '.join(VIDEO_SUFFIXES)}; "
+                    "name other files to try them"
                 )
             if others:
                 say(printable(f"{path}: not taken: {few(others)}; name them to try them"))
@@ -66,10 +69,11 @@ def collect(videos: Sequence[Path], say: Callable[[str], None] = print) -> list[
 
 
 def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[Path, Path]:
-    """A result folder in ``out`` for each video, named by its stem; by its whole name where stems are equal.
+    """A result folder in ``out`` for each video, named by its stem;
+    by its whole name where stems are equal.
 
-    Raises WrongCall for two videos of one name and for results that are there already, EmolibError when ``out`` cannot be
-    written or something else is in a result's place; all before any work.
+    Raises WrongCall for two videos of one name and for results that are there already, EmolibError
+    when ``out`` cannot be written or something else is in a result's place; all before any work.
     """
     stems = [video.stem for video in videos]
     names = {
@@ -79,7 +83,8 @@ def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[P
     for video, name in names.items():
         if list(names.values()).count(name) > 1:
             raise WrongCall(
-                f"{video}: another video has the same name; give them in two calls with two --out folders"
+                f"{video}: another video has the same name; "
+                "give them in two calls with two --out folders"
             )
         if not overwrite and any((out / name / file).exists() for file in RESULTS):
             raise WrongCall(
@@ -87,7 +92,8 @@ def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[P
             )
         if (out / name).exists() and not (out / name).is_dir():
             raise EmolibError(
-                f"{out / name}: a file where the folder of results belongs; move it or choose another --out"
+                f"{out / name}: a file where the folder of results belongs; "
+                "move it or choose another --out"
             )
         for path in (out / name / file for file in RESULTS):
             if path.is_dir():
@@ -107,10 +113,12 @@ def folders_for(videos: Sequence[Path], out: Path, *, overwrite: bool) -> dict[P
 
 @contextmanager
 def whole_results(folder: Path) -> Iterator[Path]:
-    """A temporary folder for all RESULTS of a video, which replace those in ``folder`` when the block ends without an error.
+    """A temporary folder for all RESULTS of a video,
+    which replace those in ``folder`` when the block ends without an error.
 
-    Before that nothing in ``folder`` changes, and what else it holds stays. summary.json goes first and comes last: where it
-    is, the results are whole, even when the machine stops in between. Raises EmolibError when ``folder`` cannot be changed.
+    Before that nothing in ``folder`` changes, and what else it holds stays. summary.json goes first
+    and comes last: where it is, the results are whole, even when the machine stops in between.
+    Raises EmolibError when ``folder`` cannot be changed.
     """
     folder = folder.resolve()  # a link may lead to another disk, onto which nothing can be renamed
     with tempfile.TemporaryDirectory(prefix=".emolib-", dir=folder.parent) as name:
@@ -125,5 +133,6 @@ def whole_results(folder: Path) -> Iterator[Path]:
                     (folder / file).unlink(missing_ok=True)
         except OSError as error:
             raise EmolibError(
-                f"{folder}: results cannot be replaced: {error.strerror}; choose another --out folder"
+                f"{folder}: results cannot be replaced: {error.strerror}; "
+                "choose another --out folder"
             ) from error

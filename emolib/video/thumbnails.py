@@ -8,7 +8,9 @@ THUMBNAILS = 8  # at least so many crops are kept for the timeline, and at most 
 
 
 class Thumbnails:
-    """Evenly spaced crops of a stream whose length is not known: every k-th, k doubling as it goes on."""
+    """Evenly spaced crops of a stream whose length is not known:
+    every k-th, k doubling as it goes on.
+    """
 
     def __init__(self) -> None:
         self.kept: list[tuple[float, np.ndarray]] = []
@@ -23,14 +25,18 @@ class Thumbnails:
 
 
 class Albums:
-    """Thumbnails of everybody and of each track, a track's only as long as it may turn out to be the one seen longest."""
+    """Thumbnails of everybody and of each track, a track's only as long as it may turn out to be
+    the one seen longest.
+    """
 
     def __init__(self) -> None:
         self.everybody = Thumbnails()
         self.tracks: dict[int, Thumbnails] = {}
 
     def offer(self, track: int, time: float, cut: np.ndarray, still_open: Container[int]) -> None:
-        """``still_open``: the tracks that may be seen again; of the others only the longest is kept, or a crowd would fill the memory."""
+        """``still_open``: the tracks that may be seen again;
+        of the others only the longest is kept, or a crowd would fill the memory.
+        """
         if track not in self.tracks:
             longest = max(self.tracks, key=lambda known: self.tracks[known].seen, default=track)
             self.tracks = {

@@ -11,10 +11,12 @@ LOST_AFTER = 1.0  # seconds without a match until a track ends
 
 @dataclass
 class Tracker:
-    """Gives each face the number of the person it belongs to: 1, 2, ... in order of appearance, never reused.
+    """Gives each face the number of the person it belongs to:
+    1, 2, ... in order of appearance, never reused.
 
-    A face continues the open track whose last box it overlaps most (intersection over union at least 0.3), else the
-    nearest one of similar size whose centre is within half a face; a track without a match for a second ends.
+    A face continues the open track whose last box it overlaps most (intersection over union at
+    least 0.3), else the nearest one of similar size whose centre is within half a face;
+    a track without a match for a second ends.
     """
 
     lost_after: float = LOST_AFTER
@@ -24,7 +26,9 @@ class Tracker:
     )  # id -> (last seen, box)
 
     def update(self, time: float, faces: list[Face]) -> list[int]:
-        """The track number of each of ``faces``, seen at ``time`` seconds; times must not decrease."""
+        """The track number of each of ``faces``, seen at ``time`` seconds;
+        times must not decrease.
+        """
         self.open = {
             track: seen for track, seen in self.open.items() if time - seen[0] <= self.lost_after
         }
@@ -46,7 +50,9 @@ class Tracker:
 
 
 def _likeness(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """How surely two boxes are one face: 1 + overlap, or 1 - distance of the centres in faces, or 0 for not at all."""
+    """How surely two boxes are one face: 1 + overlap, or 1 - distance of the centres in faces,
+    or 0 for not at all.
+    """
     across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     common = max(across, 0.0) * max(down, 0.0)

@@ -1,8 +1,10 @@
-"""Peak memory of predicting a short video and then a long one: ``python -m tests.benchmarks.predict_memory SHORT LONG RATE``.
+"""Peak memory of predicting a short video and then a long one:
+``python -m tests.benchmarks.predict_memory SHORT LONG RATE``.
 
-SHORT and LONG are seconds, the second a multiple of the first; RATE is frames a second. The short video has sound and is
-copied packet by packet as often as needed. Both take the whole way, table, timeline and annotated video included, in one
-process; prints a line of JSON with the two peaks in bytes.
+SHORT and LONG are seconds, the second a multiple of the first; RATE is frames a second. The short
+video has sound and is copied packet by packet as often as needed. Both take the whole way, table,
+timeline and annotated video included, in one process;
+prints a line of JSON with the two peaks in bytes.
 """
 
 import json
@@ -50,7 +52,8 @@ def peak() -> int:
 def main(short: int, long: int, rate: float) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as name:
         folder, peaks = Path(name), {}
-        # Windows in memory at once: the short video must fill more than one chunk, as it does at real rates.
+        # Windows in memory at once: the short video must fill more than one chunk,
+        # as it does at real rates.
         prediction.CHUNK = 32
         run = make_run(folder / "run", window=round(rate), frame_stride=2)
         one = make_video(

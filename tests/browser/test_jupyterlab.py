@@ -41,7 +41,8 @@ SETTINGS = {
 }
 IDLE = """
 const panel = document.querySelector('.jp-NotebookPanel');
-return Boolean(panel && panel.querySelector('.jp-CodeCell') && panel.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]'))
+const idle = '.jp-Notebook-ExecutionIndicator[data-status=idle]';
+return Boolean(panel && panel.querySelector('.jp-CodeCell') && panel.querySelector(idle))
 """
 SIDE = {"name": "test_jupyterlab"}  # the long notebooks are run small, in a run of their own
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -52,12 +53,18 @@ STATE = """
 const one = (selector, root) => [...(root || document).querySelectorAll(selector)];
 const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
 const outputs = one('.jp-OutputArea-output', panel);
+const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent.trim();
+const alt = image => image.alt === 'Image' ? '' : image.alt;
+const lost = new RegExp('^\\\\s*(Loading widget|Error displaying widget|Error creating widget|'
+  + '\\\\w+\\\\(children=|FileUpload\\\\(|\\\\w+Slider\\\\()');
 return {
-  cells: one('.jp-CodeCell', panel).map(cell => cell.querySelector('.jp-InputPrompt').textContent.trim()),
-  errors: outputs.filter(o => /error|stderr/.test(o.dataset.mimeType)).map(o => o.textContent.slice(0, 500)),
-  images: one('.jp-OutputArea-output img', panel).map(i => [i.alt === 'Image' ? '' : i.alt, i.title, i.complete && i.naturalWidth > 0]),
+  cells: one('.jp-CodeCell', panel).map(prompt),
+  errors: outputs.filter(o => /error|stderr/.test(o.dataset.mimeType))
+    .map(o => o.textContent.slice(0, 500)),
+  images: one('.jp-OutputArea-output img', panel)
+    .map(i => [alt(i), i.title, i.complete && i.naturalWidth > 0]),
   widgets: one('.jupyter-widgets', panel).length,
-  broken: outputs.map(o => o.textContent).filter(t => /^\\s*(Loading widget|Error displaying widget|Error creating widget|\\w+\\(children=|FileUpload\\(|\\w+Slider\\()/.test(t)),
+  broken: outputs.map(o => o.textContent).filter(t => lost.test(t)),
   tables: one('.jp-OutputArea-output table', panel).length,
 }
 """

@@ -122,7 +122,8 @@ def test_the_checks_notice_faults(browser, tmp_path):
         'style="width:900px">wide</div>'
     )
     page.write_text(
-        f"<!DOCTYPE html><html><head><title>x</title></head><body><h1>x</h1><h4>y</h4>{faults}</body></html>"
+        "<!DOCTYPE html><html><head><title>x</title></head>"
+        f"<body><h1>x</h1><h4>y</h4>{faults}</body></html>"
     )
     show(browser, page.as_uri(), PHONE)
     assert browser.execute_script("return document.documentElement.scrollWidth") > PHONE[0]

@@ -1,4 +1,5 @@
-"""The long notebooks at a small size: every cell runs, each sweep has a record of its own, the tables say what was switched.
+"""The long notebooks at a small size: every cell runs, each sweep has a record of its own,
+the tables say what was switched.
 
 At full size they are run by ``make notebooks`` and committed with their outputs.
 """

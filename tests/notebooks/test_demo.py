@@ -1,4 +1,5 @@
-"""The promise of `make demo`: the pipeline on the generated benchmark, its known answers, and what stopping it does.
+"""The promise of `make demo`: the pipeline on the generated benchmark, its known answers,
+and what stopping it does.
 
 The run is the user's own, ``runs/demo``: what is finished there is not repeated.
 """
@@ -111,7 +112,8 @@ def test_committed_notebooks_run_under_nbval(demo):
         "addopts=",
         "-q",
     ]
-    # The long ones train many variants over three seeds; test_ablations runs them small, `make notebooks` at full size.
+    # The long ones train many variants over three seeds;
+    # test_ablations runs them small, `make notebooks` at full size.
     paths = [
         str(path)
         for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -122,7 +124,10 @@ def test_committed_notebooks_run_under_nbval(demo):
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-SHORT = "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=0,window=10,epochs=4,frame_stride=15"
+SHORT = (
+    "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=0,"
+    "window=10,epochs=4,frame_stride=15"
+)
 
 
 def short_run(runs: Path, **options) -> subprocess.Popen:

@@ -1,4 +1,7 @@
-"""The notebooks' form: what a reader, papermill and the pipeline rely on. They are executed by the tests beside this one."""
+"""The notebooks' form: what a reader, papermill and the pipeline rely on.
+
+They are executed by the tests beside this one.
+"""
 
 import ast
 import json

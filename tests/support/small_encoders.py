@@ -23,7 +23,9 @@ SMALL_TEXT = {
 
 
 def scatter(model: torch.nn.Module, std: float = 0.05) -> torch.nn.Module:
-    """Random numbers everywhere: zeros and ones, where libraries start biases and norms, would hide a swap."""
+    """Random numbers everywhere: zeros and ones, where libraries start biases and norms,
+    would hide a swap.
+    """
     for parameter in model.parameters():
         if parameter.ndim:
             torch.nn.init.normal_(parameter, std=std)
@@ -33,7 +35,9 @@ def scatter(model: torch.nn.Module, std: float = 0.05) -> torch.nn.Module:
 def clip_model(
     vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None, **options: Any
 ) -> Any:
-    """transformers' CLIPModel with random weights; an empty ``vision`` and ``text`` are ViT-B/32's."""
+    """transformers' CLIPModel with random weights;
+    an empty ``vision`` and ``text`` are ViT-B/32's.
+    """
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(1)

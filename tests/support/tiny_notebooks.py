@@ -1,4 +1,6 @@
-"""Tiny notebooks for tests of the pipeline: a parameters cell, cells of the test's own, and the cell with the record."""
+"""Tiny notebooks for tests of the pipeline: a parameters cell, cells of the test's own,
+and the cell with the record.
+"""
 
 import json
 from pathlib import Path
@@ -7,7 +9,8 @@ PARAMETERS = 'preset = "demo"\nname = ""\ndata = ""\nweights = ""\nsettings = ""
 RECORD = """
 from emolib.system.files import runs_root, write_json
 folder = runs_root() / (name or preset)
-write_json(folder / "records" / "{stem}.json", {{"metrics": {metrics}, "summary": {{"seen_by_{number}": settings}}}})
+record = {{"metrics": {metrics}, "summary": {{"seen_by_{number}": settings}}}}
+write_json(folder / "records" / "{stem}.json", record)
 """
 
 

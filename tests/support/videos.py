@@ -1,4 +1,6 @@
-"""Videos with white squares for faces, runs that look at them, and what the tests ask of the results."""
+"""Videos with white squares for faces, runs that look at them,
+and what the tests ask of the results.
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Experiment: presets, refusals that name the nearest valid name, and fingerprints that move with what they depend on."""
+"""Experiment: presets, refusals that name the nearest valid name,
+and fingerprints that move with what they depend on.
+"""
 
 import dataclasses
 import json

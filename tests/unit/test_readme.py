@@ -1,4 +1,6 @@
-"""README tells the truth: its tables and numbers are in generated files, its links exist, its commands work."""
+"""README tells the truth: its tables and numbers are in generated files, its links exist,
+its commands work.
+"""
 
 import json
 import os
@@ -62,7 +64,9 @@ def commands(text: str) -> list[list[str]]:
 
 
 def test_marked_blocks_are_the_generated_files(tmp_path):
-    """As committed: a demo run on another machine writes its own figures over those of the checkout."""
+    """As committed: a demo run on another machine writes its own
+    figures over those of the checkout.
+    """
     from readme import BLOCK, filled
 
     archive = subprocess.run(
@@ -139,7 +143,9 @@ def generated() -> set[str]:
 
 
 def untraced(text: str) -> list[str]:
-    """Numbers of the prose, and of comments in code blocks, that are in no generated file and no plain ones either."""
+    """Numbers of the prose, and of comments in code blocks,
+    that are in no generated file and no plain ones either.
+    """
     text = re.sub(r"<!-- figures.*?<!-- end -->", "", text, flags=re.DOTALL)
     text = re.sub(
         r"```\w*\n(.*?)```",
@@ -188,7 +194,9 @@ def test_notebooks_without_outputs_are_named():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A copy of the checkout, as far as a run needs it, and a small tree in Aff-Wild2's layout beside it."""
+    """A copy of the checkout, as far as a run needs it,
+    and a small tree in Aff-Wild2's layout beside it.
+    """
     root = tmp_path_factory.mktemp("page")
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("emolib", "notebooks"):
@@ -216,12 +224,14 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
-# The page's commands as they stand; only what is slow is replaced: the demo's encoders, one epoch, one seed, one window.
+# The page's commands as they stand;
+# only what is slow is replaced: the demo's encoders, one epoch, one seed, one window.
 SHIM = """
     #!/bin/sh
     case "$1" in
-        run | extract) set -- "$@" --quiet --set visual_encoder=synthetic --set audio_encoder=synthetic --set epochs=1 --set seeds=42 \\
-            --set width=32 --set window=15 --set windows=15 --set batch_size=8 --set class_weights=none --set frame_stride=30 ;;
+        run | extract) set -- "$@" --quiet --set epochs=1 --set seeds=42 --set width=32 \\
+            --set visual_encoder=synthetic --set audio_encoder=synthetic --set frame_stride=30 \\
+            --set window=15 --set windows=15 --set batch_size=8 --set class_weights=none ;;
     esac
     exec "{python}" -m emolib "$@"
 """

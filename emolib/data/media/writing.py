@@ -23,14 +23,16 @@ def write_video(
 ) -> None:
     """Write an MP4 (H.264, AAC), atomically; equal input gives equal bytes.
 
-    ``frames``: RGB uint8 ``[H, W, 3]``; ``times``: seconds at which each begins to show, float ``[n]``, or one
-    constant rate in frames/s; ``waveform``: float32 ``[n]`` mono 16 kHz from the first frame on, or blocks of it;
-    ``size``: (width, height) of the frames; an odd one is padded by repeating its edge, which H.264 needs. Raises
-    WrongCall when frames, times and size disagree, EmolibError when the disk is full.
+    ``frames``: RGB uint8 ``[H, W, 3]``; ``times``: seconds at which each begins to show, float
+    ``[n]``, or one constant rate in frames/s; ``waveform``: float32 ``[n]`` mono 16 kHz from the
+    first frame on, or blocks of it;
+    ``size``: (width, height) of the frames; an odd one is padded by repeating its edge, which H.264
+    needs. Raises WrongCall when frames, times and size disagree, EmolibError when the disk is full.
     """
     times = float(times) if np.ndim(times) == 0 else np.asarray(times, dtype=np.float64)
     rate = Fraction(times).limit_denominator(1001) if isinstance(times, float) else None
-    # A constant rate gets a clock that ticks once a frame, so that 24000/1001 is exact; others the usual 90 kHz.
+    # A constant rate gets a clock that ticks once a frame, so that 24000/1001 is exact;
+    # others the usual 90 kHz.
     tick = 1 / rate if rate else Fraction(1, 90_000)
     with atomic_path(path) as temporary:
         options = {"fflags": "+bitexact", "video_track_timescale": str(tick.denominator)}
@@ -43,11 +45,15 @@ def write_video(
             for count, image in enumerate(frames, 1):
                 if image.shape != (size[1], size[0], 3):
                     raise WrongCall(
-                        f"{path}: frame {count} has shape {image.shape}, expected ({size[1]}, {size[0]}, 3)"
+                        f"{path}: frame {count} has shape {image.shape}, expected ({size[1]}, "
+                        f"{size[0]}, 3)"
                     )
                 if isinstance(times, np.ndarray) and count > len(times):
                     raise WrongCall(f"{path}: more frames than the {len(times)} times")
-                begin = (count - 1) * float(tick) if rate else float(times[count - 1] - times[0])  # type: ignore[index]
+                if isinstance(times, np.ndarray):
+                    begin = float(times[count - 1] - times[0])
+                else:
+                    begin = (count - 1) * float(tick)
                 container.mux(
                     video.encode(_picture(image, count - 1 if rate else round(begin / tick), tick))
                 )
@@ -61,8 +67,9 @@ def write_video(
 
 
 def _h264(container: Any, size: tuple[int, int], rate: Fraction, tick: Fraction) -> Any:
-    """An encoder without reordered frames, so that times stay plain, and with one thread, so that bytes do not depend
-    on the machine."""
+    """An encoder without reordered frames, so that times stay plain, and with one thread, so that
+    bytes do not depend on the machine.
+    """
     stream = container.add_stream(
         "libx264", rate=rate, options={"preset": "ultrafast", "crf": "20", "bf": "0"}
     )
@@ -84,9 +91,11 @@ def _picture(image: np.ndarray, pts: int, tick: Fraction) -> Any:
 
 
 class _Sound:
-    """The AAC track of :func:`write_video`, written along with the pictures so that nothing piles up.
+    """The AAC track of :func:`write_video`, written along with the pictures so
+    that nothing piles up.
 
-    The encoder delays by one block and says so; the muxer writes that into the edit list and every reader undoes it.
+    The encoder delays by one block and says so;
+    the muxer writes that into the edit list and every reader undoes it.
     """
 
     def __init__(self, container: Any, waveform: np.ndarray | Iterable[np.ndarray]) -> None:

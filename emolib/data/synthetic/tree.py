@@ -1,8 +1,9 @@
-"""Write the planned clips as a data set in the exact Aff-Wild2 tree, with the known answers beside it.
+"""Write the planned clips as a data set in the exact Aff-Wild2 tree,
+with the known answers beside it.
 
 ``EXPR_Recognition_Challenge/{Train,Validation}_Set/<id>.txt``, ``cropped_aligned/<id>/00001.jpg``,
-``batch{1,2}/<video>.mp4`` and the test list with its template (docs/data.md); ``ceilings.json``, ``latents/`` and,
-last, ``SYNTHETIC.json``, which marks the tree as complete.
+``batch{1,2}/<video>.mp4`` and the test list with its template (docs/data.md); ``ceilings.json``,
+``latents/`` and, last, ``SYNTHETIC.json``, which marks the tree as complete.
 """
 
 import multiprocessing
@@ -42,7 +43,9 @@ CEILING_STRIDE = (
 
 
 def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
-    """The generated tree of the ``synth_*`` settings, made if it is not there; two processes make it once."""
+    """The generated tree of the ``synth_*`` settings, made if it is not there;
+    two processes make it once.
+    """
     root = cache_root() / "synthetic" / experiment.fingerprint("synth")
     if (root / MARK).is_file():
         return root
@@ -57,14 +60,18 @@ def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
 
 
 def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> None:
-    """Write the whole data set into ``root``, which must be empty. Raises EmolibError when it is not."""
+    """Write the whole data set into ``root``, which must be empty.
+
+    Raises EmolibError when it is not.
+    """
     root.mkdir(parents=True, exist_ok=True)
     if any(root.iterdir()):
         raise EmolibError(f"{root}: not empty; choose a new folder for the generated data set")
     clips = plan_clips(experiment)
     videos = [list(group) for _, group in groupby(clips, key=lambda clip: clip.video)]
     bar = tqdm(total=len(clips), desc="generate", unit="clip", disable=not progress, mininterval=1)
-    # Spawned, not forked: the caller may have threads (torch, PyAV, Jupyter), whose locks a fork would inherit for ever.
+    # Spawned, not forked: the caller may have threads (torch, PyAV, Jupyter),
+    # whose locks a fork would inherit for ever.
     context = multiprocessing.get_context("spawn")
     with (
         bar,
@@ -111,7 +118,9 @@ def _start(parent: int) -> None:
 
 
 def _write_video_and_crops(root: Path, clips: list[ClipPlan], difficulty: float) -> int:
-    """One source video of one or two people, its sound and each person's crops; the number of clips."""
+    """One source video of one or two people, its sound and each person's crops;
+    the number of clips.
+    """
     first = clips[0]
     sound = _voice(first, difficulty)
     batch = "batch1" if first.seed % 2 else "batch2"
@@ -204,7 +213,8 @@ def _write_test_list(root: Path, clips: list[ClipPlan]) -> None:
 
 
 def _ceilings(experiment: Experiment, clips: list[ClipPlan], stride: int) -> list[dict]:
-    """A row for each set of inputs, window and protocol, for the class shares of the validation clips.
+    """A row for each set of inputs, window and protocol,
+    for the class shares of the validation clips.
 
     ``stride``: frames between the windows of the window protocol, whose class shares depend on it.
     """
@@ -227,9 +237,11 @@ def _ceilings(experiment: Experiment, clips: list[ClipPlan], stride: int) -> lis
 
 
 def ceilings(root: Path, stride: int = CEILING_STRIDE) -> list[dict]:
-    """Rows with inputs, window, protocol, macro_f1, f1 of each class and pair_accuracy; none for real data.
+    """Rows with inputs, window, protocol, macro_f1, f1 of each class and pair_accuracy;
+    none for real data.
 
-    They are read from ``ceilings.json``, or computed for windows with another ``stride`` between them.
+    They are read from ``ceilings.json``, or computed for windows with another
+    ``stride`` between them.
     """
     if not is_synthetic(root):
         return []
@@ -241,7 +253,9 @@ def ceilings(root: Path, stride: int = CEILING_STRIDE) -> list[dict]:
 
 
 def labels_of(root: Path, clip_id: str) -> np.ndarray:
-    """The true class of every frame of a generated clip, int8 ``[n]``, those of the test set included."""
+    """The true class of every frame of a generated clip, int8 ``[n]``,
+    those of the test set included.
+    """
     truth = read_json(Path(root) / "latents" / f"{clip_id}.json")
     labels = np.zeros(len(truth["pitch"]), np.int8)
     for first, last, name, *_ in truth["segments"]:
@@ -252,9 +266,10 @@ def labels_of(root: Path, clip_id: str) -> np.ndarray:
 def inputs_of(experiment: Experiment) -> str:
     """Which of INPUTS a model with these switches sees.
 
-    Without the TCN a model sees an unordered set of frames, which by the generator's symmetry under reversal of time
-    says no more of the motion pair than one frame does. The still frame is the window's middle one: last frames lie late in
-    a clip, where the level alone tells which way it went (71 % of the pair instead of 50 %).
+    Without the TCN a model sees an unordered set of frames, which by the generator's symmetry under
+    reversal of time says no more of the motion pair than one frame does. The still frame is the
+    window's middle one: last frames lie late in a clip,
+    where the level alone tells which way it went (71 % of the pair instead of 50 %).
     """
     if experiment.modalities == "audio":
         return "voice"
@@ -265,11 +280,15 @@ def inputs_of(experiment: Experiment) -> str:
 
 
 def ceiling(root: Path, experiment: Experiment, protocol: str) -> float:
-    """The best macro-F1 for what this experiment's model sees. Raises EmolibError for a window without a row."""
+    """The best macro-F1 for what this experiment's model sees.
+
+    Raises EmolibError for a window without a row.
+    """
     wanted = (inputs_of(experiment), experiment.window, protocol)
     for row in ceilings(root, experiment.stride):
         if (row["inputs"], row["window"], row["protocol"]) == wanted:
             return row["macro_f1"]
     raise EmolibError(
-        f"{root}/ceilings.json: no row for {wanted}; windows with a known ceiling: {CEILING_WINDOWS}"
+        f"{root}/ceilings.json: no row for {wanted}; "
+        f"windows with a known ceiling: {CEILING_WINDOWS}"
     )

@@ -61,7 +61,9 @@ def test_at_least_sixteen_images_are_sampled(images, settled):
 
 
 def test_the_documented_limit(images, settled):
-    """An image outside the sample with as many other bytes is not noticed, one of another size with any change beside it."""
+    """An image outside the sample with as many other bytes is not noticed,
+    one of another size with any change beside it.
+    """
     before = content_of_images(images)
     (images / "00002.jpg").write_bytes(b"\xff" * 50)
     assert content_of_images(images) == before

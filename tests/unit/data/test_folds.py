@@ -1,4 +1,6 @@
-"""Folds by video: no video in two folds, balance that is never worse than chance, the same for any order."""
+"""Folds by video: no video in two folds, balance that is never worse than chance,
+the same for any order.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from emolib.errors import WrongCall
 
 @st.composite
 def clips_and_frames(draw):
-    """Clips of up to 24 videos, some with two people, and their frames of three classes, mostly of one."""
+    """Clips of up to 24 videos, some with two people, and their frames of three classes,
+    mostly of one.
+    """
     videos = draw(st.integers(5, 24))
     two_people = draw(st.lists(st.booleans(), min_size=videos, max_size=videos))
     clips = []

@@ -1,4 +1,6 @@
-"""Media files that are made to hurt: nothing hangs, nothing but the file itself is opened, memory stays bounded."""
+"""Media files that are made to hurt: nothing hangs, nothing but the file itself is opened,
+memory stays bounded.
+"""
 
 import os
 import shutil

@@ -1,4 +1,6 @@
-"""The generated benchmark: its tree, its symmetries, and ceilings against independent computations."""
+"""The generated benchmark: its tree, its symmetries,
+and ceilings against independent computations.
+"""
 
 import hashlib
 import json
@@ -139,7 +141,8 @@ def test_no_frame_and_no_unordered_set_of_frames_tells_the_motion_pair():
     # reversal in time turns one law into the other: means and covariances agree
     assert np.abs(up.mean(0) - down[:, ::-1].mean(0)).max() < 0.05
     assert np.abs(np.cov(up.T) - np.cov(down[:, ::-1].T)).max() < 0.02
-    # any symmetric function of the frames has the same law, for instance mean and spread over the clip
+    # any symmetric function of the frames has the same law,
+    # for instance mean and spread over the clip
     assert abs(up.mean() - down.mean()) < 0.01 and abs(up.std(1).mean() - down.std(1).mean()) < 0.01
     # while the slope tells them apart
     assert (up[:, 80:].mean(1) > up[:, :80].mean(1)).mean() > 0.999
@@ -275,8 +278,14 @@ def test_voice_qualities_differ_in_brightness():
     sys.platform != "linux", reason="elsewhere nobody tells a process that its parent is gone"
 )
 def test_a_killed_generator_leaves_no_process_behind(tmp_path):
-    code = "import sys\nfrom pathlib import Path\nfrom emolib.config import preset\nfrom emolib.data import synthetic\n"
-    code += "if __name__ == '__main__':\n    synthetic.write_tree(preset('demo'), Path(sys.argv[1]), progress=False)\n"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom emolib.config import "
+        "preset\nfrom emolib.data import synthetic\n"
+    )
+    code += (
+        "if __name__ == '__main__':\n    synthetic.write_tree(preset('demo'), Path(sys.argv[1]), "
+        "progress=False)\n"
+    )
     script = tmp_path / "generate.py"
     script.write_text(code)
     process = subprocess.Popen(

@@ -1,4 +1,6 @@
-"""Loading is exact: the reference classes (open_clip's factory, transformers' CLIPModel and Wav2Vec2) agree on the same weights."""
+"""Loading is exact: the reference classes (open_clip's factory,
+transformers' CLIPModel and Wav2Vec2) agree on the same weights.
+"""
 
 import json
 from pathlib import Path
@@ -119,7 +121,9 @@ def test_hub_layout_equals_transformers_clip(hub_clip):
 
 
 def test_full_size_vit_b_32_agrees_three_ways(tmp_path):
-    """transformers, open_clip's factory for ViT-B-32-quickgelu and ours, on the same random weights."""
+    """transformers, open_clip's factory for ViT-B-32-quickgelu and ours,
+    on the same random weights.
+    """
     import open_clip
 
     model = clip_model(vision={}, text={})

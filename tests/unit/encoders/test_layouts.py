@@ -1,4 +1,5 @@
-"""Weights in the layouts in which people get them: each loads to the same features, or is refused with what it is.
+"""Weights in the layouts in which people get them:
+each loads to the same features, or is refused with what it is.
 
 Every file is written by the library whose layout it is, with few random numbers.
 """
@@ -27,7 +28,10 @@ from tests.support.small_encoders import (
 )
 
 PAPERS = "ViT-B-32-quickgelu/openai"
-COMMAND = r"hf download openai/clip-vit-base-patch32 config\.json preprocessor_config\.json pytorch_model\.bin --local-dir "
+COMMAND = (
+    r"hf download openai/clip-vit-base-patch32 config\.json preprocessor_config\.json "
+    r"pytorch_model\.bin --local-dir "
+)
 
 
 def images(size: int) -> torch.Tensor:
@@ -83,7 +87,9 @@ def test_what_hf_download_of_clip_brings_loads(tmp_path):
 
 @pytest.mark.parametrize("cache", [True, False])
 def test_open_clip_s_cache_without_a_config_loads(tmp_path, monkeypatch, cache):
-    """open_clip fetches the weights alone; sizes are in their shapes, the activation in the repository's name."""
+    """open_clip fetches the weights alone;
+    sizes are in their shapes, the activation in the repository's name.
+    """
     model = open_clip_model()
     if cache:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -104,7 +110,9 @@ def test_weights_without_a_config_under_a_name_that_says_nothing_are_refused(tmp
 
 
 def test_openai_s_state_dict_loads(tmp_path):
-    """Half precision, open_clip's keys and three sizes among them, in a file that is named as OpenAI's archive."""
+    """Half precision, open_clip's keys and three sizes among them,
+    in a file that is named as OpenAI's archive.
+    """
     model = open_clip_model()
     state = {key: value.half() for key, value in model.state_dict().items()}
     sizes = {"input_resolution": 32, "context_length": 77, "vocab_size": 49408}
@@ -263,7 +271,9 @@ def test_epsilon_matters_and_is_part_of_the_identity(tmp_path):
 @pytest.mark.parametrize("stated", [True, None, False])
 @pytest.mark.parametrize("owner", ["openai", "laion"])
 def test_the_activation_follows_the_config_and_the_name(tmp_path, owner, stated):
-    """Silent configs: OpenAI's weights have quick GELU, others open_clip's default; a contradiction is refused."""
+    """Silent configs: OpenAI's weights have quick GELU, others open_clip's default;
+    a contradiction is refused.
+    """
     folder = tmp_path / owner / "small"
     config = {key: value for key, value in OPEN_CLIP.items() if key != "quick_gelu"}
     if stated is not None:

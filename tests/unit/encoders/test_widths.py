@@ -1,4 +1,6 @@
-"""Encoders of other widths and builds load by their own config, and give what the library's own class gives."""
+"""Encoders of other widths and builds load by their own config,
+and give what the library's own class gives.
+"""
 
 import numpy as np
 import pytest

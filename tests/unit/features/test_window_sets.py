@@ -69,7 +69,9 @@ def make_clip(
     gap=(),
     seed: int = 0,
 ) -> Clip:
-    """A clip with noise faces and, with ``sound`` seconds, a noise track; images of the 1-based frames in ``gap`` are missing."""
+    """A clip with noise faces and, with ``sound`` seconds, a noise track;
+    images of the 1-based frames in ``gap`` are missing.
+    """
     rng = np.random.default_rng([seed, *name.encode()])
     folder = root / "cropped_aligned" / name
     folder.mkdir(parents=True)
@@ -393,7 +395,9 @@ def test_crops_replaced_under_the_same_numbers_are_seen(tmp_path, experiment, in
 
 
 def test_what_another_device_stored_counts_and_says_its_type(tmp_path, experiment, monkeypatch):
-    """A login node without fast units finds what nodes with them have made; nothing is extracted twice."""
+    """A login node without fast units finds what nodes with them have made;
+    nothing is extracted twice.
+    """
     clips, fast = (
         [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"],
         experiment.replace(precision="fast"),
@@ -464,8 +468,8 @@ def test_the_summary_counts_and_names_what_has_no_sound(tmp_path, experiment):
     )
     assert sound.startswith("sound: 3 clips, 21 windows in ")
     assert (
-        quiet
-        == "sound missing in 2 clips, their windows there have none: early (1.0 s before its end), mute (all)"
+        quiet == "sound missing in 2 clips, their windows there have none: "
+        "early (1.0 s before its end), mute (all)"
     )
     early = stored(experiment, clips[1])
     assert early["lengths"][0] == 19 and early["lengths"][-1] == 0
@@ -515,7 +519,9 @@ def test_other_sizes_are_fitted_as_clip_does(tmp_path, experiment):
 def test_store_features_leaves_a_worker_nothing_to_compute(
     tmp_path, experiment, monkeypatch, room, given
 ):
-    """Afterwards no encoder is loaded by what a run reads, but for the frame protocol's sound where it is too much to store."""
+    """Afterwards no encoder is loaded by what a run reads,
+    but for the frame protocol's sound where it is too much to store.
+    """
     clips = [make_clip(tmp_path, name, sound=1.6) for name in "abc"]
     clips[1:] = (
         dataclasses.replace(clips[1], split="validation"),
@@ -575,7 +581,9 @@ def test_verify_finds_damage_and_extraction_repairs_it(tmp_path, experiment):
 def test_damage_to_a_feature_file_is_named_when_it_is_read_and_made_anew(
     tmp_path, experiment, kind
 ):
-    """Flipped bits at 40 places, header included, and cuts: windows are the same bits as before, and the file is named."""
+    """Flipped bits at 40 places, header included, and cuts:
+    windows are the same bits as before, and the file is named.
+    """
     clips = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"]
     before = features.window_set(experiment, clips, protocol="window")
     place = feature_file(experiment, clips[0], kind)
@@ -669,7 +677,8 @@ def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsy
         out = capsys.readouterr().out
         assert not stopped.value.code and expected in out
         assert (
-            "sound missing in 2 clips, their windows there have none: a (all), b (0.2 s before its end)"
+            "sound missing in 2 clips, their windows there have none: "
+            "a (all), b (0.2 s before its end)"
             in out
             or extra
         )

@@ -1,4 +1,6 @@
-"""What changes the repository: executed notebooks without noise, and the figures that a page shows."""
+"""What changes the repository: executed notebooks without noise,
+and the figures that a page shows.
+"""
 
 import json
 

@@ -22,9 +22,13 @@ from tests.support.tiny_notebooks import write_notebook
 
 TCP = """
 import os
-mine = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")}
-rows = [line.split() for kind in ("tcp", "tcp6") for line in open(f"/proc/self/net/{kind}").read().splitlines()[1:]]
-ports = [row[1] for row in rows if f"socket:[{row[9]}]" in mine]
+handles = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+own = {os.readlink(handle) for handle in handles if os.path.islink(handle)}
+lines = []
+for kind in ("tcp", "tcp6"):
+    lines += open(f"/proc/self/net/{kind}").read().splitlines()[1:]
+rows = [line.split() for line in lines]
+ports = [row[1] for row in rows if f"socket:[{row[9]}]" in own]
 """
 
 
@@ -69,7 +73,8 @@ def test_failure_names_notebook_and_cell_and_the_next_run_goes_on_there(project)
     write_notebook(project, "02_second", "a = 1", "# comment\nraise ValueError('one\\nlast line')")
     with pytest.raises(
         EmolibError,
-        match=r"02_second\.ipynb: cell 3 \(`raise ValueError.*\) failed: ValueError: last line; see .*02_second",
+        match=r"02_second\.ipynb: cell 3 \(`raise ValueError.*\) failed: ValueError: last line; "
+        r"see .*02_second",
     ):
         pipeline.run(preset("demo"), progress=False)
     assert not (project / "runs/demo/summary.json").exists()
@@ -128,7 +133,10 @@ def test_kernels_end_with_the_pipeline(project, stop):
         "01_first",
         "import os, time\nopen('../pid', 'w').write(str(os.getpid()))\ntime.sleep(60)",
     )
-    code = "from emolib import config; from emolib.pipeline import run as pipeline; pipeline.run(config.preset('demo'), progress=False)"
+    code = (
+        "from emolib import config; from emolib.pipeline import run as pipeline; "
+        "pipeline.run(config.preset('demo'), progress=False)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         cwd=project,
@@ -170,7 +178,8 @@ def test_a_folder_of_another_experiment_is_refused(project, monkeypatch):
     preset("demo", epochs=3).save(project / "runs/demo/experiment.json")
     with pytest.raises(
         WrongCall,
-        match=rf"another experiment \(epochs=3 there, {preset('demo').epochs} here\); choose another --name",
+        match=rf"another experiment \(epochs=3 there, {preset('demo').epochs} here\); "
+        r"choose another --name",
     ):
         pipeline.run(preset("demo"), progress=False)
 

@@ -1,4 +1,6 @@
-"""The reproducibility sheet says what the run's own files say, and nothing where they are silent."""
+"""The reproducibility sheet says what the run's own files say,
+and nothing where they are silent.
+"""
 
 import pandas as pd
 import pytest

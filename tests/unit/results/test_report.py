@@ -15,8 +15,14 @@ from emolib.system.files import project_root, read_json, write_json, write_text
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 FIGURE = f'<img src="{PIXEL}" alt="A curve &amp; its <ceiling>" title="Curve (synthetic)">'
-OUTSIDE = '<img src="https://example.org/x.png" alt="from outside"><script src="https://example.org/x.js"></script>'
-TABLE = '<table border="1"><thead><tr><th></th><th>Class</th></tr></thead><tbody><tr><th>0</th><td>Fear</td></tr></tbody></table>'
+OUTSIDE = (
+    '<img src="https://example.org/x.png" alt="from outside"><script '
+    'src="https://example.org/x.js"></script>'
+)
+TABLE = (
+    '<table border="1"><thead><tr><th></th><th>Class</th></tr></thead>'
+    "<tbody><tr><th>0</th><td>Fear</td></tr></tbody></table>"
+)
 
 
 def outputs() -> list:
@@ -31,7 +37,8 @@ def outputs() -> list:
         v4.new_output(
             "stream",
             name="stdout",
-            text="wrote /home/me/secret/run/x.csv and read /data/tree/of/mine, kept a/b, frames/s and https://a.org/b/c, not /gpfs/me/tree\n",
+            text="wrote /home/me/secret/run/x.csv and read /data/tree/of/mine, kept a/b, "
+            "frames/s and https://a.org/b/c, not /gpfs/me/tree\n",
         ),
         v4.new_output("stream", name="stderr", text="a warning"),
     ]
@@ -202,7 +209,10 @@ def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
 def test_an_unfinished_run_is_refused_with_a_remedy(run):
     (run / "figures" / "window_table.csv").unlink()
     (run / "metrics.json").unlink()
-    message = r"not finished \(metrics\.json, figures/window_table\.csv missing\); `emolib run --preset demo --name mine` goes on"
+    message = (
+        r"not finished \(metrics\.json, figures/window_table\.csv missing\); "
+        r"`emolib run --preset demo --name mine` goes on"
+    )
     with pytest.raises(EmolibError, match=message):
         report.write(run)
     assert not (run / "report.html").exists()
@@ -217,7 +227,8 @@ def test_a_run_of_an_older_emolib_is_refused_with_a_remedy(run, name, field):
     write_json(run / name, content)
     with pytest.raises(
         EmolibError,
-        match=rf"{name}: written by another version of emolib, lacks {field}; .*`emolib run --preset demo",
+        match=rf"{name}: written by another version of emolib, lacks {field}; "
+        r".*`emolib run --preset demo",
     ):
         report.write(run)
     write_json(run / name, [])

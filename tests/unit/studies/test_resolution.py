@@ -1,4 +1,6 @@
-"""What videos can decide: the simulation against a slow one of its own, and its forecasts against the verdict's interval."""
+"""What videos can decide: the simulation against a slow one of its own,
+and its forecasts against the verdict's interval.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ CONFUSION = resolution.confusion_of_f1(F1, FRAMES)
 
 
 def slow_matrices(frames, confusion, assumptions, generator, seeds=1):
-    """Confusion matrices of one redraw, video by video and class by class: ``[2, seeds, videos, 8, 8]``."""
+    """Confusion matrices of one redraw,
+    video by video and class by class: ``[2, seeds, videos, 8, 8]``.
+    """
     matrices = np.zeros((2, seeds, len(frames), 8, 8))
     for place, video in enumerate(generator.integers(0, len(frames), len(frames))):
         for label in np.flatnonzero(frames[video]):
@@ -183,7 +187,9 @@ def test_band_holds_what_lies_between_its_ends():
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_the_smallest_effect_is_decided_by_the_real_interval_as_often_as_forecast(seeds):
-    """Studies with that true effect, judged by ``metrics.difference``; without an effect few may be decided."""
+    """Studies with that true effect, judged by ``metrics.difference``;
+    without an effect few may be decided.
+    """
     frames = np.ceil(np.random.default_rng(3).permuted(FRAMES, axis=0) ** 0.6).astype(np.int64)
     confusion = resolution.confusion_of_f1(
         F1, frames
@@ -205,7 +211,9 @@ def test_the_smallest_effect_is_decided_by_the_real_interval_as_often_as_forecas
 
 
 def excludes_zero(matrices):
-    """Whether the paired interval of ``metrics.difference`` lies above zero, for ``[2, seeds, videos, 8, 8]``."""
+    """Whether the paired interval of ``metrics.difference`` lies above zero,
+    for ``[2, seeds, videos, 8, 8]``.
+    """
     first, second = ([rows_of(run) for run in runs] for runs in matrices)
     labels, _, videos = first[0]
     predictions = (np.stack([predicted for _, predicted, _ in runs]) for runs in (first, second))
@@ -213,7 +221,9 @@ def excludes_zero(matrices):
 
 
 def rows_of(matrices):
-    """Labels, predictions and videos ``[n]``, a row a frame, with the frames of ``matrices`` ``[videos, 8, 8]``."""
+    """Labels, predictions and videos ``[n]``, a row a frame,
+    with the frames of ``matrices`` ``[videos, 8, 8]``.
+    """
     below = np.rint(np.cumsum(matrices, axis=-1)).astype(
         np.int64
     )  # so that labels are kept exactly

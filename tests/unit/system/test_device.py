@@ -11,7 +11,9 @@ from emolib.system.device import exact_float32, make_deterministic
 
 @pytest.fixture
 def tf32(monkeypatch):
-    """The two switches, on, as a caller may have left them; convolutions are so by torch's default."""
+    """The two switches, on, as a caller may have left them;
+    convolutions are so by torch's default.
+    """
     switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [each.allow_tf32 for each in switches]
     for each in switches:

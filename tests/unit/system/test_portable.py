@@ -1,4 +1,6 @@
-"""Where fcntl, sched_getaffinity and prctl do not exist, the package is imported and works all the same."""
+"""Where fcntl, sched_getaffinity and prctl do not exist,
+the package is imported and works all the same.
+"""
 
 import os
 import subprocess
@@ -83,8 +85,9 @@ print("works")
 def test_info_train_and_the_store_work(tmp_path):
     code = """
 from emolib import cli
-small = "width=16,attention_heads=2,tcn_blocks=1,window=10,epochs=1,batch_size=4,class_weights=none,synth_train_clips=4,"
-small += "synth_validation_clips=2,synth_test_clips=0,synth_seconds=2.0"
+small = "width=16,attention_heads=2,tcn_blocks=1,window=10,epochs=1,batch_size=4,"
+small += "class_weights=none,synth_train_clips=4,synth_validation_clips=2,"
+small += "synth_test_clips=0,synth_seconds=2.0"
 if __name__ == "__main__":
     for words in (["info"], ["train", "--name", "mine", "--quiet", "--set", small]):
         sys.argv = ["emolib", *words]
@@ -99,8 +102,16 @@ if __name__ == "__main__":
 
 
 def test_a_child_ends_with_its_parent_without_the_kernels_help(tmp_path):
-    child = "from emolib.system import process; import os, sys, time; process._killed_by_the_kernel = lambda: False; process.end_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
-    parent = f"import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}, str(os.getpid())], stdout=subprocess.PIPE); print(p.stdout.readline().decode(), end='', flush=True)"
+    child = (
+        "from emolib.system import process; import os, sys, time; process._killed_by_the_kernel = "
+        "lambda: False; process.end_with(int(sys.argv[1])); print(os.getpid(), flush=True); "
+        "time.sleep(60)"
+    )
+    parent = (
+        f"import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}, "
+        "str(os.getpid())], stdout=subprocess.PIPE); "
+        "print(p.stdout.readline().decode(), end='', flush=True)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", parent], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,6 @@
-"""What cannot work is said in one line, before any work where possible, and stops no other video."""
+"""What cannot work is said in one line, before any work where possible,
+and stops no other video.
+"""
 
 from pathlib import Path
 

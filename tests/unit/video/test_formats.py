@@ -169,7 +169,9 @@ def test_twenty_odd_inputs_are_malformed():
 
 
 def test_a_phone_video_is_turned_upright(tmp_path, run, squares):
-    """A display matrix of 90 degrees, as phones write it, patched into the track header of a landscape video."""
+    """A display matrix of 90 degrees, as phones write it,
+    patched into the track header of a landscape video.
+    """
     content = bytearray(
         make_video(tmp_path / "phone.mp4", 10, faces=lambda i: [(10, 20, 50)]).read_bytes()
     )

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[3]
     ],
 )
 def test_a_long_video_needs_no_more_memory_than_a_short_one(short, long, rate):
-    """At most 1.2 times. Keeping the crops of half an hour alone would be 1.3 times at 4 frames a second."""
+    """At most 1.2 times. Keeping the crops of half an hour alone would be 1.3
+    times at 4 frames a second.
+    """
     words = ["-m", "tests.benchmarks.predict_memory", str(short), str(long), str(rate)]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

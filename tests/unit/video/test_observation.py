@@ -58,7 +58,10 @@ def test_thumbnails_are_spread_over_any_length():
 
 
 def test_thumbnails_of_a_crowd_stay_few():
-    """A person for each second, seen in 5 frames; number 300 in 9. At most the longest and those of the last second are kept."""
+    """A person for each second, seen in 5 frames; number 300 in 9.
+
+    At most the longest and those of the last second are kept.
+    """
     albums = thumbnails.Albums()
     for person in range(1, 1001):
         for i in range(9 if person == 300 else 5):

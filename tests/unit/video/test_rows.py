@@ -1,4 +1,6 @@
-"""Own videos to rows: one a frame, at its true time, with the probabilities of its window; nothing is invented."""
+"""Own videos to rows: one a frame, at its true time, with the probabilities of its window;
+nothing is invented.
+"""
 
 import json
 
