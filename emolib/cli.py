@@ -18,7 +18,7 @@ from emolib.errors import EmolibError, WrongCall, nearest
 from emolib.features.origin import labelled, origin
 from emolib.system.files import few, runs_root
 from emolib.training.cluster import EXECUTORS
-from emolib.video.options import WHICH_FACES
+from emolib.video.options import PROMPT_SETS, WHICH_FACES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -349,7 +349,7 @@ def evaluate(
 
 
 @verb(
-    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results"
+    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --weights DIR --out results"
 )
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
@@ -372,6 +372,23 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there.")
     ] = False,
+    rotate: Annotated[
+        int, typer.Option(help="Degrees clockwise to turn the pictures by: 90, 180 or 270.")
+    ] = 0,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="No run: each face against CLIP's prompts.")
+    ] = False,
+    weights: Weights = "",
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help=f"zero-shot: {', '.join(PROMPT_SETS)}.",
+            autocompletion=completing(lambda: PROMPT_SETS),
+        ),
+    ] = "paper",
+    smooth: Annotated[
+        float, typer.Option(help="zero-shot: average over so many seconds either side of a frame.")
+    ] = 0.0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -386,11 +403,17 @@ def predict(
         "faces": faces,
         "annotate": annotate,
         "overwrite": overwrite,
+        "rotate": rotate,
+        "zero_shot": zero_shot,
+        "weights": weights,
+        "prompts": prompts,
+        "smooth": smooth,
         "progress": not quiet,
-        "say": say,
     }
     try:
-        summaries = prediction.predict(videos, run_folder(run), out, **options)
+        summaries = prediction.predict(
+            videos, Path() if zero_shot else run_folder(run), out, say=say, **options
+        )
     except prediction.SomeFailed as failed:
         if as_json or failed.summaries:
             output(failed.summaries, as_json, f"the other results are in {out}")

@@ -4,13 +4,16 @@ Features (1 KB a face) and sound (32 KB a second) lie in temporary files and are
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from emolib.data import media
-from emolib.video.spool import Spool
+from emolib.data.media import StreamReport
+from emolib.video.spool import PieceSpool, Spool
+
+LONGEST_FRAME = 2.0  # seconds; a longer step between two frames is a gap, not a frame that shows
+BLOCK = 2**20  # samples of the sound in memory at once
 
 
 @dataclass(eq=False)
@@ -24,19 +27,15 @@ class Observation:
     frame: np.ndarray  # int32 [R]; the frame each face is in
     track: np.ndarray  # int32 [R]; the person's number, from 1
     box: np.ndarray  # float32 [R, 4]; x, y, width, height in pixels
-    visual: Spool  # float16 [R, 512]; none when the run does not see
-    sound: Spool | None = (
-        None  # int16 [samples, 1] at 16 kHz, sample 0 at the first frame; None: no audio stream
-    )
-    steps: Spool | None = (
-        None  # float16 [steps, 768] of the whole track, for runs with audio_context=track
-    )
-    sound_begin: float = float(
-        "inf"
-    )  # seconds; where the first sample that is not digital silence is
-    thumbnails: list[tuple[float, np.ndarray]] = field(
-        default_factory=list
-    )  # (seconds, crop) of whom ``shown`` names
+    visual: Spool  # float16 [R, width of the encoder]; none when the run does not see
+    sound: PieceSpool | None = None  # int16 [samples, 1] at 16 kHz from the first frame; None: none
+    steps: PieceSpool | None = None  # float16 [steps, width]; only with audio_context=track
+    sound_begin: float = float("inf")  # seconds; the first sample that is not digital silence
+    thumbnails: list[tuple[float, np.ndarray]] = field(default_factory=list)  # (seconds, crop)
+    rotate: int = 0  # degrees clockwise by which the pictures were turned on request
+    upright_at: int | None = None  # degrees clockwise at which faces appear where there were none
+    pictures_report: StreamReport = field(default_factory=StreamReport)
+    sound_report: StreamReport = field(default_factory=StreamReport)
 
     @property
     def fps(self) -> float:
@@ -51,8 +50,19 @@ class Observation:
 
     @property
     def frame_seconds(self) -> float:
-        """How long the last frame shows, which no container tells: the median of the others, which a pause leaves as it is."""
-        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 1 / self.fps
+        """How long the last frame shows, which no container tells.
+
+        The median of the others, which a pause leaves as it is.
+        """
+        if len(self.times) == 1:
+            return 1 / self.fps
+        return min(LONGEST_FRAME, float(np.median(np.diff(self.times))))
+
+    @property
+    def scene(self) -> np.ndarray:
+        """The number, from 0, of the part without a gap in time that each frame belongs to, int64 ``[n]``."""
+        gaps = np.diff(self.times) > LONGEST_FRAME
+        return np.concatenate([[0], gaps.cumsum()])
 
     @property
     def end(self) -> float:
@@ -70,12 +80,10 @@ class Observation:
 
     @property
     def shown(self) -> int | None:
-        """The track that a picture of one person shows: the one in most frames where some frame has several; None: all of them."""
-        return (
-            int(np.bincount(self.track).argmax())
-            if len(np.unique(self.frame)) < len(self.frame)
-            else None
-        )
+        """The track that a picture of one person shows: the longest where some frame has several; None: all of them."""
+        if len(np.unique(self.frame)) == len(self.frame):
+            return None
+        return int(np.bincount(self.track).argmax())
 
     @property
     def title(self) -> str:
@@ -87,8 +95,12 @@ def envelope(observation: Observation, buckets: int) -> np.ndarray:
     """Largest absolute sample in each of ``buckets`` equal parts of the pictures' time, float32; empty without sound."""
     if observation.sound is None:
         return np.zeros(0, np.float32)
-    edges = np.linspace(0, observation.end * media.SAMPLE_RATE, buckets + 1).astype(int)
-    return np.array(
-        [np.abs(observation.sound.read(a, b) / 32767).max(initial=0.0) for a, b in pairwise(edges)],
-        np.float32,
-    )
+    result = np.zeros(buckets, np.float32)
+    samples_a_bucket = observation.end * media.SAMPLE_RATE / buckets
+    for place, row, end in observation.sound.spans():
+        for first in range(row, end, BLOCK):
+            block = observation.sound.spool.read(first, min(first + BLOCK, end))[:, 0]
+            at = (place + first - row + np.arange(len(block))) / samples_a_bucket
+            inside = at < buckets
+            np.maximum.at(result, at[inside].astype(int), np.abs(block[inside] / 32767))
+    return result

@@ -6,3 +6,16 @@ WHICH_FACES = {
     "all": "everybody: one row for each face in each frame",
     "whole": "the video is a face crop already: every frame is the face, nothing is detected",
 }
+
+PROMPT_SETS = {  # templates of zero-shot prompts; of several, the mean of their text features is taken
+    "paper": ("A face expressing {}",),
+    "photo": ("a photo of a person whose face shows {}",),
+    "ensemble": (
+        "A face expressing {}",
+        "a photo of a person whose face shows {}",
+        "a person with an expression of {}",
+        "a close-up of a face, {}",
+    ),
+}
+
+ROTATIONS = (0, 90, 180, 270)  # degrees clockwise

@@ -3,7 +3,9 @@
 Nothing is invented: a frame without a face has no probabilities (unless the run only hears), and empty is not zero.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,18 @@ import av
 import cv2
 import pandas as pd
 
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, WrongCall
 from emolib.results import figures
 from emolib.system.files import atomic_path, printable, write_json, write_text
+from emolib.video import annotation
 from emolib.video import timeline as timelines
+from emolib.video.options import ROTATIONS
 from emolib.video.outputs import collect, folders_for, whole_results
 from emolib.video.predictor import Predictor
 from emolib.video.rows import MEANINGLESS, describe, summarise, table
+from emolib.video.zero_shot import LIMITS, ZeroShot
+
+Videos = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 FAILURES = (  # of one video: foreseen, or of whatever decodes, computes, draws or writes it
     EmolibError,
@@ -61,61 +68,130 @@ def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
     write_json(folder / "summary.json", summary)
 
 
+@dataclass(frozen=True)
+class Options:
+    """Choices of ``emolib predict``, on the command line as in Python."""
+
+    detector: Path | str | None = None  # YuNet model file; None: the hub's cache
+    faces: str = "tracked"  # one of options.WHICH_FACES
+    zero_shot: bool = False  # CLIP's prompts alone, without a run
+    weights: str = ""  # zero-shot: folder of CLIP's weights; empty: the hub's cache
+    prompts: str = "paper"  # zero-shot: one of options.PROMPT_SETS
+    smooth: float = 0.0  # zero-shot: seconds either side of a frame that are averaged
+    rotate: int = 0  # degrees clockwise by which the pictures are turned
+    timeline: bool = True  # draw timeline.png and .svg
+    annotate: bool = False  # write annotated.mp4
+    overwrite: bool = False  # replace results that are there
+    progress: bool = True  # bars
+
+    def load(self, run: Path) -> Predictor | ZeroShot:
+        """What predicts: the run in folder ``run``, or CLIP alone.
+
+        Raises EmolibError when the run, weights or the detector are missing, WrongCall for a choice that there is not.
+        """
+        if self.rotate not in ROTATIONS:
+            raise WrongCall(
+                f"rotate={self.rotate}: choose one of {', '.join(map(str, ROTATIONS))} degrees"
+            )
+        if not self.zero_shot:
+            return Predictor.load(run, self.detector, self.faces)
+        return ZeroShot.load(
+            self.weights,
+            self.detector,
+            self.faces,
+            prompt_set=self.prompts,
+            smooth_seconds=self.smooth,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """One video, predicted or failed."""
+
+    video: Path
+    rows: pd.DataFrame | None = None
+    summary: dict[str, Any] | None = None
+    failure: str = ""  # one line; empty: none
+
+
+def results(
+    videos: Videos,
+    run: Path,
+    out: Path | None,
+    options: Options,
+    say: Callable[[str], None] = print,
+) -> Iterator[Result]:
+    """Each of ``videos`` (files or folders) in turn; with ``out``, files go to ``out``/<video's name>/.
+
+    ``say`` takes the lines for the console. A video that fails does not stop the others. WrongCall and a missing run,
+    weights or detector stop before any work.
+    """
+    chosen = collect(as_paths(videos), say)
+    folders = folders_for(chosen, out, overwrite=options.overwrite) if out else {}
+    predictor = options.load(run)
+    if predictor.origin:
+        say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
+    if isinstance(predictor, ZeroShot):
+        say(LIMITS)
+    for video in chosen:
+        try:
+            yield _result(predictor, video, folders.get(video), options)
+        except FAILURES as error:
+            yield Result(video, failure=failure(video, error))
+
+
+def _result(
+    predictor: Predictor | ZeroShot, video: Path, folder: Path | None, options: Options
+) -> Result:
+    """Predict one video and write its files into ``folder``, all or none."""
+    observation = predictor.observe(video, rotate=options.rotate, progress=options.progress)
+    predicted = predictor.probabilities(observation, progress=options.progress)
+    rows = table(predictor, observation, predicted)
+    summary = summarise(predictor, observation, rows)
+    if folder is None:
+        return Result(video, rows, summary)
+    with whole_results(folder) as temporary:
+        if options.timeline:
+            figure = timelines.timeline(rows, observation, origin=predictor.origin)
+            figures.save(figure, "timeline", temporary)
+        if options.annotate:
+            annotation.write_annotated(
+                temporary / "annotated.mp4", rows, observation, origin=predictor.origin
+            )
+        write(temporary, rows, summary)
+    return Result(video, rows, summary)
+
+
+def as_paths(videos: Videos) -> list[Path]:
+    """Paths of one or several: a string is one path, not a list of characters."""
+    if isinstance(videos, (str, os.PathLike)):
+        return [Path(videos)]
+    return [Path(video) for video in videos]
+
+
 def predict(
-    videos: Sequence[Path],
+    videos: Videos,
     run: Path,
     out: Path,
     *,
-    detector: Path | None = None,
-    faces: str = "tracked",
-    timeline: bool = True,
-    annotate: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
     say: Callable[[str], None] = print,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
 
-    ``detector``: YuNet model file, None for the hub's cache; ``faces``: one of ``options.WHICH_FACES``; ``timeline``: draw
-    timeline.png and .svg; ``annotate``: write annotated.mp4; ``say`` takes the lines for the console. Returns the
-    summaries. A video that fails does not stop the others: after the last one SomeFailed names those that did. WrongCall and a missing run, weights or detector stop before any work.
+    ``options`` as in :class:`Options`. Returns the summaries. Raises as :func:`results`, and SomeFailed after the last
+    video, naming those that failed.
     """
-    found = collect(videos, say)
-    folders = folders_for(found, Path(out), overwrite=overwrite)
-    predictor = Predictor.load(run, detector, faces)
-    if predictor.origin:
-        say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
     summaries, failures = [], []
-    for video in found:
-        try:
-            observation = predictor.observe(video, progress=progress)
-            rows = table(
-                predictor, observation, predictor.probabilities(observation, progress=progress)
-            )
-            summary = summarise(predictor, observation, rows)
-            with whole_results(folders[video]) as folder:
-                if timeline:
-                    figures.save(
-                        timelines.timeline(rows, observation, origin=predictor.origin),
-                        "timeline",
-                        folder,
-                    )
-                if annotate:
-                    timelines.write_annotated(
-                        folder / "annotated.mp4", rows, observation, origin=predictor.origin
-                    )
-                write(folder, rows, summary)
-        except FAILURES as error:
-            failures.append(failure(video, error))
-            say(f"failed: {failures[-1]}")
+    for result in results(videos, run, Path(out), Options(**options), say):
+        if result.summary is None:
+            failures.append(result.failure)
+            say(f"failed: {result.failure}")
         else:
-            summaries.append(summary)
-            say(describe(summary))
+            summaries.append(result.summary)
+            say(describe(result.summary))
     if failures:
-        raise SomeFailed(
-            failures[0]
-            if len(found) == 1
-            else f"{len(failures)} of {len(found)} videos failed: {'; '.join(failures)}",
-            summaries,
-        )
+        total = len(failures) + len(summaries)
+        several = f"{len(failures)} of {total} videos failed: {'; '.join(failures)}"
+        raise SomeFailed(failures[0] if total == 1 else several, summaries)
     return summaries

@@ -11,6 +11,7 @@ from emolib.system.files import hash_file, printable
 from emolib.video.observation import Observation
 from emolib.video.predictor import Predicted, Predictor
 from emolib.video.timeline import PROBABILITIES
+from emolib.video.zero_shot import ZeroShot
 
 FACE_COLUMNS = ("x", "y", "w", "h")
 
@@ -18,7 +19,9 @@ FACE_COLUMNS = ("x", "y", "w", "h")
 MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
 
-def table(predictor: Predictor, observation: Observation, predicted: Predicted) -> pd.DataFrame:
+def table(
+    predictor: Predictor | ZeroShot, observation: Observation, predicted: Predicted
+) -> pd.DataFrame:
     """One row a frame (one a face where several are analysed), in order of frames.
 
     frame (from 1), time (seconds), face (whether any was found in the frame, be it the followed one or not), track and x, y,
@@ -26,7 +29,7 @@ def table(predictor: Predictor, observation: Observation, predicted: Predicted) 
     window behind them holds more than digital silence), weights. What is missing is null.
     """
     frames = np.arange(1, len(observation.times) + 1, dtype=np.int32)
-    searched = predictor.model.sees or predictor.finder is not None
+    searched = predictor.sees or predictor.finder is not None
     faces = pd.DataFrame(observation.box.round(1), columns=list(FACE_COLUMNS)).assign(
         frame=observation.frame, track=observation.track
     )
@@ -36,10 +39,8 @@ def table(predictor: Predictor, observation: Observation, predicted: Predicted) 
     found = observation.found[rows["frame"] - 1] > 0
     rows["face"] = pd.array(found if searched else [None] * len(rows), dtype="boolean")
     rows["track"] = rows["track"].astype("Int32")
-    place = rows["track"].notna().to_numpy() if predictor.model.sees else np.ones(len(rows), bool)
-    source = (
-        np.arange(len(predicted.heard)) if predictor.model.sees else rows["frame"].to_numpy() - 1
-    )
+    place = rows["track"].notna().to_numpy() if predictor.sees else np.ones(len(rows), bool)
+    source = np.arange(len(predicted.heard)) if predictor.sees else rows["frame"].to_numpy() - 1
     values, voice = np.full((len(rows), NUM_CLASSES), np.nan), np.zeros(len(rows), bool)
     values[place], voice[place] = predicted.probabilities[source], predicted.heard[source]
     rows[PROBABILITIES] = values.round(6)
@@ -49,9 +50,7 @@ def table(predictor: Predictor, observation: Observation, predicted: Predicted) 
     ]
     rows["class"] = pd.array(best, dtype="string")
     modality = (
-        np.where(voice, "face+voice", "face")
-        if predictor.model.sees
-        else np.full(len(rows), "voice")
+        np.where(voice, "face+voice", "face") if predictor.sees else np.full(len(rows), "voice")
     )
     rows["modality"] = pd.array(pd.Series(modality).where(known, None), dtype="string")
     rows["weights"] = pd.array([weights_kind(predictor)] * len(rows), dtype="string")
@@ -70,53 +69,83 @@ def table(predictor: Predictor, observation: Observation, predicted: Predicted) 
     ]
 
 
-def weights_kind(predictor: Predictor) -> str:
+def weights_kind(predictor: Predictor | ZeroShot) -> str:
     """What the run learned from: ``synthetic``, ``random weights``, both, or ``pre-trained``."""
     return predictor.origin or "pre-trained"
 
 
-def summarise(predictor: Predictor, observation: Observation, rows: pd.DataFrame) -> dict[str, Any]:
-    """What summary.json holds: counts, sound, the run and its rules, share of each class; equal inputs give equal bytes.
+def summarise(
+    predictor: Predictor | ZeroShot, observation: Observation, rows: pd.DataFrame
+) -> dict[str, Any]:
+    """What summary.json holds; equal inputs give equal bytes.
 
-    frames_with_face: any face was found in them; frames_followed: a face that was analysed (they have a track); rows_predicted:
-    the rows with a class, of which ``share`` is, one a face, so more than frames_predicted where several are analysed.
+    frames_with_face: frames in which any face was found; frames_followed: those with a face that was analysed (they have
+    a track); rows_predicted: the rows with a class, of which ``share`` is, one a face, so more than frames_predicted
+    where several are analysed; start_offset: seconds on the file's own clock at which the table's time is 0.
     """
-    e = predictor.model.experiment
-    counts = rows["class"].value_counts()
     return {
         "video": printable(observation.video.name),
         "frames": len(observation.times),
         "seconds": round(observation.end, 3),
+        "start_offset": round(observation.pictures_report.start, 3),
         "frames_per_second": round(observation.fps, 3),
         "constant_rate": observation.constant_rate,
+        "gaps": int(observation.scene[-1]),
         "size": list(observation.size),
+        "rotated": observation.rotate,
+        "damage": damage_of(observation),
         "faces": predictor.faces,
         "frames_with_face": int(rows.loc[rows["face"].fillna(False), "frame"].nunique()),
         "frames_followed": len(np.unique(observation.frame)),
         "tracks": len(np.unique(observation.track)),
+        "hint": hint(observation),
         "sound": sound_kind(predictor, observation),
         "sound_seconds": round(observation.sound_seconds, 3),
         "frames_predicted": int(rows.loc[rows["class"].notna(), "frame"].nunique()),
-        "rows_predicted": int(counts.sum()),
-        "share": {name: round(float(counts.get(name, 0) / counts.sum()), 4) for name in EXPRESSIONS}
-        if len(counts)
-        else None,
-        "run": predictor.name,
-        "experiment": e.fingerprint("train"),
-        "modalities": e.modalities,
-        "window": e.window,
-        "frame_rule": e.frame_rule,
-        "frame_stride": e.frame_stride,
-        "smoothing": e.smoothing,
-        "smoothing_half_width": e.smoothing_half_width,
+        **shares(rows),
+        **predictor.settings,
         "detector": hash_file(predictor.finder.model) if predictor.finder else None,
         "weights": weights_kind(predictor),
-        "warning": MEANINGLESS.format(predictor.origin) if predictor.origin else None,
+        "warning": warning_of(predictor),
         "emolib": __version__,
     }
 
 
-def sound_kind(predictor: Predictor, observation: Observation) -> str:
+def shares(rows: pd.DataFrame) -> dict[str, Any]:
+    """How many rows have a class, and which share of them each class has; no share where there are none."""
+    counts = rows["class"].value_counts()
+    total = int(counts.sum())
+    share = {name: round(float(counts.get(name, 0)) / max(total, 1), 4) for name in EXPRESSIONS}
+    return {"rows_predicted": total, "share": share if total else None}
+
+
+def damage_of(observation: Observation) -> dict[str, Any]:
+    """What could not be decoded: packets of each stream, why reading stopped, and whether the file is cut."""
+    pictures, sound = observation.pictures_report, observation.sound_report
+    return {
+        "pictures_packets_lost": pictures.packets_lost,
+        "pictures_stopped": pictures.stopped or None,
+        "sound_packets_lost": sound.packets_lost,
+        "sound_stopped": sound.stopped or None,
+        "cut": pictures.cut,
+        "missing_seconds": round(pictures.missing_seconds, 1) if pictures.cut else 0.0,
+    }
+
+
+def hint(observation: Observation) -> str | None:
+    """What to do where no face was found but the turned pictures have some."""
+    if observation.upright_at is None:
+        return None
+    degrees = (observation.rotate + observation.upright_at) % 360
+    return f"the pictures lie sideways or upside down: faces appear with --rotate {degrees}"
+
+
+def warning_of(predictor: Predictor | ZeroShot) -> str | None:
+    """What every reader of the result must know; None for a run on real data with real weights."""
+    return MEANINGLESS.format(predictor.origin) if predictor.origin else None
+
+
+def sound_kind(predictor: Predictor | ZeroShot, observation: Observation) -> str:
     """``not used`` by this run, ``absent`` (no audio track), ``silent`` (digital silence) or ``present``."""
     if predictor.audio is None:
         return "not used"
@@ -138,9 +167,25 @@ def describe(summary: dict[str, Any]) -> str:
         "present": ", sound",
         "not used": "",
     }[summary["sound"]]
+    line += damage_text(summary["damage"])
     if not summary["share"]:
         why = "no face found" if summary["modalities"] != "audio" else "no sound"
-        return line + f"; {why}: all probabilities are empty"
+        line += f"; {why}: all probabilities are empty"
+        return line + (f"; {summary['hint']}" if summary["hint"] else "")
     name, share = max(summary["share"].items(), key=lambda item: item[1])
     kind = "frames" if summary["rows_predicted"] == summary["frames_predicted"] else "faces"
     return line + f"; mostly {name} ({share:.0%} of {summary['rows_predicted']} {kind})"
+
+
+def damage_text(damage: dict[str, Any]) -> str:
+    """The part of the line that tells what could not be decoded; empty where nothing is damaged."""
+    text = ""
+    if damage["cut"]:
+        text += f"; the file is cut: {damage['missing_seconds']} s are missing at its end"
+    for stream in ("pictures", "sound"):
+        lost, stopped = damage[f"{stream}_packets_lost"], damage[f"{stream}_stopped"]
+        if lost:
+            text += f"; {lost} damaged packets of the {stream} were left out"
+        if stopped:
+            text += f"; the {stream} could not be read to the end ({stopped})"
+    return printable(text)

@@ -6,18 +6,19 @@ A frame lives until its face is cut out, a crop until its batch is encoded.
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from emolib.data import media
+from emolib.data.media import StreamReport
 from emolib.encoders.clip import VisualEncoder
 from emolib.errors import EmolibError
+from emolib.video import reading
 from emolib.video.choice import FaceChoice
 from emolib.video.crops import crop, whole_crop
 from emolib.video.observation import Observation
-from emolib.video.spool import Spool
+from emolib.video.spool import PieceSpool, Spool
 from emolib.video.thumbnails import Albums
 
 BATCH = 64  # crops encoded at once
@@ -29,28 +30,24 @@ def watch(
     encoder: VisualEncoder | None,
     crops: str,
     *,
+    rotate: int = 0,
     progress: bool = True,
-    width: int = 512,
 ) -> Observation:
     """Decode ``video``, choose faces and encode them (only choose, without an ``encoder``).
 
-    ``crops`` as ``Experiment.crops``. Raises EmolibError when the video cannot be decoded.
+    ``crops`` as ``Experiment.crops``; ``rotate``: degrees clockwise. Raises EmolibError when nothing can be decoded.
     """
-    visual, waiting = Spool(np.float16, width), _Batches(encoder)
-    thumbnails = Albums()
+    visual = Spool(np.float16, VisualEncoder.width if encoder is None else encoder.width)
+    waiting, thumbnails, report = _Batches(encoder), Albums(), StreamReport()
     times: list[float] = []
     found: list[int] = []
     faces: list[tuple[int, int, tuple[float, float, float, float]]] = []
     size = (0, 0)
-    frames = tqdm(
-        media.read_frames(video),
-        total=_expected_frames(video),
-        desc=video.name,
-        unit="frame",
-        disable=not progress,
-    )
-    for number, time, image in frames:
-        size = size if times else (image.shape[1], image.shape[0])
+    bar = tqdm(desc=video.name, unit="frame", disable=not progress)
+    for number, time, image in reading.read_frames(video, report, rotate):
+        bar.total = report.expected_frames
+        bar.update()
+        size = image.shape[1], image.shape[0]
         times.append(time)
         for track, face in choose(time, image):
             faces.append((number, track, face.box))
@@ -58,6 +55,7 @@ def watch(
             thumbnails.offer(track, time, cut, choose.tracker.open)
             waiting.add(cut, visual)
         found.append(choose.found)
+    bar.close()
     waiting.flush(visual)
     observation = Observation(
         video=video,
@@ -68,46 +66,41 @@ def watch(
         frame=np.array([face[0] for face in faces], np.int32),
         track=np.array([face[1] for face in faces], np.int32),
         box=np.array([face[2] for face in faces], np.float32).reshape(-1, 4),
+        rotate=rotate,
+        upright_at=choose.upright_at(),
+        pictures_report=report,
     )
     observation.thumbnails = thumbnails.of(observation.shown)
     return observation
 
 
 def listen(observation: Observation) -> None:
-    """Decode :func:`sound_of` into ``observation``; leaves None when there is none.
+    """Decode the sound into ``observation``, as far as the pictures go and a second more.
 
-    Raises EmolibError when it cannot be decoded.
+    Sound that cannot be decoded is none: what went wrong is in its report. Raises EmolibError when the disk is full.
     """
-    blocks = sound_of(observation)
-    if blocks is None:
-        return
-    spool = Spool(np.int16, 1)
-    for block in blocks:
+    spool = PieceSpool(np.int16, 1)
+    for place, block in _sound(observation):
         samples = np.rint(np.clip(block, -1, 1) * 32767).astype(np.int16)
-        if observation.sound_begin == float("inf") and (loud := media.audible(samples)).any():
-            observation.sound_begin = (spool.rows + int(np.argmax(loud))) / media.SAMPLE_RATE
-        spool.append(samples[:, None])
+        loud = media.audible(samples)
+        if observation.sound_begin == float("inf") and loud.any():
+            observation.sound_begin = (place + int(np.argmax(loud))) / media.SAMPLE_RATE
+        spool.append(place, samples[:, None])
     observation.sound = spool if spool.rows else None
 
 
-def sound_of(observation: Observation) -> Iterator[np.ndarray] | None:
-    """The sound as far as the pictures go (and a second more), float32 blocks at 16 kHz; None when there is none.
-
-    Raises EmolibError when it cannot be decoded.
-    """
-    blocks = media.stream_waveform(observation.video)
-    limit = round(
-        (float(observation.times[-1]) + max(1.0, observation.frame_seconds)) * media.SAMPLE_RATE
-    )
-    return None if blocks is None else _up_to(limit, blocks)
-
-
-def _up_to(count: int, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    for block in blocks:
-        yield block[:count]
-        count -= len(block)
-        if count <= 0:
-            return
+def _sound(observation: Observation) -> Iterator[tuple[int, np.ndarray]]:
+    """The pieces of the sound that begin before the pictures end."""
+    end = float(observation.times[-1]) + max(1.0, observation.frame_seconds)
+    limit = round(end * media.SAMPLE_RATE)
+    pieces = reading.read_sound(observation.video, observation.sound_report)
+    try:
+        for place, block in pieces:
+            if place >= limit:
+                return
+            yield place, block[: limit - place]
+    except EmolibError:
+        return  # nothing could be decoded; the report says why
 
 
 class _Batches:
@@ -127,21 +120,3 @@ class _Batches:
         if self.encoder is not None and self.crops:
             spool.append(self.encoder.images(torch.from_numpy(np.stack(self.crops))).cpu().numpy())
             self.crops = []
-
-
-def _expected_frames(video: Path) -> int | None:
-    """For the progress bar: the number of frames that the container states, or its length times its rate."""
-    try:
-        with media.opened(video) as container:
-            stream = media.moving_pictures(container)
-            if stream is None:
-                return None  # as below
-            if stream.frames:
-                return stream.frames
-            return (
-                round(container.duration / av.time_base * float(stream.average_rate))
-                if container.duration and stream.average_rate
-                else None
-            )
-    except EmolibError:
-        return None  # reading the frames tells what is wrong

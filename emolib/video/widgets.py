@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS
 from emolib.results.figures import CLASS_COLOURS
 from emolib.system.files import atomic_path
-from emolib.video import timeline
+from emolib.video import annotation, reading
 from emolib.video.observation import Observation
 
 MOMENTS = 60  # pictures behind the slider, evenly spaced, decoded once
@@ -57,7 +56,7 @@ def slider(rows: pd.DataFrame, observation: Observation) -> Any:
     wanted = np.unique(np.linspace(1, len(observation.times), MOMENTS).astype(int))
     pages = [
         page(image, rows[rows["frame"] == number], time, several=several)
-        for number, time, image in media.read_frames(observation.video)
+        for number, time, image in reading.read_frames(observation.video, rotate=observation.rotate)
         if number in wanted
     ]
     times = [f"{observation.times[number - 1]:.2f} s" for number in wanted]
@@ -89,7 +88,7 @@ def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -
         )
         if several:
             size = image.shape[0] / 300  # 17 pixels of HEIGHT
-            timeline.write_on(
+            annotation.write_on(
                 image,
                 str(row.track),
                 (corner[0], max(corner[1], round(24 * size))),

@@ -5,7 +5,7 @@ the same zero. Container timestamps are used as they are, so variable frame rate
 place: an assumed 30 frames a second drifts by up to 143 s on Aff-Wild2 (docs/data.md).
 """
 
-from emolib.data.media.container import Damage, moving_pictures, opened, sound_track
+from emolib.data.media.container import StreamReport, moving_pictures, opened, sound_track
 from emolib.data.media.jpeg import decode_jpeg, read_jpeg
 from emolib.data.media.pictures import frame_times, read_frames
 from emolib.data.media.sound import (
@@ -20,7 +20,7 @@ from emolib.data.media.writing import write_video
 
 __all__ = [
     "SAMPLE_RATE",
-    "Damage",
+    "StreamReport",
     "audible",
     "decode_jpeg",
     "frame_times",

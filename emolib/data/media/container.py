@@ -23,13 +23,14 @@ CUT = 0.5  # seconds that may be missing at the end of a file without a word
 
 
 @dataclass
-class Damage:
-    """What could not be decoded of one stream, and where its first frame lies."""
+class StreamReport:
+    """What a stream says of itself, and what of it could not be decoded."""
 
-    packets: int = 0  # that the decoder refused
+    expected_frames: int | None = None  # by the container's word; None: it does not say
+    start: float = 0.0  # seconds on the container's own clock at which the first frame begins
+    packets_lost: int = 0  # that the decoder refused
     stopped: str = ""  # why reading ended before the file did; empty: it did not
     missing_seconds: float = 0.0  # at the end, of the length that the container states
-    start: float = 0.0  # seconds on the container's own clock at which the first frame begins
 
     @property
     def cut(self) -> bool:
@@ -84,16 +85,16 @@ def sound_track(container: Any) -> Any | None:
 
 
 def decoded(
-    container: Any, stream: Any, damage: Damage | None = None
+    container: Any, stream: Any, report: StreamReport | None = None
 ) -> Iterator[tuple[Any, list[Any]]]:
     """(packet, the frames that the decoder gives back for it) of ``stream``; at the end (None, what it still held).
 
-    Without ``damage`` the first packet that cannot be decoded raises av.FFmpegError. With it, such packets are counted
+    Without ``report`` the first packet that cannot be decoded raises av.FFmpegError. With it, such packets are counted
     there and left out, and a file that cannot be read any further ends there.
     """
     last_end = 0.0
     try:
-        for packet in container.demux(*_timed_streams(container, stream, damage)):
+        for packet in container.demux(*_timed_streams(container, stream, report)):
             if packet.pts is not None:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 last_end = max(last_end, float(end))
@@ -103,24 +104,36 @@ def decoded(
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
-                    if damage is None:
+                    if report is None:
                         raise
-                    damage.packets += 1
+                    report.packets_lost += 1
                 else:
                     yield packet, frames
-        yield None, stream.decode(None)
+        held = stream.decode(None)
+        for frame in held:
+            frame.time_base = stream.time_base  # which only a packet would have brought
+        yield None, held
     except av.FFmpegError as error:
-        if damage is None:
+        if report is None:
             raise
-        damage.stopped = error.strerror or type(error).__name__
-    if damage is not None and LENGTH_STATED & formats(container) and container.duration:
+        report.stopped = error.strerror or type(error).__name__
+    if report is not None and LENGTH_STATED & formats(container) and container.duration:
         length = (container.duration + (container.start_time or 0)) / av.time_base
-        damage.missing_seconds = max(0.0, length - last_end)
+        report.missing_seconds = max(0.0, length - last_end)
 
 
-def _timed_streams(container: Any, stream: Any, damage: Damage | None) -> list[Any]:
+def expected_frames(container: Any, stream: Any) -> int | None:
+    """How many frames there should be: as the container states, or its length times its rate."""
+    if stream.frames:
+        return int(stream.frames)
+    if container.duration and stream.average_rate:
+        return round(container.duration / av.time_base * float(stream.average_rate))
+    return None
+
+
+def _timed_streams(container: Any, stream: Any, report: StreamReport | None) -> list[Any]:
     """``stream``; with the other sound and pictures where the end of the whole file is asked for."""
-    if damage is None:
+    if report is None:
         return [stream]
     others = [*container.streams.video, *container.streams.audio]
     return [stream, *(other for other in others if other.index != stream.index)]

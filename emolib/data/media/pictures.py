@@ -9,7 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emolib.data.media.container import Damage, decoded, formats, moving_pictures, opened
+from emolib.data.media.container import (
+    StreamReport,
+    decoded,
+    expected_frames,
+    formats,
+    moving_pictures,
+    opened,
+)
 from emolib.errors import EmolibError
 
 # Containers whose packets always carry presentation times; elsewhere (AVI, MPEG) only decoded frames tell.
@@ -59,7 +66,7 @@ def video_stream(container: Any, video: Path) -> Any:
 
 
 def timed_frames(
-    container: Any, video: Path, damage: Damage | None = None
+    container: Any, video: Path, report: StreamReport | None = None
 ) -> Iterator[tuple[float, Any]]:
     """(seconds on the container's clock, decoded frame), in order of time."""
     stream = video_stream(container, video)
@@ -67,7 +74,7 @@ def timed_frames(
     # Of a container that knows decode times only; they grow, so the next frame shown takes the next one.
     slots: deque[float] = deque()
     in_slots = bool(DECODE_TIMED & formats(container))
-    for packet, frames in decoded(container, stream, damage):
+    for packet, frames in decoded(container, stream, report):
         if in_slots and packet is not None and packet.dts is not None:
             slots.append(float(packet.dts * stream.time_base))
         for frame in frames:
@@ -106,22 +113,24 @@ def _demuxed_times(container: Any, video: Path) -> np.ndarray | None:
 
 
 def read_frames(
-    video: Path, damage: Damage | None = None
+    video: Path, report: StreamReport | None = None
 ) -> Iterator[tuple[int, float, np.ndarray]]:
     """(1-based frame number, seconds, RGB uint8 ``[H, W, 3]`` upright) of each frame, one in memory at a time.
 
-    What cannot be decoded is counted in ``damage`` and left out; without it, it raises EmolibError, as does a video
+    What cannot be decoded is counted in ``report`` and left out; without it, it raises EmolibError, as does a video
     of which nothing can be decoded.
     """
     number, first = 0, 0.0
     with opened(video) as container:
-        ratio = video_stream(container, video).sample_aspect_ratio
-        for number, (time, frame) in enumerate(timed_frames(container, video, damage), 1):
+        stream = video_stream(container, video)
+        if report is not None:
+            report.expected_frames = expected_frames(container, stream)
+        for number, (time, frame) in enumerate(timed_frames(container, video, report), 1):
             if number == 1:
                 first = time
-                if damage is not None:
-                    damage.start = time
-            yield number, time - first, upright(frame, ratio)
+                if report is not None:
+                    report.start = time
+            yield number, time - first, upright(frame, stream.sample_aspect_ratio)
     if number == 0:
         raise EmolibError(f"{video}: holds no frame; replace the file or remove it")
 

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from emolib.data.media.container import Damage, decoded, moving_pictures, opened, sound_track
+from emolib.data.media.container import StreamReport, decoded, moving_pictures, opened, sound_track
 from emolib.data.media.pictures import timed_frames
 from emolib.errors import EmolibError
 
@@ -59,32 +59,32 @@ def silence(count: int) -> Iterator[np.ndarray]:
         yield np.zeros(min(SILENCE, count - first), np.float32)
 
 
-def sound_pieces(video: Path, damage: Damage | None = None) -> Iterator[Piece] | None:
+def sound_pieces(video: Path, report: StreamReport | None = None) -> Iterator[Piece] | None:
     """The sound in pieces, in order of time and without overlap; between them nothing sounds. None without a track.
 
-    What cannot be decoded is counted in ``damage`` and is silent; without it, it raises EmolibError.
+    What cannot be decoded is counted in ``report`` and is silent; without it, it raises EmolibError.
     """
     with opened(video) as container:
         if sound_track(container) is None:
             return None
         zero = _first_picture(container, video)
-    return _pieces(video, zero, damage)
+    return _pieces(video, zero, report)
 
 
 def _first_picture(container: Any, video: Path) -> float:
     """Time of the first frame on the container's clock; 0 for a file of sound alone."""
     if moving_pictures(container) is None:
         return 0.0
-    for time, _ in timed_frames(container, video, Damage()):
+    for time, _ in timed_frames(container, video, StreamReport()):
         return time
     raise EmolibError(f"{video}: holds no frame; replace the file or remove it")
 
 
-def _pieces(video: Path, zero: float, damage: Damage | None) -> Iterator[Piece]:
+def _pieces(video: Path, zero: float, report: StreamReport | None) -> Iterator[Piece]:
     """From second ``zero`` of the container's clock on."""
     track, mixer = None, _Mixer()
     with opened(video) as container:
-        for _, frames in decoded(container, sound_track(container), damage):
+        for _, frames in decoded(container, sound_track(container), report):
             for frame in frames:
                 if track is None or frame.sample_rate != track.rate:
                     # Recordings joined end to end may change the rate.

@@ -43,7 +43,7 @@ def test_a_failure_leaves_the_old_results_whole_and_no_new_ones(
     before = contents(tmp_path / "out")
     where = {
         "timeline": (predict_module.figures, "save"),
-        "annotated video": (predict_module.timelines, "write_annotated"),
+        "annotated video": (predict_module.annotation, "write_annotated"),
         "table": (predict_module, "write"),
         "summary": (predict_module, "write_json"),
     }

@@ -6,7 +6,7 @@ import pytest
 
 from emolib.data import media
 from emolib.labels import EXPRESSIONS
-from emolib.video import predict as predict_module
+from emolib.video import annotation
 from tests.support.videos import go, make_video, rows_of
 
 
@@ -51,9 +51,9 @@ def test_annotated_video_names_classes_and_of_several_people_the_tracks(
     tmp_path, run, squares, monkeypatch, people
 ):
     texts = []
-    write_on = predict_module.timelines.write_on
+    write_on = annotation.write_on
     monkeypatch.setattr(
-        predict_module.timelines,
+        annotation,
         "write_on",
         lambda image, text, *rest: (texts.append(text), write_on(image, text, *rest)),
     )

@@ -73,7 +73,7 @@ def test_bars_of_several_people_carry_the_number_of_their_box(monkeypatch):
     rows["class"] = pd.array(["Anger", "Fear"], dtype="string")
     written = []
     monkeypatch.setattr(
-        explore.timeline, "write_on", lambda image, text, *rest: written.append(text)
+        explore.annotation, "write_on", lambda image, text, *rest: written.append(text)
     )
     image = np.zeros((60, 80, 3), np.uint8)
     both = explore.page(image, rows, 1.0, several=True)

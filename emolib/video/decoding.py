@@ -1,0 +1,108 @@
+"""The process that decodes for :mod:`emolib.video.reading`: ``python -m emolib.video.decoding``.
+
+FFmpeg is native code that a damaged or hostile file can crash, hang or make ask for any memory. Here it can only take
+this process with it. Requests are lines of JSON on the standard input. Each answer is a series of messages on the
+standard output: the length of a header (4 bytes), the header in JSON, and the bytes of an array if it names a shape.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from emolib.data import media
+from emolib.errors import EmolibError
+
+MOST_MEMORY = (
+    4 * 2**30
+)  # bytes of address space; a damaged header may ask for a picture of any size
+
+
+def pictures(
+    video: Path, report: media.StreamReport, rotate: int
+) -> Iterator[tuple[float, np.ndarray]]:
+    """(seconds, picture), turned clockwise by ``rotate`` degrees, all of the size of the first one."""
+    size = None
+    for _, time, image in media.read_frames(video, report):
+        image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
+        size = size or image.shape[1::-1]
+        yield time, fitted(image, size)
+
+
+def fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``image`` as large as it can be inside ``size`` (width, height), in the middle, black around it."""
+    if image.shape[1::-1] == size:
+        return image
+    width, height = size
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    result = np.zeros((height, width, 3), np.uint8)
+    result[top : top + inner[1], left : left + inner[0]] = cv2.resize(
+        image, inner, interpolation=cv2.INTER_AREA
+    )
+    return result
+
+
+def sound(video: Path, report: media.StreamReport) -> Iterator[tuple[int, np.ndarray]]:
+    """(first sample, samples) of each piece of the sound."""
+    return iter(media.sound_pieces(video, report) or ())
+
+
+def answer(request: dict[str, Any], out: BinaryIO) -> None:
+    """Write what ``request`` asks for, then how its stream ended."""
+    video, report = Path(request["video"]), media.StreamReport()
+    try:
+        stream: Iterator[tuple[float, np.ndarray]]
+        if request["stream"] == "pictures":
+            stream = pictures(video, report, request["rotate"])
+        else:
+            stream = sound(video, report)
+        for place, array in stream:
+            header = {"place": place, "expected": report.expected_frames}
+            send(out, header | {"shape": array.shape, "dtype": array.dtype.str}, array)
+        send(out, {"report": asdict(report)})
+    except EmolibError as error:
+        send(out, {"report": asdict(report), "error": str(error)})
+    except MemoryError:
+        send(out, {"report": asdict(report), "error": f"{video}: asks for too much memory"})
+
+
+def send(out: BinaryIO, header: dict[str, Any], array: np.ndarray | None = None) -> None:
+    """One message."""
+    text = json.dumps(header).encode()
+    out.write(len(text).to_bytes(4, "big") + text)
+    if array is not None:
+        out.write(np.ascontiguousarray(array).data)
+    out.flush()
+
+
+def limit_memory() -> None:
+    """Keep this process from taking the whole machine's memory, where the system can."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, resource.RLIM_INFINITY))
+
+
+def main() -> None:
+    """Answer requests until the standard input ends, which it does with the process that asks."""
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # nothing that a library prints may get between the messages
+    limit_memory()
+    cv2.setNumThreads(1)
+    send(out, {"ready": True})
+    for line in sys.stdin:
+        with contextlib.suppress(BrokenPipeError):
+            answer(json.loads(line), out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Read a user's video through processes of its own, so that no file can take this one with it.
+
+See :mod:`emolib.video.decoding` for the other side. A process that has answered in full serves again; one that has
+crashed, hangs or is no longer listened to is ended.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import emolib
+from emolib.data import media
+from emolib.errors import EmolibError
+
+START = 120.0  # seconds until a process must be ready
+STALL = 20.0  # seconds until the next frame must have come
+_idle: list["_Decoder"] = []
+
+
+class DecoderLost(Exception):
+    """The process has crashed or was ended because it hung; the message says which."""
+
+
+class _Decoder:
+    """One process that decodes."""
+
+    def __init__(self) -> None:
+        package = str(Path(emolib.__file__).parents[1])
+        paths = [package, os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "emolib.video.decoding"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self.receive(START)
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send a request."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise DecoderLost(f"the decoder was lost: {error.strerror}") from error
+
+    def receive(self, seconds: float = STALL) -> tuple[dict[str, Any], np.ndarray | None]:
+        """The next message. Raises DecoderLost when there is none within ``seconds``."""
+        hung = threading.Event()
+
+        def end() -> None:
+            hung.set()
+            self.process.kill()
+
+        watchdog = threading.Timer(seconds, end)
+        watchdog.start()
+        try:
+            header = json.loads(self._bytes(int.from_bytes(self._bytes(4), "big")))
+            if "shape" not in header:
+                return header, None
+            kind = np.dtype(header["dtype"])
+            content = self._bytes(int(np.prod(header["shape"])) * kind.itemsize)
+            return header, np.frombuffer(content, kind).reshape(header["shape"])
+        except EOFError:
+            if hung.is_set():
+                raise DecoderLost(f"the decoder gave nothing for {seconds:.0f} s") from None
+            code = self.process.wait()
+            raise DecoderLost(f"the decoder crashed (exit code {code})") from None
+        finally:
+            watchdog.cancel()
+
+    def _bytes(self, count: int) -> bytearray:
+        assert self.process.stdout is not None
+        content = bytearray(count)
+        view, have = memoryview(content), 0
+        while have < count:
+            read = self.process.stdout.readinto(view[have:])  # type: ignore[attr-defined]
+            if not read:
+                raise EOFError
+            have += read
+        return content
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _decoder() -> _Decoder:
+    """One that is ready: it was idle and still lives, or it is new."""
+    while _idle:
+        decoder = _idle.pop()
+        if decoder.process.poll() is None:
+            return decoder
+        decoder.close()
+    return _Decoder()
+
+
+def _answers(
+    request: dict[str, Any], report: media.StreamReport
+) -> Iterator[tuple[float, np.ndarray]]:
+    """(place, array) of each message; ``report`` is filled at the end.
+
+    Raises EmolibError where nothing at all could be decoded.
+    """
+    video = request["video"]
+    decoder, whole, count = _decoder(), False, 0
+    try:
+        decoder.ask(request)
+        while True:
+            header, array = decoder.receive()
+            if array is None:
+                break
+            count += 1
+            report.expected_frames = header["expected"]
+            yield header["place"], array
+        whole = True
+        vars(report).update(header["report"])
+        if "error" in header:
+            report.stopped = header["error"]
+            if not count:
+                raise EmolibError(header["error"])
+    except DecoderLost as lost:
+        report.stopped = str(lost)
+        if not count:
+            raise EmolibError(
+                f"{video}: {lost}; convert it (`ffmpeg -i FILE new.mp4`) or leave it out"
+            ) from lost
+    finally:
+        if whole:
+            _idle.append(decoder)
+        else:
+            decoder.close()
+
+
+def read_frames(
+    video: Path, report: media.StreamReport | None = None, rotate: int = 0
+) -> Iterator[tuple[int, float, np.ndarray]]:
+    """As :func:`emolib.data.media.read_frames`, all frames of the size of the first.
+
+    ``rotate``: degrees clockwise, a multiple of 90. What could not be decoded is told in ``report`` at the end. Raises
+    EmolibError when nothing can be decoded.
+    """
+    request = {"stream": "pictures", "video": str(video), "rotate": rotate}
+    answers = _answers(request, media.StreamReport() if report is None else report)
+    for number, (time, image) in enumerate(answers, 1):
+        yield number, time, image
+
+
+def read_sound(
+    video: Path, report: media.StreamReport | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """As :func:`emolib.data.media.sound_pieces`; nothing at all without a track."""
+    request = {"stream": "sound", "video": str(video)}
+    for place, samples in _answers(request, media.StreamReport() if report is None else report):
+        yield int(place), samples
