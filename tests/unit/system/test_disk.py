@@ -11,10 +11,11 @@ import pytest
 from emolib import cli
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
+from emolib.features.prepare import prepare
 from emolib.system import disk as holdings
+from emolib.system.files import cache_root
 from emolib.system.locks import locked
 
-PACKAGE = Path(cli.__file__).parent
 KEY = "0123456789abcdef"
 
 
@@ -242,10 +243,9 @@ def test_no_runs_folder_is_an_empty_list(clean, tmp_path, monkeypatch):
     assert code == 0 and "nothing freed" in out and holdings.holdings() == []
 
 
-def test_every_cache_of_the_package_is_known():
-    kinds = {
-        kind
-        for path in PACKAGE.rglob("*.py")
-        for kind in re.findall(r'cache_root\(\)\s+/ "(\w+)"', path.read_text(encoding="utf-8"))
-    }
-    assert kinds == set(holdings.CACHES)
+def test_a_run_fills_the_caches_that_are_known_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
+    clips = {"synth_train_clips": 2, "synth_validation_clips": 1, "synth_test_clips": 0}
+    tiny = preset("demo", window=10, synth_seconds=1.0, precision="strict", **clips)
+    prepare(tiny, progress=False)
+    assert {folder.name for folder in cache_root().iterdir()} == set(holdings.CACHES)
