@@ -19,6 +19,10 @@ class WrongCall(EmolibError, ValueError):
     exit_code = 2
 
 
+class EmolibWarning(UserWarning):
+    """What a user should know although the work goes on, such as a score of another version of the code."""
+
+
 def nearest(name: Any, valid: Any) -> str:
     """``"; did you mean ...?"`` with the closest of ``valid``, or nothing."""
     close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.4)

@@ -38,6 +38,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 # fmt: on
 
 
+def check_data(experiment: Experiment) -> None:
+    """Raise WrongCall for a preset of real data without data: its scores would be the generated benchmark's."""
+    if experiment.preset != "demo" and not experiment.data:
+        raise WrongCall(
+            f"the preset {experiment.preset} is for real data: give the folder of an Aff-Wild2 tree "
+            "(--data DIR); for generated data use the preset demo, or make a tree with "
+            "`emolib synth --out DIR` and give that"
+        )
+
+
 def preset(name: str, **changes: Any) -> Experiment:
     """The experiment of preset ``name`` (``paper``, ``released_code``, ``strong``, ``demo``) with ``changes``.
 

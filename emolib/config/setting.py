@@ -52,7 +52,8 @@ def checked(field: dataclasses.Field[Any], value: Any) -> Any:
         numbers = integers(field.name, value) if isinstance(value, str) else [value]
         for number in numbers:
             if not is_within(number, interval):
-                raise WrongCall(f"{field.name}={value}: must be {in_words(interval)}")
+                finite = "" if math.isfinite(number) else ", and finite"
+                raise WrongCall(f"{field.name}={value}: must be {in_words(interval)}{finite}")
     return value
 
 
@@ -76,11 +77,11 @@ def is_within(value: float, interval: str) -> bool:
 
 
 def in_words(interval: str) -> str:
-    """``at least 1``, ``above 0``, or ``in [0, 1)``; infinity is never meant."""
+    """``at least 1``, ``above 0``, or ``in [0, 1)``."""
     left, low, high, _ = _parts(interval)
     if math.isfinite(high):
         return f"in {interval}"
-    return f"{'at least' if left == '[' else 'above'} {low:g}, and finite"
+    return f"{'at least' if left == '[' else 'above'} {low:g}"
 
 
 def _parts(interval: str) -> tuple[str, float, float, str]:

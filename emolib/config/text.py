@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from emolib.config.experiment import Experiment
-from emolib.config.presets import preset
+from emolib.config.presets import PRESETS, preset
+from emolib.config.setting import in_words
 from emolib.errors import WrongCall, nearest
 
 OWN_OPTIONS = {  # they decide what a run is of, so each has its own place
@@ -58,3 +59,50 @@ def format_settings(experiment: Experiment) -> str:
         name for name in defaults if values[name] != defaults[name] and name not in OWN_OPTIONS
     ]
     return ",".join(f"{name}={values[name]}" for name in changed)
+
+
+def describe(name: str = "") -> dict[str, dict[str, Any]]:
+    """Of every setting, or of ``name`` alone: meaning, type, values it takes, source, and default in each preset.
+
+    Raises WrongCall for an unknown name, naming the nearest valid one.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Experiment)}
+    if name and name not in fields:
+        raise WrongCall(f"unknown setting {name!r}{nearest(name, fields)}")
+    chosen = [fields[name]] if name else list(fields.values())
+    return {
+        field.name: {
+            "meaning": field.metadata["doc"],
+            "type": getattr(field.type, "__name__", field.type),
+            "values": _values(field),
+            "source": field.metadata["source"],
+            "presets": {each: getattr(preset(each), field.name) for each in PRESETS},
+        }
+        for field in chosen
+    }
+
+
+def in_lines(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """What :func:`describe` gives, for a terminal: two lines a setting, and one for presets that differ from the first."""
+    lines = []
+    for name, row in rows.items():
+        first, *others = row["presets"]
+        default = row["presets"][first]
+        lines.append(f"{name}={default}  {row['meaning']}")
+        lines.append(f"    {row['values']}; source: {row['source']}")
+        different = [
+            f"{each}: {row['presets'][each]}" for each in others if row["presets"][each] != default
+        ]
+        if different:
+            lines.append(f"    {', '.join(different)}")
+    return lines
+
+
+def _values(field: Any) -> str:
+    """Which values a field takes, in words."""
+    if field.metadata["choices"]:
+        return "one of " + ", ".join(field.metadata["choices"])
+    if field.metadata["range"]:
+        kind = {int: "integer", float: "number", str: "integers with commas, each"}[field.type]
+        return f"{kind} {in_words(field.metadata['range'])}"
+    return "true or false" if field.type is bool else "text"

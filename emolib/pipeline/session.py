@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from emolib.config import Experiment, format_settings, parse_settings, preset
+from emolib.config import Experiment, check_data, format_settings, parse_settings, preset
 from emolib.features.origin import origin
 from emolib.system.files import hash_of
 from emolib.system.runs import run_path
@@ -34,11 +34,12 @@ def begin(
     """The session of a notebook's parameters.
 
     With an empty ``name`` the preset as it is has the run folder of its name, and changed ``settings`` have a run
-    folder of their own. Raises WrongCall for an unknown preset or setting and for a name that
-    cannot be a run's.
+    folder of their own. Raises WrongCall for an unknown preset or setting, for a preset of real
+    data without data, and for a name that cannot be a run's.
     """
     changes = parse_settings(settings)
     experiment = preset(preset_name, data=data, weights=weights, **changes)
+    check_data(experiment)
     folder = run_path(name or run_name(experiment))
     return Session(experiment, folder, origin(experiment))
 

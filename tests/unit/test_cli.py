@@ -1,5 +1,6 @@
 """The command line: exit codes, one line of error, help, and what is printed."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,17 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from emolib import cli
-from emolib.config import PRESETS, preset
-from emolib.errors import EmolibError
+from emolib import __version__, cli
+from emolib.cli import options
+from emolib.config import PRESETS, Experiment, preset
+from emolib.errors import EmolibError, EmolibWarning
 from emolib.evaluation import predictions as evaluation
 from emolib.features import prepare as inputs
 from emolib.features import window_sets as features
 from emolib.model import EmotionModel
 from emolib.pipeline.summary import window_text
 from emolib.video import predict as predict_module
+from emolib.video.options import WHICH_FACES
 
 
 @pytest.fixture
@@ -109,6 +113,24 @@ def test_run_prints_the_window_table_beside_the_papers(call, monkeypatch):
         (("run", "--set", "fusion=concatt"), "did you mean 'concat'"),
         (("run", "--only", "99"), "no notebook '99'"),
         (("evaluate", "--run", "nothing"), "no run 'nothing' here or under"),
+        (("train", "--set", "tcn_blocks=-1"), "tcn_blocks=-1: must be in [0, 16]"),
+        (("train", "--set", "learning_rate=nan"), "learning_rate=nan: must be above 0, and finite"),
+        (("run", "--set", "seeds=42;43"), "seeds='42;43': expected integers"),
+        (("run", "--set", "data=/tmp"), "use --data DIR"),
+        (("train", "--set", "weights=/tmp"), "use --weights DIR"),
+        (("train", "--set", "preset=paper"), "use --preset NAME"),
+        (("sweep", "--grid", "preset=paper,demo"), "use --preset NAME"),
+        (("run", "--data", "/nonexistent"), "--data /nonexistent: no such folder"),
+        (("train", "--weights", "/nonexistent"), "--weights /nonexistent: no such folder"),
+        (("train", "--preset", "paper"), "the preset paper is for real data"),
+        (("run", "--preset", "strong"), "the preset strong is for real data"),
+        (("settings", "windw"), "did you mean 'window'"),
+        (("run", "--name", "../x"), "--name ../x: a run's name"),
+        (("train", "--name", "../x"), "--name ../x: a run's name"),
+        (("sweep", "--grid", "seed=1", "--name", "../x"), "--name ../x: a run's name"),
+        (("run", "--name", "cache"), "--name cache: emolib keeps something else there"),
+        (("train", "--name", "cache"), "--name cache: emolib keeps something else there"),
+        (("sweep", "--grid", "seed=1", "--name", "all"), "--name all: emolib keeps"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(call, arguments, message):
@@ -127,6 +149,54 @@ def test_failed_work_is_one_line_and_exit_code_1(call, monkeypatch):
 
     monkeypatch.setattr("emolib.pipeline.run.run", fail)
     assert call("run") == (1, "", "emolib: 04_training.ipynb: cell 4 failed\n")
+
+
+def test_a_missing_video_is_named_before_anything_else(call, tmp_path):
+    untrained(tmp_path / "runs")
+    code, _, err = call("predict", "missing.mp4", "--run", "mine", "--out", "out")
+    assert (code, err) == (2, "emolib: missing.mp4: no such video or folder\n")
+
+
+def test_other_data_that_are_not_there_are_named(call, tmp_path):
+    untrained(tmp_path / "runs")
+    for verb in ("evaluate", "submit"):
+        code, _, err = call(verb, "--run", "mine", "--data", "/nonexistent")
+        assert (code, err) == (2, "emolib: --data /nonexistent: no such folder\n")
+
+
+def test_version_and_short_help(call):
+    assert call("--version") == (0, f"emolib {__version__}\n", "")
+    assert call("-h")[1] == call("--help")[1] and "emolib run" in call("-h")[1]
+    assert call("train", "-h")[1] == call("train", "--help")[1]
+
+
+def test_settings_tell_everything_about_each(call):
+    code, out, _ = call("settings", "--json")
+    rows = json.loads(out)
+    assert code == 0 and list(rows) == [field.name for field in dataclasses.fields(Experiment)]
+    for name, row in rows.items():
+        assert row["meaning"] and row["values"] and row["source"], name
+        assert row["presets"] == {each: getattr(preset(each), name) for each in PRESETS}
+    text = call("settings", "width")[1]
+    for part in ("width=512", "channels", "at least 1", "paper 3.2", "demo: 96"):
+        assert part in text
+    assert "strong" not in text  # its value is the paper's
+    assert all(f"{name}=" in call("settings")[1] for name in rows)
+
+
+def test_a_generated_tree_given_by_path_serves_every_preset(tmp_path):
+    experiment = options.experiment_of("paper", str(tmp_path), "", ["epochs=2"])
+    assert (experiment.data, experiment.epochs) == (str(tmp_path), 2)
+
+
+def test_a_warning_is_one_line(call, monkeypatch):
+    def warn(*_, **__):
+        warnings.warn("runs/demo: of other code", EmolibWarning, stacklevel=2)
+        return SUMMARY
+
+    monkeypatch.setattr("emolib.pipeline.run.run", warn)
+    code, out, err = call("run", "--json")
+    assert (code, json.loads(out), err) == (0, SUMMARY, "emolib: runs/demo: of other code\n")
 
 
 @pytest.mark.parametrize(
@@ -184,9 +254,9 @@ def complete(words: str, runs) -> set[str]:
         ("emolib run --preset ", set(PRESETS)),
         ("emolib run --preset de", {"demo"}),
         ("emolib evaluate --run ", {"mine", "other"}),
-        ("emolib predict --faces ", set(cli.WHICH_FACES)),
+        ("emolib predict --faces ", set(WHICH_FACES)),
         ("emolib extract --executor s", {"slurm"}),
-        ("emolib bench ", set(cli.BENCHES)),
+        ("emolib bench ", set(cli.upkeep.BENCHES)),
         ("emolib clean ca", {"cache", "cache/features"}),
     ],
 )
@@ -211,9 +281,13 @@ def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(
 ):
     monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
     preset("demo").save(tmp_path / "demo" / "experiment.json")
-    assert cli.run_folder("demo") == tmp_path / "demo" == cli.run_folder(str(tmp_path / "demo"))
+    assert (
+        options.run_folder("demo")
+        == tmp_path / "demo"
+        == options.run_folder(str(tmp_path / "demo"))
+    )
     with pytest.raises(EmolibError, match="did you mean 'demo'"):
-        cli.run_folder("demos")
+        options.run_folder("demos")
 
 
 def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
@@ -382,12 +456,11 @@ def test_sweep_and_extract_take_the_same_cluster_options(call, monkeypatch):
     [PermissionError(13, "Permission denied", "there"), OSError(36, "File name too long", "there")],
 )
 def test_what_the_system_refuses_is_one_line(capsys, monkeypatch, error):
-    from emolib import cli
 
     def refused():
         raise error
 
-    monkeypatch.setattr(cli, "app", refused)
+    monkeypatch.setattr("emolib.cli.app", refused)
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert (
@@ -440,7 +513,7 @@ def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
         "origin": "",
     }
     monkeypatch.setattr("emolib.studies.submission.of_run", lambda *_, **__: result)
-    monkeypatch.setattr(cli, "run_folder", Path)
+    monkeypatch.setattr(cli.results, "run_folder", Path)
     code, out, err = call("submit")
     assert code == 0 and "4 filled: so" in out
     assert err.splitlines() == [
@@ -451,13 +524,17 @@ def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
     assert (code, err) == (0, "") and json.loads(out) == result
 
 
-def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatch):
+def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        Path(name).touch()
+
     def predict(*_, **__):
         raise predict_module.SomeFailed(
             "1 of 2 videos failed: b.mp4: cannot be decoded", [{"video": "a.mp4"}]
         )
 
     monkeypatch.setattr(predict_module, "predict", predict)
-    monkeypatch.setattr(cli, "run_folder", Path)
+    monkeypatch.setattr(cli.results, "run_folder", Path)
     code, out, err = call("predict", "a.mp4", "b.mp4", "--out", "out", "--json")
     assert code == 1 and json.loads(out) == [{"video": "a.mp4"}] and "b.mp4" in err

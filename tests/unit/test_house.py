@@ -26,7 +26,6 @@ LINES, MEDIAN_LINES = 350, 150
 STILL_LARGE = {
     "emolib.bench.extract",
     "emolib.bench.train",
-    "emolib.cli",
     "emolib.data.examination",
     "emolib.results.figures",
     "emolib.results.report",

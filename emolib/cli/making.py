@@ -1,0 +1,208 @@
+"""Verbs that make something: run, synth, extract, train, sweep."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emolib.cli.command import output, verb
+from emolib.cli.options import (
+    Cpus,
+    DataFolder,
+    Executor,
+    Gpus,
+    Json,
+    Minutes,
+    Name,
+    Preset,
+    Quiet,
+    Sbatch,
+    Settings,
+    Weights,
+    experiment_of,
+    new_run,
+    resources,
+)
+from emolib.config import parse_settings
+from emolib.config import preset as preset_of
+from emolib.system.files import runs_root
+
+
+@verb(
+    "emolib run\nemolib run --only 05,06\nemolib run --preset paper --data DIR\nemolib run --set epochs=3 --name short"
+)
+def run(
+    preset: Preset = "demo",
+    name: Name = "",
+    data: DataFolder = "",
+    weights: Weights = "",
+    set_: Settings = [],
+    only: Annotated[str, typer.Option(help="Notebooks to run, by number: 05,06.")] = "",
+    time_limit: Annotated[float, typer.Option(help="Seconds that one notebook may take.")] = 24
+    * 3600.0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run the notebooks in order, resuming where an earlier run stopped; then print the window table beside the paper's."""
+    from emolib.pipeline import run as pipeline
+    from emolib.pipeline.summary import window_text
+
+    experiment = experiment_of(preset, data, weights, set_)
+    summary = pipeline.run(
+        experiment, name, only=only or None, time_limit=time_limit, progress=not quiet
+    )
+    output(summary, as_json, window_text(summary))
+
+
+@verb("emolib synth\nemolib synth --out TREE --odd --set synth_train_clips=20")
+def synth(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="An empty or new folder to write into; without it, the cache."),
+    ] = None,
+    odd: Annotated[
+        bool,
+        typer.Option("--odd", help="Plant every oddity of the real tree; planted.json lists them."),
+    ] = False,
+    preset: Preset = "demo",
+    set_: Settings = [],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Generate the benchmark with known answers, in the exact Aff-Wild2 tree; what is there is not made again."""
+    from emolib.data import synthetic
+
+    changes: dict[str, Any] = {"synth_odd": True} if odd else {}
+    for text in set_:
+        changes |= parse_settings(text)
+    experiment = preset_of(preset, **changes)
+    if out:
+        synthetic.write_tree(experiment, out, progress=not quiet)
+    root = out or synthetic.ensure(experiment, progress=not quiet)
+    output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
+
+
+@verb(
+    "emolib extract --verify\nemolib extract --preset paper --data DIR --weights DIR --executor slurm --jobs 8"
+)
+def extract(
+    preset: Preset = "demo",
+    data: DataFolder = "",
+    weights: Weights = "",
+    set_: Settings = [],
+    splits: Annotated[
+        str, typer.Option(help="Which splits, with commas between them.")
+    ] = "train,validation",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Re-hash what is stored; a damaged file is named and made again."
+        ),
+    ] = False,
+    executor: Executor = "local",
+    jobs: Annotated[int, typer.Option(help="slurm: number of jobs.")] = 4,
+    minutes: Minutes = 24 * 60,
+    cpus: Cpus = 2,
+    gpus: Gpus = 0,
+    sbatch: Sbatch = [],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the features of faces, sound and prompts that the feature store lacks.
+
+    The sound of validation and test frames is stored too, unless it takes too much of a disk: it is then encoded when it is needed.
+    """
+    from emolib.features import extraction as features
+    from emolib.features import prepare as inputs
+    from emolib.training import cluster
+
+    cluster.check_executor(executor)
+    slurm = resources(minutes, cpus, gpus, sbatch)
+    experiment = experiment_of(preset, data, weights, set_)
+    result: dict[str, Any] = {}
+    if verify:
+        result["verified"], result["damaged"] = features.verify(experiment)
+    clips = inputs.clips_of(experiment, tuple(splits.split(",")), progress=not quiet)
+    if (
+        executor == "slurm"
+    ):  # each job is this very call: jobs claim clips, so that no clip is done twice
+        words = ["--preset", preset, "--splits", splits, "--quiet"]
+        words += (
+            [f"--data={data}"] * bool(data)
+            + [f"--weights={weights}"] * bool(weights)
+            + [f"--set={text}" for text in set_]
+        )
+        cluster.run_array(
+            [cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", **slurm
+        )
+    report = inputs.store_features(experiment, clips, progress=not quiet)
+    result |= {"clips": len(clips), "computed": report.clips, "seconds": round(report.seconds, 1)}
+    text = "".join(f"damaged, made again: {path}\n" for path in result.get("damaged", []))
+    result["rates"] = report.lines()
+    text += f"features of {len(clips)} clips are in the store, {report.clips} files computed now"
+    output(result, as_json, "\n".join([text, *result["rates"]]))
+
+
+@verb(
+    "emolib train --name mine --set window=30\nemolib train --preset paper --data DIR --name paper_30"
+)
+def train(
+    preset: Preset = "demo",
+    name: Name = "",
+    data: DataFolder = "",
+    weights: Weights = "",
+    set_: Settings = [],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train and evaluate one run; a stopped one goes on to the same bits, a complete one is only shown."""
+    from emolib.evaluation import predictions as evaluation
+    from emolib.training import run as training
+
+    experiment = experiment_of(preset, data, weights, set_)
+    folder = new_run(name, experiment)
+    result = training.run(experiment, folder, progress=not quiet)
+    output(result, as_json, evaluation.score_text(result) + f"\n{folder}")
+
+
+@verb(
+    "emolib sweep --grid window=10,15,30,60 seed=42,43,44\nemolib sweep --grid contrastive_weight=0,0.1 --executor slurm",
+)
+def sweep(
+    grid: Annotated[
+        list[str], typer.Option(help="key=value,value: a setting and its values; may be repeated.")
+    ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE,VALUE]...", help="More settings of the grid."),
+    ] = None,
+    preset: Preset = "demo",
+    name: Name = "",
+    data: DataFolder = "",
+    weights: Weights = "",
+    set_: Settings = [],
+    executor: Executor = "local",
+    jobs: Annotated[int, typer.Option(min=1, help="slurm: jobs at once.")] = 16,
+    minutes: Minutes = 240,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
+    sbatch: Sbatch = [],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train every combination of a grid; runs that are complete are not repeated."""
+    from emolib.training import sweep as sweeps
+
+    values: dict[str, list[Any]] = {}
+    for text in [*grid, *(more or [])]:
+        key, _, choices = text.partition("=")
+        values.setdefault(key, []).extend(
+            parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")
+        )
+    experiment = experiment_of(preset, data, weights, set_)
+    folder = new_run(name, experiment) / "sweep"
+    slurm = {"parallel": jobs, **resources(minutes, cpus, gpus, sbatch)}
+    table = sweeps.run(
+        experiment, values, folder, executor=executor, progress=not quiet, slurm=slurm
+    )
+    output(table.to_dict("records"), as_json, table.to_string(index=False))

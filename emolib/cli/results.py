@@ -1,0 +1,188 @@
+"""Verbs that use a trained run: evaluate, predict, submit, report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emolib.cli.command import output, verb
+from emolib.cli.options import (
+    DataFolder,
+    Json,
+    Quiet,
+    Run,
+    Weights,
+    completing,
+    folder,
+    run_folder,
+)
+from emolib.errors import WrongCall
+from emolib.features.origin import labelled, origin
+from emolib.system.files import few
+from emolib.video.options import PROMPT_SETS, WHICH_FACES
+
+
+@verb("emolib evaluate --run demo\nemolib evaluate --run paper --data DIR --json")
+def evaluate(
+    run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_json: Json = False
+) -> None:
+    """Score a trained run again on the validation clips of its data, or of another tree, under both protocols."""
+    from emolib.evaluation import predictions as evaluation
+    from emolib.features import prepare as inputs
+    from emolib.features.window_sets import window_set
+    from emolib.training import run as training
+
+    model, experiment = training.load_model(run_folder(run))
+    if data:
+        experiment = experiment.replace(data=str(folder("--data", data).resolve()))
+    clips = inputs.clips_of(experiment, ("validation",), progress=not quiet)
+    inputs.check_windows(experiment, clips, ("validation",))
+    result: dict[str, Any] = {
+        "origin": origin(experiment),
+        "by_frame": experiment.by_frame(),
+        "frame": evaluation.score_of_parts(model, inputs.FrameSets(experiment, clips)),
+    }
+    result["window"] = evaluation.window_score(
+        model, window_set(experiment, clips, protocol="window", progress=not quiet)
+    )
+    output(result, as_json, evaluation.score_text(result))
+
+
+@verb(
+    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --weights DIR --out results"
+)
+def predict(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results, one folder a video.")],
+    run: Run = "demo",
+    detector: Annotated[
+        Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")
+    ] = None,
+    faces: Annotated[
+        str,
+        typer.Option(
+            help="tracked, largest, all, or whole: the video is a face crop already.",
+            autocompletion=completing(lambda: WHICH_FACES),
+        ),
+    ] = "tracked",
+    annotate: Annotated[
+        bool,
+        typer.Option("--annotate", help="Also write the video with boxes and classes drawn in."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there.")
+    ] = False,
+    rotate: Annotated[
+        int, typer.Option(help="Degrees clockwise to turn the pictures by: 90, 180 or 270.")
+    ] = 0,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="No run: each face against CLIP's prompts.")
+    ] = False,
+    weights: Weights = "",
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help=f"zero-shot: {', '.join(PROMPT_SETS)}.",
+            autocompletion=completing(lambda: PROMPT_SETS),
+        ),
+    ] = "paper",
+    smooth: Annotated[
+        float, typer.Option(help="zero-shot: average over so many seconds either side of a frame.")
+    ] = 0.0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Emotions of your own videos: one row a frame, with times, faces and probabilities."""
+    from emolib.video import predict as prediction
+
+    for path in videos:
+        if not path.exists():
+            raise WrongCall(f"{path}: no such video or folder")
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if as_json else sys.stdout)
+
+    options: dict[str, Any] = {
+        "detector": detector,
+        "faces": faces,
+        "annotate": annotate,
+        "overwrite": overwrite,
+        "rotate": rotate,
+        "zero_shot": zero_shot,
+        "weights": weights,
+        "prompts": prompts,
+        "smooth": smooth,
+        "progress": not quiet,
+    }
+    try:
+        summaries = prediction.predict(
+            videos, Path() if zero_shot else run_folder(run), out, say=say, **options
+        )
+    except prediction.SomeFailed as failed:
+        if as_json or failed.summaries:
+            output(failed.summaries, as_json, f"the other results are in {out}")
+        raise
+    output(summaries, as_json, f"results are in {out}")
+
+
+@verb(
+    "emolib submit --run paper --out submission.txt\nemolib submit --check submission.txt --template T"
+)
+def submit(
+    out: Annotated[Path, typer.Option(help="The submission file to write.")] = Path(
+        "submission.txt"
+    ),
+    run: Run = "demo",
+    data: DataFolder = "",
+    template: Annotated[
+        Path | None,
+        typer.Option(help="The official example file; without it, the one in the tree."),
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Only check this file against --template.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the template's clips, write the challenge's file along it and check it; or check a file. A stopped one goes on."""
+    from emolib.studies import submission
+
+    if check:
+        if template is None:
+            raise WrongCall("--check needs --template, the challenge's example file")
+        problems = submission.check(check, template)
+        lines = [
+            f"{p['kind']}: {p['what']} (first in line {p['line']}, {p['count']} in all)"
+            for p in problems
+        ]
+        output(problems, as_json, "\n".join(lines) or f"{check}: valid")
+        if problems:
+            raise typer.Exit(1)
+        return
+    if data:
+        folder("--data", data)
+    result = submission.of_run(
+        run_folder(run), out, data=data, template=template, progress=not quiet
+    )
+    for key, what in {
+        "empty": "without any face, all filled",
+        "left_out": "on the test list but not in the template",
+    }.items():
+        if result[key] and not as_json:
+            print(f"emolib: {len(result[key])} clip(s) {what}: {few(result[key])}", file=sys.stderr)
+    text = labelled(f"{out}: {result['rows']} rows of {result['clips']} clips", result["origin"])
+    output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}")
+
+
+@verb("emolib report --run demo\nemolib report --run runs/paper --out paper.html")
+def report(
+    run: Run = "demo",
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; without it, report.html in the run.")
+    ] = None,
+) -> None:
+    """One self-contained HTML page of a run: headline table, figures, provenance and the executed notebooks."""
+    from emolib.results import report as page
+
+    print(page.write(run_folder(run), out))

@@ -1,0 +1,157 @@
+"""Verbs that look at what there is, and free it: settings, doctor, bench, info, clean."""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emolib.cli.command import output, verb
+from emolib.cli.options import Json, Quiet, completing
+from emolib.config import describe, in_lines, preset
+from emolib.errors import WrongCall, nearest
+from emolib.system.files import runs_root
+
+BENCHES = ("extract", "train")
+
+
+def clean_names() -> list[str]:
+    """For the shell's completion: what ``emolib clean`` can be told to free."""
+    from emolib.system import disk as holdings
+
+    return ["cache", "all", *(h.name for h in holdings.holdings() if not h.kept)]
+
+
+@verb("emolib settings\nemolib settings window\nemolib settings --json")
+def settings(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="One setting; without it, all.", autocompletion=completing(lambda: describe())
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Every setting with its meaning, unit and range, source, and default in each preset."""
+    rows = describe(name)
+    output(rows, as_json, "\n".join(in_lines(rows)))
+
+
+@verb("emolib doctor DIR\nemolib doctor DIR --full --json")
+def doctor(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of an Aff-Wild2 tree; without it, the generated benchmark."),
+    ] = None,
+    crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
+    full: Annotated[bool, typer.Option("--full", help="Decode every image and all sound.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Examine an Aff-Wild2 tree (by default the generated one) and say what is wrong with it and what to do."""
+    from emolib.data import doctor as examination
+    from emolib.data import synthetic
+
+    root = data or synthetic.ensure(preset("demo"), progress=not quiet)
+    report = examination.examine(root, full=full, crops=crops, progress=not quiet)
+    output(report, as_json, examination.format_report(report))
+    if not report["exit_ok"]:
+        raise typer.Exit(1)
+
+
+@verb("emolib bench extract\nemolib bench train --json")
+def bench(
+    what: Annotated[
+        str, typer.Argument(help="extract or train.", autocompletion=completing(lambda: BENCHES))
+    ],
+    as_json: Json = False,
+) -> None:
+    """Measure speed as ratios, side by side in one run; writes into `runs/bench`. Needs a checkout."""
+    if what not in BENCHES:
+        raise WrongCall(f"bench {what!r}: choose {' or '.join(BENCHES)}{nearest(what, BENCHES)}")
+    module = importlib.import_module(f"emolib.bench.{what}")
+    result = module.run(runs_root() / "bench")
+    output(result, as_json, module.table(result))
+
+
+@verb("emolib info\nemolib info --json")
+def info(as_json: Json = False) -> None:
+    """Versions, device, and where runs and caches are and how large."""
+    from emolib.pipeline.summary import versions
+    from emolib.system import disk as holdings
+    from emolib.system.device import device
+    from emolib.system.files import cache_root
+
+    found = holdings.holdings()
+    caches = sum(h.bytes for h in found if h.name.startswith("cache/"))
+    sizes = {str(runs_root()): sum(h.bytes for h in found) - caches, str(cache_root()): caches}
+    result: dict[str, Any] = {"versions": versions(), "device": device(), "bytes": sizes}
+    lines = [f"{name} {version}" for name, version in result["versions"].items()]
+    runs, cache = (f"{path}: {holdings.megabytes(size)}" for path, size in sizes.items())
+    output(
+        result,
+        as_json,
+        "\n".join(
+            [
+                *lines,
+                f"device {result['device']}",
+                f"runs in {runs}",
+                f"caches in {cache} (`emolib clean` frees them)",
+            ]
+        ),
+    )
+
+
+@verb("emolib clean\nemolib clean cache\nemolib clean demo cache/features --yes")
+def clean(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="cache (all caches), all, or names from the list; without it, you are asked.",
+            autocompletion=completing(clean_names),
+        ),
+    ] = [],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List runs and caches with their sizes, and free what you name, after asking; your data and weights stay."""
+    from emolib.system import disk as holdings
+
+    if yes and not what:
+        raise WrongCall(
+            "--yes answers for what is named: emolib clean cache --yes, or all, or names from the list of `emolib clean`"
+        )
+    found = holdings.holdings()
+    if not as_json:
+        print(holdings.table(found))
+    if not what and not as_json and found:
+        what = (
+            ask("Free which? (cache, all, or names; nothing: leave everything)")
+            .replace(",", " ")
+            .split()
+        )
+    wanted = holdings.chosen(what, found)
+    size = holdings.megabytes(sum(h.bytes for h in wanted))
+    names = ", ".join(h.name for h in wanted)
+    if (
+        wanted
+        and not yes
+        and (as_json or ask(f"Free {size} ({names})? [y/N]").lower() not in ("y", "yes"))
+    ):
+        wanted = []
+    freed = holdings.free(wanted)
+    rows = [{"name": h.name, "bytes": h.bytes, "kept": h.kept, "freed": h in wanted} for h in found]
+    output(
+        {"holdings": rows, "freed_bytes": freed},
+        as_json,
+        f"freed {size}: {names}" if wanted else "nothing freed",
+    )
+
+
+def ask(question: str) -> str:
+    """The answer of whoever sits there; empty where nobody does."""
+    try:
+        return input(f"{question} ").strip()
+    except EOFError:
+        print()
+        return ""
