@@ -20,7 +20,7 @@ from emolib.system.files import project_root, read_json, write_json, write_text
 from emolib.system.process import terminable
 from emolib.system.runs import HELD, run_path, writing
 
-DEFAULT_NUMBERS = ("01", "02", "03", "04", "05", "06")
+DEFAULT_NUMBERS = ("01", "02", "03", "04", "05", "06", "11")
 # Ablations that train for as long as all the others together: by --only or `make notebooks`.
 LONG_NUMBERS = ("07", "09", "10")
 TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a few minutes

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import optimize, sparse, special, stats
 
 from emolib.errors import WrongCall
@@ -296,3 +297,21 @@ def fold_spread(
         for fold in np.unique(folds)
     ]
     return np.std(scores, axis=0, ddof=1)
+
+
+def fold_check(
+    frames: np.ndarray,
+    folds: np.ndarray,
+    confusion: np.ndarray,
+    concentrations: Sequence[float],
+    *,
+    repetitions: int = REPETITIONS,
+) -> pd.DataFrame:
+    """The median and the central 95 % (``from``, ``to``) of :func:`fold_spread`, a row for each concentration."""
+    edges = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]
+    rows = []
+    for concentration in concentrations:
+        spread = fold_spread(frames, folds, confusion, concentration, repetitions=repetitions)
+        low, median, high = np.quantile(spread, edges)
+        rows.append([concentration, median, low, high])
+    return pd.DataFrame(rows, columns=["concentration", "median", "from", "to"])

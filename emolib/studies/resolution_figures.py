@@ -31,10 +31,10 @@ def carriers(frames: np.ndarray, *, title: str) -> Figure:
         tints = [OTHER] + [OURS, BAND] * len(shares)
         axis.barh(row, shares, 0.68, left=left, color=tints[: len(shares)], ec="white", lw=0.3)
         axis.text(1.02, row, f"{effective[row]:.1f} of {shown[row]}", va="center", fontsize=6.5)
-    axis.text(1.02, -0.85, "effective", va="center", fontsize=6.5)
+    axis.text(1.02, -1.0, "effective\nof all videos", va="center", fontsize=6.5)
     axis.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
     axis.set(
-        xlim=(0, 1.24), ylim=(7.5, -1.2), xlabel="share of the class's frames, one piece a video"
+        xlim=(0, 1.34), ylim=(7.5, -1.5), xlabel="share of the class's frames, one piece a video"
     )
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axis.grid(axis="y", visible=False)
@@ -60,29 +60,37 @@ def recall_densities(concentrations: Sequence[float], recall: float) -> Figure:
 
 @mpl.rc_context(STYLE)
 def width_of_one_score(
-    concentrations: Sequence[float], widths: np.ndarray, lines: Mapping[str, float]
+    concentrations: Sequence[float],
+    widths: np.ndarray,
+    lines: Mapping[str, float],
+    *,
+    band: str,
 ) -> Figure:
-    """Width of the 95 % interval against the concentration; ``widths`` ``[levels, concentrations]`` span the band."""
+    """Width of the 95 % interval against the concentration; ``widths`` ``[levels, concentrations]`` span the ``band``."""
     figure, axis = blank("95 % interval of one macro-F1", origin="", size=(COLUMN, 2.3))
-    axis.fill_between(concentrations, widths.min(0), widths.max(0), color=BAND, lw=0)
+    axis.fill_between(concentrations, widths.min(0), widths.max(0), color=BAND, lw=0, label=band)
     axis.plot(concentrations, widths.mean(0), color=OURS)
     _log_axis(axis, concentrations)
     _lines(axis, lines)
     axis.set(xlabel="concentration: videos differ much … little", ylabel="width, macro-F1")
     axis.set(ylim=(0, None), xlim=(min(concentrations), max(concentrations)))
+    axis.legend(loc="upper right")
     return figure
 
 
 @mpl.rc_context(STYLE)
 def smallest_by_shared(
-    shared: Sequence[float], edges: np.ndarray, lines: Mapping[str, float]
+    shared: Sequence[float], edges: np.ndarray, lines: Mapping[str, float], *, band: str
 ) -> Figure:
     """The smallest difference that excludes zero against the share of equal outcomes; ``edges`` ``[2, shared]``."""
     figure, axis = blank("What a difference must exceed", origin="", size=(COLUMN, 2.3))
-    axis.fill_between(shared, *edges, color=BAND, lw=0)
+    axis.fill_between(shared, *edges, color=BAND, lw=0, label=band)
     _lines(axis, lines)
-    axis.set(xlabel="share of outcomes that two models have in common", ylabel="macro-F1")
+    axis.set(
+        xlabel="share of outcomes that two models have in common", ylabel="difference of macro-F1"
+    )
     axis.set(xlim=(min(shared), max(shared)), ylim=(0, None))
+    axis.legend(loc="upper right")
     return figure
 
 
@@ -91,15 +99,16 @@ def published(shown: Sequence[Difference], bands: Mapping[str, tuple[float, floa
     """Each published difference as a mark on the band that it has to pass."""
     figure, axis = blank("Published differences", origin="", size=(COLUMN, 0.9 + 0.17 * len(shown)))
     for row, difference in enumerate(shown):
-        low, high = bands[difference.method]
+        low, high = bands[difference.kind]
         axis.barh(row, high - low, 0.8, left=low, color=BAND, lw=0)
-        marker, fill = MARKS[answer(difference.size, bands[difference.method])]
+        marker, fill = MARKS[answer(difference.size, bands[difference.kind])]
         axis.plot(difference.size, row, marker, ms=4.5, color=PAPER, mfc=fill, mew=0.6)
     axis.barh([0], [0], color=BAND, label="must be exceeded")
     for name, (marker, fill) in MARKS.items():
         label = {"no": "cannot be shown", "yes": "can be shown"}.get(name, "depends")
         axis.plot([], [], marker, ms=4.5, color=PAPER, mfc=fill, mew=0.6, label=label)
     axis.set_yticks(range(len(shown)), [difference.name for difference in shown])
+    axis.locator_params(axis="x", nbins=5)
     axis.set(xlabel="difference of macro-F1", xlim=(0, None), ylim=(len(shown) - 0.4, -0.6))
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=2)
@@ -108,34 +117,41 @@ def published(shown: Sequence[Difference], bands: Mapping[str, tuple[float, floa
 
 @mpl.rc_context(STYLE)
 def planning(
-    videos: Sequence[int],
-    by_videos: np.ndarray,
-    seeds: Sequence[int],
-    by_seeds: np.ndarray,
+    by_videos: Mapping[int, tuple[float, float]],
+    by_seeds: Mapping[int, tuple[float, float]],
     lines: Mapping[str, float],
     marks: Mapping[str, int],
+    *,
+    band: str,
 ) -> Figure:
-    """The smallest true effect that is decided, by number of videos and of seeds; the arrays are bands ``[2, n]``."""
+    """The smallest true effect that is decided, a ``band`` by number of videos and one by number of seeds.
+
+    ``lines``: published differences; ``marks``: numbers of videos that exist.
+    """
     figure, (left, right) = blank(
-        "Smallest effect that is decided", origin="", columns=2, size=(COLUMN, 2.6), sharey=True
+        "Smallest effect that is decided", origin="", columns=2, size=(COLUMN, 2.8), sharey=True
     )
-    left.fill_between(videos, *by_videos, color=BAND, lw=0)
-    right.fill_between(seeds, *by_seeds, color=BAND, lw=0)
-    for axis, ticks in ((left, videos), (right, seeds)):
+    for axis, bands, name in ((left, by_videos, band), (right, by_seeds, None)):
+        ticks = list(bands)
+        axis.fill_between(ticks, *zip(*bands.values(), strict=True), color=BAND, lw=0, label=name)
         _log_axis(axis, ticks)
         axis.set_yscale("log")
         axis.set(xlim=(min(ticks), max(ticks)))
         for value in lines.values():
             axis.axhline(value, color=PAPER, lw=0.8, ls="--")
     for name, value in lines.items():
-        right.text(max(seeds), value * 1.06, name, ha="right", fontsize=6)
+        right.text(max(by_seeds), value * 1.06, name, ha="right", fontsize=6)
     for name, count in marks.items():
         left.axvline(count, color=OTHER, lw=0.9)
-        left.text(count * 1.05, left.get_ylim()[1], name, rotation=90, va="top", fontsize=6)
+        place = left.get_xaxis_transform()
+        left.text(count * 1.06, 0.98, name, transform=place, rotation=90, va="top", fontsize=6)
     left.set_yticks(EFFECT_TICKS, [f"{tick:g}" for tick in EFFECT_TICKS])
     left.yaxis.set_minor_formatter(NullFormatter())
-    left.set(xlabel="videos (1 seed)", ylabel="macro-F1 (log)")
+    left.set(xlabel="videos (1 seed)", ylabel="true difference, macro-F1 (log)")
+    left.tick_params(axis="y", which="minor", length=0)
+    right.tick_params(axis="y", which="both", length=0)
     right.set(xlabel="seeds (70 videos)")
+    figure.legend(loc="outside lower center")
     return figure
 
 
