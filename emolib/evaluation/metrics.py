@@ -132,6 +132,51 @@ def over_seeds(values: Any) -> dict[str, Any]:
     return {"mean": mean, "interval": [float(mean - half), float(mean + half)], "sd": sd, "n": n}
 
 
+def rate(successes: int, trials: int) -> dict[str, Any]:
+    """How often something happened, with Wilson's 95 % interval for a binomial: ``rate``, ``interval``, ``n``.
+
+    Raises WrongCall for no trials or for more successes than trials.
+    """
+    if not 0 <= successes <= trials or trials < 1:
+        raise WrongCall(f"{successes} of {trials}: expected 0 to n successes of at least one trial")
+    interval = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    return {"rate": successes / trials, "interval": [interval.low, interval.high], "n": trials}
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> dict[str, Any]:
+    """Is a confidence what it says? Probabilities ``[n, 8]`` of labels ``[n]``; labels of -1 are left out.
+
+    Returns ``expected_calibration_error`` (Guo et al. 2017: the mean distance of accuracy from confidence over equal
+    bins of confidence, weighted by their size), ``accuracy``, mean ``confidence``, and ``bins``: ``low``, ``high``,
+    ``count``, and where there are any rows ``confidence`` and ``accuracy`` with its binomial ``accuracy_interval``.
+    Raises EmolibError when nothing is annotated or a probability is not finite.
+    """
+    annotated = np.asarray(labels) >= 0
+    labels, probabilities = np.asarray(labels)[annotated], np.asarray(probabilities)[annotated]
+    if not len(labels) or not np.isfinite(probabilities).all():
+        raise EmolibError("calibration: expected annotated rows with finite probabilities")
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # (low, high]
+    rows: list[dict[str, Any]] = []
+    error = 0.0
+    for index in range(bins):
+        inside = place == index
+        count = int(inside.sum())
+        row: dict[str, Any] = {"low": index / bins, "high": (index + 1) / bins, "count": count}
+        if count:
+            hits = rate(int(right[inside].sum()), count)
+            row |= {"accuracy": hits["rate"], "accuracy_interval": hits["interval"]}
+            row["confidence"] = float(confidence[inside].mean())
+            error += count / len(labels) * abs(row["accuracy"] - row["confidence"])
+        rows.append(row)
+    return {
+        "expected_calibration_error": error,
+        "accuracy": float(right.mean()),
+        "confidence": float(confidence.mean()),
+        "bins": rows,
+    }
+
+
 def difference(
     labels: np.ndarray,
     predictions_a: np.ndarray,
