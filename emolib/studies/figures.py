@@ -6,135 +6,173 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emolib.results.figures import CLASS_COLOURS, COLUMN, OTHER, OURS, PAPER, STYLE, blank
+from emolib.evaluation import metrics
+from emolib.labels import EXPRESSIONS
+from emolib.results.figures.style import (
+    CLASS_COLOURS,
+    CLASS_MARKERS,
+    COLUMN,
+    OTHER,
+    OURS,
+    PAPER,
+    STYLE,
+    WIDE,
+    blank,
+    errors,
+)
 from emolib.studies.claims import NEGLIGIBLE
 
 BASELINE = "#7F7F7F"
+NAME_WIDTH = 24  # characters of a row's name in one line
 
 
 @mpl.rc_context(STYLE)
 def components(rows: Sequence[Mapping[str, Any]], *, title: str, origin: str) -> Figure:
     """Macro-F1 of each of ``rows`` (``claims.rows`` and ``claims.baseline_rows``), the first at the top."""
-    figure, axis = blank(title, origin=origin, size=(COLUMN, 0.7 + 0.2 * len(rows)))
-    y = np.arange(len(rows))
-    value = np.array([row["macro_f1"] for row in rows])
-    spread = np.clip(np.abs(np.array([row["interval"] for row in rows]).T - value), 0, None)
-    colours = [OURS if row["trained"] else BASELINE for row in rows]
+    figure, axis = blank(title, origin=origin, size=(COLUMN, 0.9 + 0.27 * len(rows)))
+    places = np.arange(len(rows))
+    values = np.array([row["macro_f1"] for row in rows])
     axis.barh(
-        y,
-        value,
+        places,
+        values,
         0.62,
-        color=colours,
+        color=[OURS if row["trained"] else BASELINE for row in rows],
         hatch=["" if row["trained"] else "////" for row in rows],
         edgecolor="white",
         lw=0,
     )
-    axis.errorbar(
-        value,
-        y,
-        xerr=spread,
-        fmt="none",
-        ecolor=PAPER,
-        elinewidth=0.8,
-        capsize=2,
-        label="95 % interval",
-    )
-    seeds = [(seed, place) for place, row in zip(y, rows, strict=True) for seed in row["values"]]
-    if seeds:
-        axis.scatter(
-            *np.array(seeds).T,
-            s=7,
-            color="white",
-            edgecolor=PAPER,
-            lw=0.5,
-            zorder=3,
-            label="a seed",
-        )
-    known = [
-        (row["ceiling"], place)
-        for place, row in zip(y, rows, strict=True)
-        if row["ceiling"] is not None
-    ]
+    spread = errors(values, [row["interval"] for row in rows])
+    look = {"fmt": "none", "ecolor": PAPER, "elinewidth": 0.8, "capsize": 2}
+    axis.errorbar(values, places, xerr=spread, label="95 % interval", **look)
+    label = "a seed"
+    for place, row in enumerate(rows):
+        beside = np.full(len(row["values"]), place)
+        look = {"s": 7, "color": "white", "edgecolor": PAPER, "lw": 0.5, "zorder": 3}
+        axis.scatter(row["values"], beside, label=label if len(beside) else None, **look)
+        label = "" if len(beside) else label
+    known = [(row["ceiling"], place) for place, row in enumerate(rows) if row["ceiling"]]
     if known:
-        axis.plot(
-            *np.array(known).T, "|", color=OTHER, ms=11, mew=2, label="ceiling: best possible"
-        )
-    axis.set_yticks(y, [row["title"] for row in rows])
-    axis.invert_yaxis()
-    axis.set(xlabel="macro-F1, frames", xlim=(0, 1.03))
-    axis.grid(axis="y", visible=False)
+        axis.plot(*np.array(known).T, "|", color=OTHER, ms=10, mew=2, label="ceiling")
+    _name_rows(axis, [row["title"] for row in rows])
+    axis.set(xlabel="macro-F1, per frame", xlim=(0, 1.03))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
 @mpl.rc_context(STYLE)
-def effects(rows: Sequence[Mapping[str, Any]], *, title: str, xlabel: str, origin: str) -> Figure:
+def effects(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    xlabel: str = "what this component adds to macro-F1",
+    origin: str,
+) -> Figure:
     """Differences with their 95 % intervals around a line at zero; ``rows`` without ``difference`` are left out.
 
-    Filled marks exclude zero. The grey band is what the rule of ``claims`` calls negligible.
+    A row goes by its ``label``, or the ``component`` that its variant lacks, or its title. A filled mark has an interval
+    that excludes 0. The grey band is what the rule of ``claims`` calls negligible.
     """
     shown = [row for row in rows if "difference" in row]
-    figure, axis = blank(title, origin=origin, size=(COLUMN, 0.9 + 0.2 * len(shown)))
-    axis.axvspan(-NEGLIGIBLE, NEGLIGIBLE, color="#D9D9D9", lw=0, label=f"less than {NEGLIGIBLE}")
+    figure, axis = blank(title, origin=origin, size=(COLUMN, 1.1 + 0.27 * len(shown)))
+    axis.axvspan(-NEGLIGIBLE, NEGLIGIBLE, color="#D9D9D9", lw=0, label=f"within ±{NEGLIGIBLE}")
     axis.axvline(0, color=PAPER, lw=0.8)
     for place, row in enumerate(shown):
         low, high = row["difference_interval"]
         sure = low > 0 or high < 0
         axis.plot([low, high], [place, place], color=OURS, lw=1.2)
         axis.plot(row["difference"], place, "o", color=OURS, mfc=OURS if sure else "white")
-    axis.plot([], [], "o-", color=OURS, label="excludes zero")
-    axis.plot([], [], "o-", color=OURS, mfc="white", label="holds zero")
-    axis.set_yticks(range(len(shown)), [row.get("label") or row["title"] for row in shown])
-    axis.invert_yaxis()
-    axis.set(
-        xlabel=textwrap.fill(xlabel, 26), ylim=(len(shown) - 0.4, -0.6)
-    )  # long names leave the axis little room
-    axis.grid(axis="y", visible=False)
-    figure.legend(loc="outside lower center", ncols=3)
+    axis.plot([], [], "o-", color=OURS, label="95 % interval excludes 0")
+    axis.plot([], [], "o-", color=OURS, mfc="white", label="holds 0")
+    _name_rows(axis, [row.get("label") or row.get("component") or row["title"] for row in shown])
+    axis.set(xlabel=textwrap.fill(xlabel, NAME_WIDTH), ylim=(len(shown) - 0.4, -0.6))
+    axis.locator_params(axis="x", nbins=5)
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.4)
     return figure
 
 
 @mpl.rc_context(STYLE)
-def classes_by_window(scores: Mapping[str, Mapping[int, float]], *, origin: str) -> Figure:
-    """F1 of each class against the window's length, one line a class, each named at its end."""
-    figure, axis = blank("F1 by class and window", origin=origin, size=(COLUMN, 2.6))
-    windows = list(next(iter(scores.values())))
-    for (name, values), colour, marker in zip(
-        scores.items(), CLASS_COLOURS, "osD^v<>P", strict=True
-    ):
-        dark = (
-            mpl.colors.to_rgb(colour) if colour != "#F0E442" else (0.72, 0.66, 0.0)
-        )  # yellow is too light for a line on white
-        axis.plot(
-            range(len(windows)), list(values.values()), marker + "-", color=dark, ms=3.5, label=name
-        )
-    axis.set_xticks(range(len(windows)), [str(window) for window in windows])
-    axis.set(xlabel="window, frames", ylabel="F1, mean over seeds", ylim=(0, 1.03))
-    figure.legend(loc="outside lower center", ncols=4)
+def classes_by_window(
+    scores: Mapping[str, Mapping[int, Sequence[float]]], *, origin: str
+) -> Figure:
+    """F1 against the window's length, one panel a class: seeds as dots beside their mean with its 95 % interval.
+
+    ``scores``: of ``claims.class_windows``, class or group of classes -> window -> F1 of each seed.
+    """
+    columns = 4 if len(scores) % 3 else 3
+    rows = -(-len(scores) // columns)
+    figure, axes = blank(
+        "F1 by class and window, per frame",
+        origin=origin,
+        rows=rows,
+        columns=columns,
+        size=(WIDE, 0.5 + 1.35 * rows),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for axis, (name, by_window) in zip(axes.flat, scores.items(), strict=False):
+        _seeds_by_window(axis, name, by_window)
+    for axis in axes.flat[len(scores) :]:
+        axis.set_visible(False)
+    axes[0, 0].set_ylim(0, 1.05)
+    figure.supxlabel("window, frames", fontsize=8)
+    figure.supylabel("F1", fontsize=8)
     return figure
+
+
+def _seeds_by_window(axis: Axes, name: str, by_window: Mapping[int, Sequence[float]]) -> None:
+    """One panel; a group of classes is black, a class has its colour and marker."""
+    colour, marker = PAPER, "o"
+    if name in EXPRESSIONS:
+        index = EXPRESSIONS.index(name)
+        colour, marker = CLASS_COLOURS[index], CLASS_MARKERS[index]
+    places = np.arange(len(by_window))
+    over = [metrics.over_seeds(values) for values in by_window.values()]
+    mean = np.array([row["mean"] for row in over])
+    intervals = [row["interval"] or [row["mean"]] * 2 for row in over]
+    axis.plot(places, mean, color="#555555", lw=0.9)
+    axis.errorbar(
+        places,
+        mean,
+        errors(mean, np.clip(intervals, 0, 1).tolist()),
+        fmt=marker,
+        color=colour,
+        ecolor="#555555",
+        elinewidth=0.8,
+        capsize=2,
+        mec="black",
+        mew=0.4,
+        ms=5,
+    )
+    for place, values in zip(places, by_window.values(), strict=True):
+        beside = np.full(len(values), place + 0.2)
+        axis.scatter(beside, values, s=6, color=colour, edgecolor="black", lw=0.3)
+    axis.set_title(name, fontweight="normal")
+    axis.set_xticks(places, [str(window) for window in by_window])
 
 
 @mpl.rc_context(STYLE)
 def influence(rows: Sequence[Mapping[str, Any]], *, origin: str, count: int = 12) -> Figure:
     """What leaving out one clip does to macro-F1, the ``count`` most influential; ``rows``: of ``metrics.influence``."""
     shown = rows[:count]
-    figure, axis = blank(
-        "Leaving out one clip", origin=origin, size=(COLUMN, 0.7 + 0.17 * len(shown))
-    )
+    size = (COLUMN, 0.7 + 0.17 * len(shown))
+    figure, axis = blank("Leaving out one clip", origin=origin, size=size)
     change = [row["change"] for row in shown]
-    axis.barh(
-        range(len(shown)),
-        change,
-        0.62,
-        color=[OURS if value > 0 else OTHER for value in change],
-        lw=0,
-    )
+    colours = [OURS if value > 0 else OTHER for value in change]
+    axis.barh(range(len(shown)), change, 0.62, color=colours, lw=0)
     axis.axvline(0, color=PAPER, lw=0.8)
-    axis.set_yticks(range(len(shown)), [str(row["clip"]) for row in shown])
-    axis.invert_yaxis()
-    axis.locator_params(axis="x", nbins=5)
-    axis.set(xlabel="change of macro-F1 when this clip is left out")
-    axis.grid(axis="y", visible=False)
+    _name_rows(axis, [str(row["clip"]) for row in shown])
+    axis.locator_params(axis="x", nbins=4)
+    axis.set(xlabel="change of macro-F1 without it")
     return figure
+
+
+def _name_rows(axis: Axes, names: Sequence[str]) -> None:
+    """Names on the y axis, the first at the top; a long one in two lines."""
+    texts = [textwrap.fill(name, NAME_WIDTH) for name in names]
+    axis.set_yticks(range(len(names)), texts)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)

@@ -1,12 +1,9 @@
-"""The stronger recipe against the paper's: what each part gives alone,
-and the whole with the seeds' probabilities averaged.
+"""The stronger recipe against the paper's: what each part gives alone, and the whole with the seeds' probabilities averaged.
 
-Smoothing and averaging need no training: they are applied to the probabilities
-that finished runs have stored.
+Smoothing and averaging need no training: they are applied to the probabilities that finished runs have stored.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,152 +11,118 @@ import pandas as pd
 
 from emolib import paper
 from emolib.config import STRONG
-from emolib.errors import EmolibError
 from emolib.evaluation import metrics
-from emolib.labels import EXPRESSIONS
-from emolib.results.tables import signed, with_interval
-from emolib.studies import claims
+from emolib.results.tables.text import NONE, in_column, with_interval
+from emolib.studies.claims import difference_text, interval_over, verdict
+from emolib.studies.comparison import (
+    PROBABILITIES,
+    check_same_frames,
+    compare,
+    groups_of,
+    predictions_of,
+)
 from emolib.studies.variants import FULL, Variant
 from emolib.windows import smooth
 
-CLASSES = [f"p_{name}" for name in EXPRESSIONS]
 EVIDENCE = {  # why each part is in the preset
     "class_targets": "with pairs, samples of one class are each other's negatives",
     "logit_adjustment": "Menon et al. 2021; not in the preset: it failed when the parts were chosen",
-    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, "
-    "by EmotiEffNet",
+    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",
     "strong_single": "class targets, smoothing, and the mean of the windows that cover a frame",
     "strong": "the same with the ensemble",
 }
 
 
-def outputs(folder: Path) -> pd.DataFrame:
-    """What a finished run gave every frame: ``clip``, ``frame``, ``label``,
-    ``prediction`` and ``p_<Class>`` x 8.
-
-    Raises EmolibError when the run has no predictions.
-    """
-    files = sorted((folder / "predictions").glob("*.parquet"))
-    if not files:
-        raise EmolibError(f"{folder}/predictions: empty; finish this run first")
-    parts = [
-        pd.read_parquet(path, columns=["frame", "label", "prediction", *CLASSES]).assign(
-            clip=path.stem
-        )
-        for path in files
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
 def decided(frames: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
     """``frames`` with other ``probabilities`` [n, 8] and the class that they favour."""
-    return frames.assign(
-        **dict(zip(CLASSES, probabilities.T, strict=True)), prediction=probabilities.argmax(axis=1)
-    )
+    columns = dict(zip(PROBABILITIES, probabilities.T, strict=True))
+    return frames.assign(**columns, prediction=probabilities.argmax(axis=1))
 
 
 def smoothed(frames: pd.DataFrame, kind: str, half_width: int) -> pd.DataFrame:
-    """``frames`` of :func:`outputs` with the probabilities of each clip smoothed over time."""
-    rows = frames[CLASSES].to_numpy(np.float64)
-    places = frames.groupby("clip", sort=False).indices
+    """``frames`` of ``comparison.predictions`` with the probabilities of each clip smoothed over time."""
+    rows = frames[PROBABILITIES].to_numpy(np.float64)
     result = np.empty_like(rows)
-    for mine in places.values():
-        result[mine] = smooth(rows[mine], kind, half_width)
+    for places in frames.groupby("clip", sort=False).indices.values():
+        result[places] = smooth(rows[places], kind, half_width)
     return decided(frames, result)
 
 
 def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The mean probabilities of several seeds' :func:`outputs`.
-
-    Raises EmolibError when they are not about the same frames.
-    """
-    first = runs[0]
-    if any(
-        not run[["clip", "frame", "label"]].equals(first[["clip", "frame", "label"]])
-        for run in runs
-    ):
-        raise EmolibError("the runs predict different frames; average runs on the same data")
-    return decided(first, np.mean([run[CLASSES].to_numpy(np.float64) for run in runs], axis=0))
+    """The mean probabilities of several seeds. Raises EmolibError when they are not about the same frames."""
+    check_same_frames(runs)
+    mean = np.mean([run[PROBABILITIES].to_numpy(np.float64) for run in runs], axis=0)
+    return decided(runs[0], mean)
 
 
 def rows(variants: Sequence[Variant], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row for the paper's recipe, each part of ``strong`` alone,
-    and ``strong`` with one seed and as an ensemble.
+    """One row for the paper's recipe, each part of ``strong`` alone, and ``strong`` with one seed and as an ensemble.
 
-    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the
-    paper's recipe, paired over clips;
-    training anew is part of the interval where the row is a mean over seeds,
-    not where it is one ensemble.
+    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the paper's recipe, paired
+    over clips; training anew is part of the interval where the row is a mean over seeds, not where it is one ensemble.
     """
-    groups = claims.groups_of(variants, runs)
-    found = {
-        name: [outputs(Path(folder)) for folder in group["folder"]]
-        for name, group in groups.items()
-    }
-    base, strong = found.pop(FULL), found.pop("strong")
-    width = STRONG["smoothing_half_width"]
+    frames = predictions_of(groups_of(variants, runs), probabilities=True)
+    base, strong = frames.pop(FULL), frames.pop("strong")
+    kind, width = STRONG["smoothing"], STRONG["smoothing_half_width"]
     titles = {variant.name: variant.title for variant in variants}
-    candidates = {
-        FULL: (titles[FULL], base),
-        **{name: (titles[name], frames) for name, frames in found.items()},
+    candidates = {FULL: (titles[FULL], base)}
+    candidates |= {name: (titles[name], part) for name, part in frames.items()}
+    candidates |= {
         "smoothing": (
             f"Smoothing over ±{width} frames",
-            [smoothed(run, STRONG["smoothing"], width) for run in base],
+            [smoothed(run, kind, width) for run in base],
         ),
         "ensemble": (f"Ensemble of {len(base)} seeds", [ensemble(base)]),
         "strong_single": (titles["strong"], strong),
         "strong": (f"Preset strong, ensemble of {len(strong)} seeds", [ensemble(strong)]),
     }
-    return [_row(name, title, frames, base) for name, (title, frames) in candidates.items()]
+    return [_row(name, title, runs, base) for name, (title, runs) in candidates.items()]
 
 
 def _row(
-    name: str, title: str, frames: list[pd.DataFrame], base: list[pd.DataFrame]
+    name: str, title: str, runs: list[pd.DataFrame], base: list[pd.DataFrame]
 ) -> dict[str, Any]:
-    first = frames[0]
-    values = [metrics.macro_f1(run["label"], run["prediction"]) for run in frames]
-    over = metrics.over_seeds(values)
-    label, clip = first["label"].to_numpy(), first["clip"].to_numpy()
-    interval = (
-        over["interval"]
-        or metrics.score(label, first["prediction"].to_numpy(), clip, protocol="frame")[
-            "macro_f1_interval"
-        ]
-    )
+    scores = [metrics.macro_f1(run["label"], run["prediction"]) for run in runs]
+    over = metrics.over_seeds(scores)
+    interval = over["interval"]
+    if interval is None:
+        label, predicted, clip = (
+            runs[0][column].to_numpy() for column in ("label", "prediction", "clip")
+        )
+        one = metrics.score(label, predicted, clip, protocol="frame")
+        interval = one["macro_f1_interval"]
     row = {
         "name": name,
         "title": title,
-        "seeds": len(frames),
+        "seeds": len(runs),
         "macro_f1": over["mean"],
         "interval": np.clip(interval, 0, 1).tolist(),
+        "values": scores,
+        "ceiling": None,
+        "trained": True,
     }
-    row |= {"values": values, "ceiling": None, "trained": True}
     if name != FULL:
-        paired = claims.compare(frames, base)
+        paired = compare(runs, base)
         row |= {"difference": paired["difference"], "difference_interval": paired["interval"]}
-        row["verdict"] = claims.verdict(paired["interval"], len(base))
+        row["verdict"] = verdict(paired["interval"], len(base))
     return row
 
 
-def table(found: Sequence[dict[str, Any]], *, origin: str) -> pd.DataFrame:
-    """:func:`rows` as a table to print: is the row better than the paper's recipe,
-    by the rule of ``claims``?
-    """
+def table(rows: Sequence[dict[str, Any]], *, origin: str) -> pd.DataFrame:
+    """:func:`rows` as a table to print: is the row better than the paper's recipe, by the rule of ``claims``?"""
     return pd.DataFrame(
         [
             {
                 "Recipe": row["title"],
-                f"Macro-F1, frames{origin and f', {origin}'}": with_interval(
+                in_column("Macro-F1, frames", origin): with_interval(
                     row["macro_f1"], row["interval"]
                 ),
-                "This minus the paper's": signed(row["difference"], row["difference_interval"])
-                if "difference" in row
-                else "–",
-                "Better": row.get("verdict", "–"),
-                "Interval over": f"{row['seeds']} seeds" if row["seeds"] > 1 else "clips",
+                "This minus the paper's": difference_text(row),
+                "Better": row.get("verdict", NONE),
+                "Interval over": interval_over(row),
                 "Why": EVIDENCE.get(row["name"], ""),
             }
-            for row in found
+            for row in rows
         ]
     )

@@ -8,7 +8,6 @@ clip the first predicted one; a clip without any face is what validation scores 
 most frequent class (``evaluation.fallback``). Predictions of no run have no such class: Neutral (0), as in the released code.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from emolib.config import Experiment
 from emolib.data.affwild2 import find_layout, listed_for_test
-from emolib.data.annotations import ROW_NAME, SUBMISSION_HEADER, Template, read_template
+from emolib.data.annotations import Template, read_template
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
@@ -26,12 +25,12 @@ from emolib.features import prepare as inputs
 from emolib.features.origin import origin
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
+from emolib.studies.submission_check import check
 from emolib.system.files import hash_file, hash_of, write_text
 from emolib.training import run as training
 
 FILL_RULE = "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is"
 NEUTRAL = 0
-_CLASSES = {str(label) for label in range(NUM_CLASSES)}
 
 
 def of_run(
@@ -43,7 +42,7 @@ def of_run(
     frames are predicted. Each clip's predictions are kept in ``run``/test_predictions and, while what they come from is the
     same, not made again. Returns what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's
     test list that the template lacks. Raises EmolibError when there is no template, no clip with anything to predict
-    from, or the written file does not pass :func:`check`.
+    from, or the written file does not pass ``submission_check.check``.
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
@@ -172,127 +171,3 @@ def fill(classes: np.ndarray, fallback: int = NEUTRAL) -> np.ndarray:
         return np.full(len(classes), fallback, dtype=np.int64)
     source = np.maximum.accumulate(np.where(classes >= 0, np.arange(len(classes)), predicted[0]))
     return classes[source]
-
-
-def check(file: Path, template: Path) -> list[dict[str, Any]]:
-    """What is wrong with a submission: one entry for each kind of problem, none when the file is valid.
-
-    An entry has ``kind``, ``line`` (of its first occurrence, 1-based), ``count`` and ``what``, a sentence about the
-    first occurrence. Kinds: ``unreadable``, ``empty``, ``byte-order-mark``, ``header``, ``blank-line``, ``columns``,
-    ``location``, ``not-a-class`` (not an integer), ``range``, ``duplicate``, ``unknown``, ``missing``, ``order``.
-    Raises EmolibError when the template itself is missing or damaged.
-    """
-    rows = read_template(template)
-    try:
-        text = Path(file).read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        return [_problem("unreadable", [1], f"the file cannot be read as text ({error})")]
-    problems = []
-    if text.startswith("\ufeff"):
-        problems.append(
-            _problem(
-                "byte-order-mark",
-                [1],
-                "the file begins with a byte order mark; save it as UTF-8 without one",
-            )
-        )
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").rstrip("\n").split("\n")
-    if lines == [""]:
-        return [*problems, _problem("empty", [1], "the file is empty")]
-    begin = 0 if ROW_NAME.fullmatch(lines[0].split(",")[0]) else 1
-    if lines[0] != SUBMISSION_HEADER:
-        what = "there is no header line" if begin == 0 else f"the header is {lines[0][:120]!r}"
-        problems.append(_problem("header", [1], f"{what}; expected {SUBMISSION_HEADER}"))
-    numbered = [
-        (number, line) for number, line in enumerate(lines[begin:], begin + 1) if line.strip()
-    ]
-    blank = [number for number, line in enumerate(lines[begin:], begin + 1) if not line.strip()]
-    problems.extend(
-        _problem("blank-line", blank, "a blank line between the rows") for _ in blank[:1]
-    )
-    problems.extend(_wrong_rows(numbered))
-    problems.extend(
-        _wrong_places([(number, line.split(",", 1)[0]) for number, line in numbered], rows.rows)
-    )
-    return problems
-
-
-def _problem(kind: str, lines: list[int], what: str) -> dict[str, Any]:
-    return {"kind": kind, "line": lines[0], "count": len(lines), "what": what}
-
-
-def _wrong_rows(numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
-    """Problems of single rows: columns, form of the location, class."""
-    found: dict[str, list[tuple[int, str]]] = {
-        "columns": [],
-        "location": [],
-        "not-a-class": [],
-        "range": [],
-    }
-    for number, line in numbered:
-        location, *values = line.split(",")
-        if ROW_NAME.fullmatch(location) is None:
-            found["location"].append((number, location))
-        if len(values) != 1:
-            found["columns"].append((number, str(len(values) + 1)))
-        elif values[0] not in _CLASSES:
-            integer = values[0].removeprefix("-").isdecimal()
-            found["range" if integer else "not-a-class"].append((number, values[0]))
-    what = {
-        "columns": "the row has {} column(s); expected image_location,class",
-        "location": "{!r} is not an image location like 14-30-1920x1080/00001.jpg",
-        "not-a-class": "{!r} is not a class; expected one integer 0..7",
-        "range": "class {} is outside 0..7",
-    }
-    for kind, rows in found.items():
-        if rows:
-            yield _problem(kind, [number for number, _ in rows], what[kind].format(rows[0][1]))
-
-
-def _wrong_places(numbered: list[tuple[int, str]], expected: list[str]) -> Iterator[dict[str, Any]]:
-    """Problems of the rows together: given twice, not in the template, left out, in another order."""
-    if [location for _, location in numbered] == expected:
-        return
-    wanted = set(expected)
-    first: dict[str, int] = {}
-    twice, unknown = [], []
-    for number, location in numbered:
-        if location in first:
-            twice.append((number, location))
-        elif location in wanted:
-            first[location] = number
-        elif ROW_NAME.fullmatch(location):
-            unknown.append((number, location))
-    missing = [location for location in expected if location not in first]
-    if twice:
-        number, location = twice[0]
-        yield _problem(
-            "duplicate",
-            [number for number, _ in twice],
-            f"{location} stands on line {first[location]} already",
-        )
-    if unknown:
-        yield _problem(
-            "unknown", [number for number, _ in unknown], f"{unknown[0][1]} is not in the template"
-        )
-    if missing:
-        line = numbered[-1][0] + 1 if numbered else 2
-        yield _problem(
-            "missing",
-            [line] * len(missing),
-            f"{len(missing)} rows of the template are missing, the first is {missing[0]}",
-        )
-    moved = [
-        (first[location], location, right)
-        for location, right in zip(
-            first, (location for location in expected if location in first), strict=True
-        )
-        if location != right
-    ]
-    if moved:
-        number, location, right = moved[0]
-        yield _problem(
-            "order",
-            [number for number, *_ in moved],
-            f"{location} stands where the template has {right}",
-        )

@@ -1,15 +1,14 @@
-"""What is switched, one thing at a time: the model's components, the paper's silent choices,
-treatments of imbalance, the stronger recipe.
+"""What is switched, one thing at a time: the model's components, the paper's silent choices, treatments of imbalance, the stronger recipe.
 
-A variant is the experiment with a few settings changed and the claim that this tests. ``claims``
-compares and judges. docs/method.md is the source of the columns "paper" and "released code".
+A variant is the experiment with a few settings changed and the claim that this tests. ``claims`` compares and judges.
+What the paper says of a choice is from docs/method.md; what the released code does is its preset.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emolib.config import PRESETS, STRONG, Experiment
+from emolib.config import STRONG, Experiment, preset
 from emolib.errors import WrongCall, nearest
 
 FULL = "full"
@@ -23,145 +22,173 @@ class Variant:
     title: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     claim: str = ""
-    # the point that is switched, with what the camera-ready paper and the released code say of it
-    choice: str = ""
-    paper: str = ""
-    released: str = ""
+    component: str = ""  # what the full model has and this variant lacks
+    choice: str = ""  # the point that is switched
+    paper: str = ""  # what the camera-ready paper says of it
+
+    @property
+    def released(self) -> str:
+        """What the released code has, from its preset."""
+        code = preset("released_code")
+        return ", ".join(str(getattr(code, name)) for name in self.changes)
 
 
 COMPONENTS = (
     Variant(FULL, "Full model"),
-    Variant("no_tcn", "Without TCN", {"tcn_blocks": 0}, "Temporal modelling by the TCN helps."),
+    Variant(
+        "no_tcn",
+        "Without TCN",
+        {"tcn_blocks": 0},
+        claim="Temporal modelling by the TCN helps.",
+        component="TCN",
+    ),
     Variant(
         "concat",
         "Concatenation, no cross-attention",
         {"fusion": "concat"},
-        "Fusion by cross-attention helps over concatenation.",
+        claim="Fusion by cross-attention helps over concatenation.",
+        component="Cross-attention",
     ),
     Variant(
         "visual_queries",
         "Faces attend to the voice only",
         {"fusion": "visual_queries"},
-        "The voice attending to faces helps.",
+        claim="The voice attending to faces helps.",
+        component="Voice attends to faces",
     ),
     Variant(
         "audio_queries",
         "The voice attends to faces only",
         {"fusion": "audio_queries"},
-        "Faces attending to the voice helps.",
+        claim="Faces attending to the voice helps.",
+        component="Faces attend to the voice",
     ),
     Variant(
         "no_contrastive",
         "Without contrastive term",
         {"contrastive_weight": 0.0},
-        "Guidance by text helps.",
+        claim="Guidance by text helps.",
+        component="Guidance by text",
     ),
     Variant(
         "class_targets",
         "Contrastive, class targets",
         {"contrastive_targets": "classes"},
-        "Pairs as contrastive targets are better than classes.",
+        claim="Pairs as contrastive targets are better than classes.",
+        component="Pairs as contrastive targets",
     ),
-    Variant("unweighted", "Unweighted loss", {"class_weights": "none"}, "Class weights help."),
     Variant(
-        "visual", "Visual only", {"modalities": "visual", "fusion": "concat"}, "The voice helps."
+        "unweighted",
+        "Unweighted loss",
+        {"class_weights": "none"},
+        claim="Class weights help.",
+        component="Class weights",
+    ),
+    Variant(
+        "visual",
+        "Visual only",
+        {"modalities": "visual", "fusion": "concat"},
+        claim="The voice helps.",
+        component="Voice",
     ),
     Variant(
         "audio",
         "Audio only",
         {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
-        "Faces help.",
+        claim="Faces help.",
+        component="Faces",
     ),
 )
 
-
-def _choice(
-    name: str, title: str, changes: Mapping[str, Any], claim: str, said: tuple[str, str, str]
-) -> Variant:
-    """A silent choice; ``said``: the point, and what the paper and the released code say of it."""
-    return Variant(name, title, changes, claim, *said)
-
-
-_LABEL = ("window label", "silent", "last frame")
-_BATCH = ("batches a step", "64, accumulated", "2 of 64")
 CHOICES = (  # of the paper's silence, each switched alone
     Variant(FULL, "As in the preset"),
-    _choice(
+    Variant(
         "label_majority",
         "Majority of frames",
         {"label_rule": "majority"},
-        "The last frame's label is better than the majority's.",
-        _LABEL,
+        claim="The last frame's label is better than the majority's.",
+        choice="window label",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "label_centre",
         "Centre frame",
         {"label_rule": "centre"},
-        "The last frame's label is better than the centre's.",
-        _LABEL,
+        claim="The last frame's label is better than the centre's.",
+        choice="window label",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "stride_30",
         "30 frames",
         {"stride": 30},
-        "A stride of 15 frames is better than 30.",
-        ("stride", "silent", "15 frames"),
+        claim="A stride of 15 frames is better than 30.",
+        choice="stride",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "audio_track",
         "Cut from whole track",
         {"audio_context": "track"},
-        "Encoding each window's sound alone is better.",
-        ("sound", "synchronised segment", "segment alone"),
+        claim="Encoding each window's sound alone is better.",
+        choice="sound",
+        paper="synchronised segment",
     ),
-    _choice(
+    Variant(
         "fixed_30",
         "Fixed 30 fps",
         {"timing": "fixed_30"},
-        "True frame times help.",
-        ("frame times", "silent", "fixed 30 fps"),
+        claim="True frame times help.",
+        choice="frame times",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "bilinear",
         "Bilinear",
         {"resize": "bilinear"},
-        "CLIP's bicubic filter helps.",
-        ("resize filter", "silent", "bilinear"),
+        claim="CLIP's bicubic filter helps.",
+        choice="resize filter",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "raw_waveform",
         "Raw",
         {"waveform_norm": "none"},
-        "Normalising the waveform helps.",
-        ("waveform", "silent", "raw"),
+        claim="Normalising the waveform helps.",
+        choice="waveform",
+        paper="silent",
     ),
-    _choice(
+    Variant(
         "frozen_scale",
         "Frozen",
         {"contrastive_scale": "frozen"},
-        "A learnable logit scale helps.",
-        ("logit scale", "learnable (v1)", "frozen"),
+        claim="A learnable logit scale helps.",
+        choice="logit scale",
+        paper="learnable (v1)",
     ),
-    _choice(
+    Variant(
         "one_batch",
         "One",
         {"accumulation": 1},
-        "Two batches an optimiser step are better than one.",
-        _BATCH,
+        claim="Two batches an optimiser step are better than one.",
+        choice="batches a step",
+        paper="64, accumulated",
     ),
-    _choice(
+    Variant(
         "two_batches",
         "Two",
         {"accumulation": 2},
-        "One batch an optimiser step is better than two.",
-        _BATCH,
+        claim="One batch an optimiser step is better than two.",
+        choice="batches a step",
+        paper="64, accumulated",
     ),
-    _choice(
+    Variant(
         "last_epoch",
         "Last epoch",
         {"selection": "last"},
-        "Choosing the best epoch on validation raises its score.",
-        ("checkpoint", "silent", "best on validation"),
+        claim="Choosing the best epoch on validation raises its score.",
+        choice="checkpoint",
+        paper="silent",
     ),
 )
 
@@ -171,24 +198,23 @@ IMBALANCE = (  # what the paper names as its future work
         "unweighted",
         "No treatment",
         {"class_weights": "none"},
-        "Class weights are better than no treatment.",
+        claim="Class weights are better than no treatment.",
     ),
     Variant(
         "logit_adjustment",
         "Logit adjustment",
         {"class_weights": "none", "logit_adjustment": 1.0},
-        "Class weights are better than logit adjustment.",
+        claim="Class weights are better than logit adjustment.",
     ),
     Variant(
         "balanced",
         "Balanced sampling",
         {"class_weights": "none", "sampling": "balanced"},
-        "Class weights are better than balanced sampling.",
+        claim="Class weights are better than balanced sampling.",
     ),
 )
 
-# the generated benchmark with noise in pictures, motion and sound, wrong training labels,
-# and a stronger imbalance
+# The generated benchmark with noise in pictures, motion and sound, wrong training labels, and a stronger imbalance.
 HARDER = {
     "synth_difficulty": 0.5,
     "synth_label_noise": 0.15,
@@ -209,32 +235,24 @@ VARIANTS = {"components": COMPONENTS, "choices": CHOICES, "imbalance": IMBALANCE
 
 
 def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "") -> list[Variant]:
-    """The full model, then the variants called ``names``, commas between them;
-    all that change something when empty.
+    """The full model, then the variants called ``names``, commas between them; all that change something when empty.
 
     Raises WrongCall for an unknown name and for a variant that ``experiment`` is already.
     """
-    known = {variant.name: variant for variant in variants}
-    same = [
-        v.name
-        for v in variants
-        if v.name != FULL
-        and all(getattr(experiment, key) == value for key, value in v.changes.items())
-    ]
-    wanted = (
-        [name.strip() for name in names.split(",")]
-        if names.strip()
-        else [name for name in known if name not in same]
-    )
-    for name in wanted:
+    known = {variant.name: variant for variant in variants if variant.name != FULL}
+    same = {name for name, variant in known.items() if _changes_nothing(experiment, variant)}
+    wanted = {name.strip() for name in names.split(",")} if names.strip() else set(known) - same
+    for name in sorted(wanted - {FULL}):
         if name not in known:
             raise WrongCall(f"unknown variant {name!r}{nearest(name, known)}")
         if name in same:
-            raise WrongCall(
-                f"{name}: the experiment has {describe(known[name])} already; "
-                "leave this variant out"
-            )
-    return [known[FULL], *(known[name] for name in known if name in wanted and name != FULL)]
+            has = describe(known[name])
+            raise WrongCall(f"{name}: the experiment has {has} already; leave this variant out")
+    return [variant for variant in variants if variant.name in {FULL, *wanted}]
+
+
+def _changes_nothing(experiment: Experiment, variant: Variant) -> bool:
+    return all(getattr(experiment, name) == value for name, value in variant.changes.items())
 
 
 def describe(variant: Variant) -> str:
@@ -249,20 +267,16 @@ def plan(variants: Sequence[Variant], seeds: Sequence[int]) -> list[dict[str, An
 
 def as_paper(experiment: Experiment) -> Experiment:
     """``experiment`` with the paper's recipe in the place of the preset ``strong``'s."""
-    paper = Experiment().replace(**PRESETS["paper"])
+    paper = preset("paper")
     return experiment.replace(**{name: getattr(paper, name) for name in STRONG})
 
 
 def harder(experiment: Experiment) -> Experiment:
-    """``experiment`` on the harder generated benchmark, with twice the validation clips,
-    so that rare classes have enough.
+    """``experiment`` on the harder generated benchmark, with twice the validation clips, so that rare classes have enough.
 
     On data of one's own, as it is.
     """
-    return (
-        experiment
-        if experiment.data
-        else experiment.replace(
-            **HARDER, synth_validation_clips=2 * experiment.synth_validation_clips
-        )
-    )
+    if experiment.data:
+        return experiment
+    clips = 2 * experiment.synth_validation_clips
+    return experiment.replace(**HARDER, synth_validation_clips=clips)

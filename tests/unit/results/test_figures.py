@@ -1,15 +1,18 @@
 """Figures: same numbers, same bytes; what they must say; what a notebook shows."""
 
+import base64
 import hashlib
 import re
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from emolib import paper
 from emolib.evaluation import metrics
 from emolib.labels import EXPRESSIONS
 from emolib.results import figures, tables
+from emolib.results.figures.features import MEL_BANDS, log_mel
 from emolib.studies import figures as ablation_figures
 
 
@@ -73,6 +76,9 @@ EVERY = {
     "f1_against_ratio": lambda: figures.f1_against_ratio(
         score()["per_class"], RATIO, origin="synthetic"
     ),
+    "reliability": lambda: figures.reliability(
+        metrics.calibration(np.arange(30) % 8, PROBABILITIES), title="R", origin="synthetic"
+    ),
     "embedding": lambda: figures.embedding(
         NOISE[:, :2], np.arange(49) % 8, title="Map", origin="synthetic"
     ),
@@ -124,7 +130,7 @@ def test_real_data_is_not_called_synthetic():
 
 def test_other_numbers_give_other_bytes():
     one, two = (
-        figures._png(figures.class_distribution({"train": [5] * 7 + [last]}, origin="synthetic"))
+        figures.png(figures.class_distribution({"train": [5] * 7 + [last]}, origin="synthetic"))
         for last in (5, 6)
     )
     assert one != two
@@ -134,7 +140,7 @@ def test_drawing_leaves_the_readers_matplotlib_alone():
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    figures._png(EVERY["timeline"]())
+    figures.png(EVERY["timeline"]())
     assert dict(mpl.rcParams) == before
 
 
@@ -149,29 +155,137 @@ def test_shown_figures_carry_alt_text_and_title(monkeypatch):
     assert shown[0]["text/plain"] == 'rates "in" <fps>'
 
 
-def test_window_curve_draws_what_it_is_given():
-    axis = figures.window_curve(rows(), origin="synthetic").axes[0]
-    lines = {line.get_label(): line.get_ydata() for line in axis.lines}
-    np.testing.assert_allclose(lines["ceiling, frames"], [0.95, 0.95])
-    np.testing.assert_allclose(lines["paper, real validation"], [0.3265, 0.3599])
-    without = [{**row, "ceiling": None} for row in rows()]
-    assert not any(
-        "ceiling" in str(line.get_label())
-        for line in figures.window_curve(without, origin="").axes[0].lines
-    )
+def test_window_curve_has_a_panel_for_ours_and_one_for_the_paper():
+    left, right = figures.window_curve(rows(), origin="synthetic").axes
+    ours = {str(line.get_label()): line.get_ydata() for line in left.lines}
+    np.testing.assert_allclose(ours["ceiling: best possible"], [0.95, 0.95])
+    seeds = np.concatenate([dots.get_offsets()[:, 1] for dots in left.collections[1:]])
+    np.testing.assert_allclose(seeds, [0.5, 0.6, 0.5, 0.6])
+    published = {str(line.get_label()): list(line.get_ydata()) for line in right.lines}
+    assert published["validation (table 1)"] == [0.3265, 0.3324, 0.3670, 0.3599]
+    assert published["test (table 2)"] == [0.28, 0.30, 0.31, 0.32]
+    assert not set(ours) & set(published), "no curve of one panel is in the other"
 
 
-def test_points_are_named_once_each():
-    axis = EVERY["f1_against_ratio"]().axes[0]
-    assert sorted(text.get_text() for text in axis.texts) == sorted(EXPRESSIONS * 2)
+def test_window_curve_shows_one_protocol_and_a_ceiling_only_where_one_is_known():
+    wide = [{**row, "ceiling": None, "macro_f1": 0.7} for row in rows()]
+    wide = [{**row, "macro_f1": 0.2} if row["protocol"] == "window" else row for row in wide]
+    for protocol, value in (("frame", 0.7), ("window", 0.2)):
+        left = figures.window_curve(wide, origin="", protocol=protocol).axes[0]
+        assert "ceiling" not in str([line.get_label() for line in left.lines])
+        assert list(left.lines[0].get_ydata()) == [value, value]
 
 
-def test_classes_on_top_of_each_other_share_one_name_tag():
-    points = np.repeat([[0.0, 0.0], [0.1, 0.1], [9.0, 9.0]], 4, axis=0)
-    axis = figures.embedding(points, np.repeat([1, 2, 4], 4), title="Map", origin="synthetic").axes[
-        0
-    ]
-    assert [text.get_text() for text in axis.texts] == ["Anger\nDisgust", "Happiness"]
+def test_classes_have_one_colour_and_marker_everywhere():
+    _, right = EVERY["f1_against_ratio"]().axes
+    named = {line.get_label(): (line.get_color(), line.get_marker()) for line in right.lines}
+    looks = zip(figures.CLASS_COLOURS, figures.CLASS_MARKERS, strict=True)
+    assert named == dict(zip(EXPRESSIONS, looks, strict=True))
+    bars = [patch.get_facecolor() for patch in EVERY["class_f1"]().axes[0].patches]
+    assert [to_hex(bar).upper() for bar in bars] == list(figures.CLASS_COLOURS)
+    for axis in EVERY["class_distribution"]().axes:
+        bars = {round(bar.get_y() + bar.get_height() / 2): bar for bar in axis.patches}
+        colours = [to_hex(bars[place].get_facecolor()).upper() for place in range(8)]
+        assert colours == list(figures.CLASS_COLOURS)
+
+
+def test_the_posters_points_are_the_posters():
+    right = EVERY["f1_against_ratio"]().axes[1]
+    points = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in right.lines}
+    assert points["Other"] == (pytest.approx(29.52), 0.6382) and len(points) == 8
+
+
+def test_a_class_without_training_data_has_no_point():
+    ratio = np.array([0.5, 0, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
+    left = figures.f1_against_ratio(score()["per_class"], ratio, origin="").axes[0]
+    assert np.isnan(left.lines[-7].get_xdata()[0]) and not np.isnan(left.lines[-8].get_xdata()[0])
+
+
+def test_class_distribution_is_the_posters_beside_ours():
+    axes = EVERY["class_distribution"]().axes
+    titles = [axis.get_title().replace("\n", ", ") for axis in axes]
+    assert titles == ["poster, real train", "ours, train", "ours, validation"]
+    texts = [text.get_text() for text in axes[0].texts]
+    assert texts == ["27.1", "3.0", "2.0", "1.7", "15.9", "15.4", "5.4", "29.5"]
+    assert {text.get_text() for text in axes[1].texts} == {"12.5"}
+
+
+def test_histogram_counts_every_clip_once():
+    values = np.array([1.0, 1.0, 2.0, 3.0])
+    figure = figures.histogram({"train": values}, title="Rates", xlabel="x", origin="", bins=4)
+    (line,) = figure.axes[0].lines
+    steps = np.unique(np.column_stack(line.get_data()), axis=0)
+    assert steps[:, 1].max() == 2 and "train (4)" in str(line.get_label())
+
+
+def test_confusion_shows_percent_of_the_row_and_its_number():
+    matrix = np.zeros((8, 8), int)
+    matrix[0, :3] = 9970, 29, 1
+    matrix[1, 1] = 7
+    axis = figures.confusion(matrix, title="Confusion", origin="").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["100", "<1", "<1", "100"]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[:3] == ["Neutral 10,000", "Anger 7", "Disgust 0"]
+    assert all(text.get_fontsize() >= 7 for text in axis.texts)
+
+
+def test_the_parts_of_the_training_loss_add_up():
+    history = {
+        "epoch": [1, 2, 3],
+        "train_loss": [2.1, 1.1, 0.6],
+        "classification_loss": [2.0, 1.0, 0.5],
+        "contrastive_loss": [1.0, 1.0, 1.0],
+        "validation_loss": [2.5, 1.5, 1.0],
+        "validation_macro_f1": [0.1, 0.2, 0.3],
+    }
+    figure = figures.training_curves(history, best_epoch=3, origin="")
+    lower, upper = figure.axes[0].collections
+    tops = [area.get_paths()[0].vertices[:, 1].max() for area in (lower, upper)]
+    assert tops == [2.0, 2.1]
+    lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines["total, train"] == [2.1, 1.1, 0.6] and lines["validation"] == [2.5, 1.5, 1.0]
+    ticks = figure.axes[0].get_xticks()
+    assert all(tick == round(tick) for tick in ticks), "epochs are whole"
+
+
+def test_the_spectrogram_shows_a_tone_at_its_frequency():
+    rate = 16000
+    tone = np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
+    loudness = log_mel(tone, rate)
+    at = MEL_BANDS * np.log10(1 + 1000 / 700) / np.log10(1 + 8000 / 700)
+    assert abs(np.median(loudness.argmax(axis=0)) - at) < 1.5
+    axis = figures.audio_features(tone, rate, NOISE, title="Tone", origin="").axes[1]
+    ticks = dict(zip(map(label_text, axis.get_yticklabels()), axis.get_yticks(), strict=True))
+    assert ticks["1"] == pytest.approx(at) and ticks["8"] == pytest.approx(MEL_BANDS)
+
+
+def label_text(label):
+    return label.get_text()
+
+
+def test_reliability_draws_the_bins_and_says_the_error():
+    probabilities = np.full((10, 8), 0.1 / 7)
+    probabilities[:, 2] = 0.9
+    calibration = metrics.calibration(np.repeat([2, 3], [6, 4]), probabilities)
+    above, below = figures.reliability(calibration, title="Reliability", origin="").axes
+    assert above.get_title() == "expected calibration error 0.300"
+    assert [bar.get_height() for bar in below.patches if bar.get_height()] == [10]
+
+
+def test_no_figure_is_wider_than_its_place_in_the_cvpr_template():
+    assert figures.COLUMN * 72.27 <= 237.13 and figures.WIDE * 72.27 <= 496.9
+    for name, draw in EVERY.items():
+        wide = name in ("timeline", "audio_features")
+        width = draw().get_size_inches()[0]
+        assert width == (figures.WIDE if wide else figures.COLUMN), name
+
+
+def test_a_shown_figure_survives_the_way_to_latex(monkeypatch):
+    """nbconvert takes image/png for LaTeX and PDF; an <img> in HTML is lost there."""
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    figures.show(EVERY["histogram"](), alt="rates")
+    assert base64.b64decode(shown[0]["image/png"]).startswith(b"\x89PNG")
 
 
 def test_colours_are_told_apart():
@@ -207,7 +321,8 @@ ABLATIONS = {
         origin="synthetic",
     ),
     "classes_by_window": lambda: ablation_figures.classes_by_window(
-        {name: {10: 0.5, 60: 0.9} for name in EXPRESSIONS}, origin="synthetic"
+        {name: {10: [0.5, 0.6, 0.4], 60: [0.9, 0.8, 0.9]} for name in (*EXPRESSIONS, "both")},
+        origin="synthetic",
     ),
     "influence": lambda: ablation_figures.influence(
         [{"clip": "a_left", "change": 0.1}, {"clip": "b", "change": -0.2}], origin="synthetic"
@@ -218,13 +333,33 @@ ABLATIONS = {
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_figures_of_ablations(name, tmp_path):
     figure = ABLATIONS[name]()
-    assert "synthetic" in figure.get_suptitle() and figure.get_size_inches()[0] == figures.COLUMN
+    width = figures.WIDE if name == "classes_by_window" else figures.COLUMN
+    assert "synthetic" in figure.get_suptitle() and figure.get_size_inches()[0] == width
     for folder in ("a", "b"):
         figures.save(ABLATIONS[name](), name, tmp_path / folder)
     for suffix in ("png", "svg"):
         assert (tmp_path / "a" / f"{name}.{suffix}").read_bytes() == (
             tmp_path / "b" / f"{name}.{suffix}"
         ).read_bytes()
+
+
+def test_classes_by_window_show_seeds_mean_and_interval():
+    axes = ABLATIONS["classes_by_window"]().axes
+    assert [axis.get_title() for axis in axes] == [*EXPRESSIONS, "both"]
+    mean = axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(mean, [0.5, 0.8666666667])
+    low, high = axes[0].collections[0].get_segments()[0][:, 1]
+    half = 4.302652729911275 * 0.1 / np.sqrt(3)  # Student's t, two degrees of freedom
+    np.testing.assert_allclose([low, high], [0.5 - half, 0.5 + half])
+    seeds = axes[0].collections[1].get_offsets()[:, 1]
+    np.testing.assert_allclose(seeds, [0.5, 0.6, 0.4])
+
+
+def test_effects_name_the_component_that_a_variant_lacks():
+    row = {**EFFECT, "label": "", "component": "TCN"}
+    axis = ablation_figures.effects([row], title="What each adds", origin="").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["TCN"]
+    assert "adds" in axis.get_xlabel()
 
 
 def test_effects_leave_out_the_full_model_and_mark_what_excludes_zero():

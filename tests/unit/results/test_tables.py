@@ -3,6 +3,7 @@ and the same numbers back from every file.
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from emolib import paper
 from emolib.evaluation import metrics
 from emolib.labels import EXPRESSIONS
 from emolib.results import tables
-from emolib.system.files import read_json
+from emolib.system.files import read_json, write_json
 
 
 def runs(seeds=(1, 2, 3)):
@@ -116,8 +117,8 @@ def test_files_hold_the_same_cells(tmp_path):
     )
     latex = (tmp_path / "some_table.tex").read_text()
     assert (
-        r"a\_b & 0.1235 & x|y \\" in latex
-        and r"50 \% & -- & -- \\" in latex
+        r"a\_b & 0.1235 & x|y \tabularnewline" in latex
+        and r"50 \% & -- & -- \tabularnewline" in latex
         and r"\caption{Some \% of\_it}" in latex
     )
     assert [latex.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
@@ -189,7 +190,9 @@ def test_published_versions_stand_beside_ours_and_disagree():
 
 def test_class_window_table():
     effects = {"Fear": {"difference": 0.25, "interval": [0.1, 0.4]}}
-    table = tables.class_window_table({"Fear": {10: 0.5, 60: 0.75}}, effects, origin="synthetic")
+    table = tables.class_window_table(
+        {"Fear": {10: [0.4, 0.6], 60: [0.75, 0.75]}}, effects, origin="synthetic"
+    )
     assert table.iloc[0].tolist() == ["Fear", "0.500", "0.750", "+0.250 [+0.100, +0.400]"]
     assert list(table.columns)[1:] == [
         "10 frames, synthetic",
@@ -235,3 +238,68 @@ def test_influence_table_names_clip_and_class():
         table["Change"][0] == f"{rows[0]['change']:+.3f}"
         and table["Change of that F1"][0] == "-0.800"
     )
+
+
+def test_paper_tables_have_the_papers_own_shapes_and_numbers():
+    table = tables.table1()
+    assert list(table) == ["Challenge", "Metric", "Method", "Result"]
+    assert list(table["Result"]) == ["0.2500", "0.3265", "0.3324", "0.3670", "0.3599"]
+    assert list(table["Method"][:2]) == ["Baseline", "Ours (10 frames)"]
+    assert list(table["Challenge"]) == ["EXPR", "", "", "", ""]
+    assert list(tables.table2()["Result"]) == ["0.25", "0.28", "0.30", "0.31", "0.32"]
+    first = tables.v1_table1()
+    assert list(first) == ["Method", "Acc. (%)", "Macro F1"]
+    assert list(first["Acc. (%)"]) == ["–", "48.57", "53.71"]
+    assert list(first["Macro F1"]) == ["0.2500", "0.3224", "0.3334"]
+    assert tables.poster_table().to_numpy().tolist() == [
+        ["Baseline", "0.25"],
+        ["Ours(val)", "0.36"],
+        ["Ours(test)", "0.32"],
+    ]
+    poster = tables.poster_class_table()
+    assert list(poster) == ["Label", "Train Ratio(%)", "F1"]
+    assert poster.iloc[3].tolist() == ["Fear", "1.65", "0.1078"]
+
+
+def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
+    frame = runs()
+    frame["folder"] = [str(tmp_path / f"run{i}") for i in range(len(frame))]
+    for i, folder in enumerate(frame["folder"]):
+        write_json(
+            Path(folder) / "metrics.json",
+            {"frame": {"accuracy": i / 10}, "window": {"accuracy": 0.9}},
+        )
+    tested = [{"window": 60, "macro_f1": 0.5}, {"window": 10, "macro_f1": None}]
+    written = tables.with_ours(
+        tmp_path, origin="synthetic", runs=frame, tested=tested, score=score(), ratio=[1 / 8] * 8
+    )
+    assert {path.stem for path in tmp_path.glob("*.tex")} == set(written)
+    for name, table in written.items():
+        if not name.endswith("_ours"):
+            ours = written[f"{name}_ours"]
+            assert list(ours) == list(table), "one shape"
+            caption = (tmp_path / f"{name}_ours.md").read_text().splitlines()[0]
+            assert "ours per frame" in caption and "synthetic" in caption
+            assert "as published" in (tmp_path / f"{name}.md").read_text() or "poster" in name
+    assert list(written["table1_ours"]["Result"]) == ["–", "0.1020", "0.6020"]
+    assert list(written["table2_ours"]["Result"]) == ["–", "–", "0.50"]
+    first = written["v1_table1_ours"]
+    assert list(first["Acc. (%)"]) == ["–", "40.00", "10.00"], "means of runs 3-5 and 0-2"
+    assert list(first["Macro F1"]) == ["–", "0.1020", "0.6020"]
+    assert list(written["poster_table_ours"]["Macro F1"]) == ["–", "0.60", "0.50"]
+
+
+def test_the_posters_window_is_called_an_inference(tmp_path):
+    """The poster names no window for its class table; that it is T = 30 is read from its mean."""
+    tables.with_ours(tmp_path, origin="", score=score(), ratio=[1 / 8] * 8)
+    caption = (tmp_path / "poster_class_table.md").read_text().splitlines()[0]
+    assert "names no window" in caption and "0.3670" in caption
+    mean = np.mean(list(paper.CLASS_F1.values()))
+    assert round(mean, 4) == paper.VALIDATION_MACRO_F1[paper.CLASS_TABLE_WINDOW] == 0.3670
+    others = [value for key, value in paper.VALIDATION_MACRO_F1.items() if key != 30]
+    assert all(abs(mean - value) > 0.005 for value in others)
+
+
+def test_published_numbers_by_class_are_in_the_order_of_the_classes():
+    for numbers in (paper.TRAIN_RATIO, paper.CLASS_F1, paper.TRAIN_FRAMES):
+        assert list(numbers) == list(EXPRESSIONS)

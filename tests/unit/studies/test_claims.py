@@ -89,6 +89,20 @@ def test_issue_lists_are_complete():
     }
 
 
+def test_a_component_is_named_where_one_is_taken_away(found):
+    assert all(v.component for v in COMPONENTS if v.name != FULL)
+    assert [row["component"] for row in found] == ["", "TCN", "Cross-attention", ""]
+    figure = ablation_figures.effects(found, title="Effects", origin="")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["TCN", "Cross-attention"]
+
+
+def test_what_the_released_code_has_is_its_preset():
+    released = {v.name: v.released for v in CHOICES}
+    assert released["bilinear"] == "bilinear" and released["label_centre"] == "last"
+    assert released["stride_30"] == "15" and released["fixed_30"] == "fixed_30"
+
+
 def test_choose_and_plan():
     demo = config.preset("demo")
     chosen = choose(demo, COMPONENTS, "concat, no_tcn")
@@ -223,10 +237,16 @@ def test_classes_by_window_and_the_rarest(tmp_path):
         ]
     )
     scores, effects = claims.class_windows(runs)
-    assert list(scores["Fear"]) == [10, 60] and scores["Fear"][60] == pytest.approx(0.9, abs=0.06)
+    means = {window: np.mean(values) for window, values in scores["Fear"].items()}
+    assert list(means) == [10, 60] and means[60] == pytest.approx(0.9, abs=0.06)
+    assert len(set(scores["Fear"][60])) == 3, "one value a seed"
     low, high = effects["Fear"]["interval"]
-    assert effects["Fear"]["difference"] == pytest.approx(scores["Fear"][60] - scores["Fear"][10])
+    assert effects["Fear"]["difference"] == pytest.approx(means[60] - means[10])
     assert 0 < low < effects["Fear"]["difference"] < high
+    scores, effects = claims.class_windows(runs, {"both": [3, 7]})
+    by_class = np.array([scores["Fear"][60], scores["Other"][60]])
+    np.testing.assert_allclose(scores["both"][60], by_class.mean(axis=0))
+    assert 0.1 < effects["both"]["difference"] < 0.5 and len(scores) == 9
     assert claims.rarest([0.3, 0.1, 0.05, 0.2, 0.05]) == [2, 4, 1]
 
 

@@ -9,6 +9,7 @@ import pytest
 from emolib import config
 from emolib.errors import EmolibError
 from emolib.studies import recipe
+from emolib.studies.comparison import PROBABILITIES, predictions
 from emolib.studies.variants import RECIPE, choose
 
 FRAMES = 60
@@ -25,7 +26,7 @@ def run_folder(root, name, seed, *, bias=0.0):
         p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
         table = pd.DataFrame(
             {"frame": np.arange(1, FRAMES + 1), "label": label, "prediction": p.argmax(axis=1)}
-            | dict(zip(recipe.CLASSES, p.T, strict=True))
+            | dict(zip(PROBABILITIES, p.T, strict=True))
         )
         (root / name / "predictions").mkdir(parents=True, exist_ok=True)
         table.to_parquet(root / name / "predictions" / f"c{clip:02d}.parquet", index=False)
@@ -77,17 +78,17 @@ def test_each_part_has_its_own_row_and_verdict(found):
 
 
 def test_smoothing_stays_inside_a_clip(tmp_path):
-    frames = recipe.outputs(tmp_path / run_folder(tmp_path, "a", 0)["folder"])
+    frames = predictions(run_folder(tmp_path, "a", 0)["folder"], probabilities=True)
     same = recipe.smoothed(frames, "box", 0)
     assert same["prediction"].equals(frames["prediction"])
     wide = recipe.smoothed(frames, "box", FRAMES)
-    mean = frames[recipe.CLASSES].to_numpy(np.float64).reshape(20, FRAMES, 8).mean(axis=1)
-    np.testing.assert_allclose(wide[recipe.CLASSES].to_numpy()[::FRAMES], mean, atol=1e-6)
+    mean = frames[PROBABILITIES].to_numpy(np.float64).reshape(20, FRAMES, 8).mean(axis=1)
+    np.testing.assert_allclose(wide[PROBABILITIES].to_numpy()[::FRAMES], mean, atol=1e-6)
 
 
 def test_ensemble_is_the_mean_and_refuses_other_frames(tmp_path):
     a, b = (
-        recipe.outputs(tmp_path / run_folder(tmp_path, name, seed)["folder"])
+        predictions(run_folder(tmp_path, name, seed)["folder"], probabilities=True)
         for seed, name in enumerate("ab")
     )
     both = recipe.ensemble([a, b])
@@ -96,4 +97,4 @@ def test_ensemble_is_the_mean_and_refuses_other_frames(tmp_path):
     with pytest.raises(EmolibError, match="different frames"):
         recipe.ensemble([a, b[:-1]])
     with pytest.raises(EmolibError, match="finish this run first"):
-        recipe.outputs(tmp_path / "nothing")
+        predictions(tmp_path / "nothing", probabilities=True)

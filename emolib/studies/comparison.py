@@ -1,0 +1,96 @@
+"""Runs of variants side by side: what each predicted, and the paired difference between two of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emolib.errors import EmolibError
+from emolib.evaluation import metrics
+from emolib.labels import EXPRESSIONS
+from emolib.studies.variants import Variant
+
+PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
+FRAME = ["clip", "frame", "label"]  # what makes two rows speak of the same frame
+
+
+def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
+    """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction`` and ``clip``, clips in order.
+
+    ``probabilities``: with ``p_<Class>`` x 8. Raises EmolibError when the run has no predictions.
+    """
+    files = sorted((Path(folder) / "predictions").glob("*.parquet"))
+    if not files:
+        raise EmolibError(f"{folder}/predictions: empty; finish this run first")
+    columns = ["frame", "label", "prediction", *(PROBABILITIES if probabilities else [])]
+    parts = [pd.read_parquet(path, columns=columns).assign(clip=path.stem) for path in files]
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_same_frames(runs: Sequence[pd.DataFrame]) -> None:
+    """Raises EmolibError unless all ``runs``, of :func:`predictions`, are about the same frames with the same labels."""
+    if any(not run[FRAME].equals(runs[0][FRAME]) for run in runs):
+        raise EmolibError("the runs predict different frames; compare runs on the same data")
+
+
+def compare(
+    ours: Sequence[pd.DataFrame],
+    reference: Sequence[pd.DataFrame],
+    classes: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """``metrics.difference`` per frame between two variants, ours minus the reference; each a list with one run a seed.
+
+    Raises EmolibError when they are not about the same frames.
+    """
+    check_same_frames([*ours, *reference])
+    a, b = (np.stack([run["prediction"].to_numpy() for run in runs]) for runs in (ours, reference))
+    label, clip = (ours[0][name].to_numpy() for name in ("label", "clip"))
+    return metrics.difference(label, a, b, clip, classes=classes)
+
+
+def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant: as many for each as there are seeds."""
+    count = len(runs) // len(variants)
+    parts = [runs.iloc[start : start + count] for start in range(0, len(runs), count)]
+    return {variant.name: part for variant, part in zip(variants, parts, strict=True)}
+
+
+def predictions_of(
+    groups: Mapping[str, pd.DataFrame], *, probabilities: bool = False
+) -> dict[str, list[pd.DataFrame]]:
+    """:func:`predictions` of every run of :func:`groups_of`, by variant."""
+    frames = {}
+    for name, group in groups.items():
+        folders = map(Path, group["folder"])
+        frames[name] = [predictions(folder, probabilities=probabilities) for folder in folders]
+    return frames
+
+
+def class_windows(
+    runs: pd.DataFrame, groups: Mapping[str, Sequence[int]] | None = None
+) -> tuple[dict[str, dict[int, list[float]]], dict[str, dict[str, Any]]]:
+    """Of a sweep over ``window`` and ``seed``: F1 per frame by class and window, and what the longest window changes.
+
+    Returns (class -> window -> F1 of each seed, class -> ``metrics.difference`` of the longest window minus the
+    shortest). ``groups``: name -> classes; each is one more entry, the mean F1 of these classes.
+    """
+    frames = {
+        int(str(window)): [predictions(Path(folder)) for folder in group["folder"]]
+        for window, group in runs.groupby("window")
+    }
+    longest, shortest = frames[max(frames)], frames[min(frames)]
+    classes = {name: [index] for index, name in enumerate(EXPRESSIONS)} | dict(groups or {})
+    by_seed = {
+        window: [metrics.class_f1(run["label"], run["prediction"]) for run in seeds]
+        for window, seeds in frames.items()
+    }
+    scores: dict[str, dict[int, list[float]]] = {}
+    for name, members in classes.items():
+        members = list(members)
+        scores[name] = {
+            window: [float(f1[members].mean()) for f1 in seeds] for window, seeds in by_seed.items()
+        }
+    effects = {name: compare(longest, shortest, members) for name, members in classes.items()}
+    return scores, effects
