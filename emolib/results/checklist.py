@@ -1,7 +1,9 @@
-"""The reproducibility sheet of a run, generated from what its notebooks and trainings have written down.
+"""The reproducibility sheet of a run, generated from what its notebooks and trainings have written
+down.
 
-The points are those of the checklists of machine learning conferences: hardware, versions, seeds, parameters, time,
-how the model was selected, how many runs there were, splits, exclusions, expected variance, claims and their outcome.
+The points are those of the checklists of machine learning conferences: hardware, versions, seeds,
+parameters, time, how the model was selected, how many runs there were, splits, exclusions, expected
+variance, claims and their outcome.
 """
 
 import csv
@@ -28,7 +30,8 @@ CLAIMS = {
 
 
 def write(run: Path) -> pd.DataFrame:
-    """Write ``<run>/reproducibility.csv``, ``.md`` and ``.tex``; they hold this machine and its times, so they stay with the run.
+    """Write ``<run>/reproducibility.csv``, ``.md`` and ``.tex``; they hold this machine and its
+    times, so they stay with the run.
 
     Raises EmolibError when the main run of notebook 04 is not finished.
     """
@@ -80,7 +83,8 @@ def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, 
         ("Trained parameters", f"{score['parameters']:,}"),
         (
             "Selection rule",
-            f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); the split that selects is the one reported",
+            f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); "
+            "the split that selects is the one reported",
         ),
         (
             "Frame predictions",
@@ -102,11 +106,13 @@ def _runs(
     return [
         (
             "Seeds",
-            f"{experiment.seed} for the main run; {experiment.seeds.replace(',', ', ')} for the ablations",
+            f"{experiment.seed} for the main run; "
+            f"{', '.join(map(str, experiment.seed_list()))} for the ablations",
         ),
         (
             "Runs",
-            f"{len(trained)} trainings in all; rows of tables: {named}; runs that tables share are trained once, none is left out",
+            f"{len(trained)} trainings in all; rows of tables: {named}; "
+            "runs that tables share are trained once, none is left out",
         ),
     ]
 
@@ -130,8 +136,9 @@ def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
         ),
         (
             "Exclusions",
-            f"{frames - labelled} of {frames} frames, which are not annotated, are in no score; no clip is left out; up to "
-            f"{experiment.max_gap} frames without a face repeat the last one, a longer gap ends a training window",
+            f"{frames - labelled} of {frames} frames, which are not annotated, are in no score; "
+            f"no clip is left out; up to {experiment.max_gap} frames without a face repeat "
+            "the last one, a longer gap ends a training window",
         ),
     ]
 
@@ -183,7 +190,8 @@ def _variance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "Intervals",
-            "95 %: Student's t over seeds, BCa over resampled clips; differences paired over clips, with the seeds' uncertainty added",
+            "95 %: Student's t over seeds, BCa over resampled clips; "
+            "differences paired over clips, with the seeds' uncertainty added",
         ),
     ]
 

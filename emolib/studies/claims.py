@@ -1,7 +1,9 @@
-"""From numbers to words: runs of variants compared in pairs with the full model, and the rule that judges each claim.
+"""From numbers to words: runs of variants compared in pairs with the full model, and the rule that
+judges each claim.
 
-The paper claims that temporal modelling, fusion in both directions and guidance by text each help (abstract, section 3).
-The rule is stated here, before any number is known, so that a sentence in a notebook cannot go stale.
+The paper claims that temporal modelling, fusion in both directions and guidance by text each help
+(abstract, section 3). The rule is stated here, before any number is known, so that a sentence in a
+notebook cannot go stale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,11 +44,11 @@ __all__ = [
 ]
 
 RULE = (
-    "A claim is *supported* when the 95 % interval of the paired difference (full model minus the variant; "
-    "clips and seeds resampled) lies above zero, *not supported* when it lies below zero or when it holds zero "
-    "and is narrower than 0.02 to both sides, and otherwise *undecided*; with fewer than 3 seeds it is always "
-    "undecided. The intervals are not widened for the number of claims: of twenty that are false, one may come "
-    "out as supported."
+    "A claim is *supported* when the 95 % interval of the paired difference (full model minus the "
+    "variant; clips and seeds resampled) lies above zero, *not supported* when it lies below zero "
+    "or when it holds zero and is narrower than 0.02 to both sides, and otherwise *undecided*; "
+    "with fewer than 3 seeds it is always undecided. The intervals are not widened for the number "
+    "of claims: of twenty that are false, one may come out as supported."
 )
 NEGLIGIBLE = 0.02  # macro-F1; a difference that is surely smaller than this is none
 MIN_SEEDS = 3
@@ -58,7 +60,9 @@ BASELINE_INPUTS = {  # what each baseline can know, as synthetic.inputs_of names
 
 
 def verdict(interval: Sequence[float] | None, seeds: int) -> str:
-    """``supported``, ``not supported`` or ``undecided`` by :data:`RULE`, for an interval of (full minus variant)."""
+    """``supported``, ``not supported`` or ``undecided`` by :data:`RULE`, for an interval of (full
+    minus variant).
+    """
     if interval is None or seeds < MIN_SEEDS:
         return "undecided"
     low, high = interval
@@ -73,10 +77,12 @@ def rows(
     ceilings: Mapping[str, float],
     classes: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row a variant: mean macro-F1 over seeds with interval, ceiling, difference to the full model and verdict.
+    """One row a variant: mean macro-F1 over seeds with interval, ceiling, difference to the full
+    model and verdict.
 
-    ``runs``: of ``sweep.run_variants`` for ``variants.plan``, in its order; the frame protocol. ``ceilings``: by name.
-    ``classes``: rows get the mean F1 of these alone as well, with its difference (``part``, ``part_difference``).
+    ``runs``: of ``sweep.run_variants`` for ``variants.plan``, in its order; the frame protocol.
+    ``ceilings``: by name. ``classes``: rows get the mean F1 of these alone as well, with its
+    difference (``part``, ``part_difference``).
     """
     groups = groups_of(variants, runs)
     frames = predictions_of(groups)
@@ -113,7 +119,9 @@ def _scored(variant: Variant, group: pd.DataFrame) -> dict[str, Any]:
 
 
 def baseline_rows(table: pd.DataFrame, ceilings: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Rows of ``baselines.run`` in the shape of :func:`rows`: fitted once, interval over clips, no claim."""
+    """Rows of ``baselines.run`` in the shape of :func:`rows`: fitted once, interval over clips, no
+    claim.
+    """
     return [
         {
             "name": row["name"],
@@ -157,7 +165,9 @@ def choices_table(
     *,
     origin: str,
 ) -> pd.DataFrame:
-    """The silent choices: what the paper, the released code and ``experiment`` have, what is switched to, and its effect."""
+    """The silent choices: what the paper, the released code and ``experiment`` have, what is
+    switched to, and its effect.
+    """
     by_name = {variant.name: variant for variant in variants}
     lines = []
     for row in rows:
@@ -181,7 +191,9 @@ def choices_table(
 def imbalance_table(
     rows: Sequence[Mapping[str, Any]], classes: Sequence[int], *, origin: str
 ) -> pd.DataFrame:
-    """Treatments of the class imbalance: macro-F1, and the mean F1 of the rarest ``classes``, each with its difference."""
+    """Treatments of the class imbalance: macro-F1, and the mean F1 of the rarest ``classes``, each
+    with its difference.
+    """
     names = ", ".join(EXPRESSIONS[c] for c in classes)
     return pd.DataFrame(
         [
@@ -210,7 +222,9 @@ def sentences(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def difference_text(row: Mapping[str, Any], kind: str = "") -> str:
-    """The difference of a row with its interval and sign; a dash for the full model and for baselines. ``kind``: ``part``."""
+    """The difference of a row with its interval and sign; a dash for the full model and for
+    baselines. ``kind``: ``part``.
+    """
     if "difference" not in row:
         return NONE
     if kind == "part":
@@ -232,7 +246,9 @@ def _score(row: Mapping[str, Any]) -> str:
 
 
 def ceilings(root: Path, experiment: Experiment, variants: Sequence[Variant]) -> dict[str, float]:
-    """The best possible macro-F1, frame protocol, for what each variant or baseline sees, by name; empty for real data."""
+    """The best possible macro-F1, frame protocol, for what each variant or baseline sees, by name;
+    empty for real data.
+    """
     from emolib.data import synthetic
 
     known = {

@@ -1,4 +1,6 @@
-"""Runs of variants side by side: what each predicted, and the paired difference between two of them."""
+"""Runs of variants side by side: what each predicted, and the paired difference between two of
+them.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,8 @@ FRAME = ["clip", "frame", "label"]  # what makes two rows speak of the same fram
 
 
 def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
-    """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction`` and ``clip``, clips in order.
+    """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction`` and
+    ``clip``, clips in order.
 
     ``probabilities``: with ``p_<Class>`` x 8. Raises EmolibError when the run has no predictions.
     """
@@ -30,7 +33,9 @@ def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
 
 
 def check_same_frames(runs: Sequence[pd.DataFrame]) -> None:
-    """Raises EmolibError unless all ``runs``, of :func:`predictions`, are about the same frames with the same labels."""
+    """Raises EmolibError unless all ``runs``, of :func:`predictions`, are about the same frames
+    with the same labels.
+    """
     if any(not run[FRAME].equals(runs[0][FRAME]) for run in runs):
         raise EmolibError("the runs predict different frames; compare runs on the same data")
 
@@ -40,7 +45,8 @@ def compare(
     reference: Sequence[pd.DataFrame],
     classes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """``metrics.difference`` per frame between two variants, ours minus the reference; each a list with one run a seed.
+    """``metrics.difference`` per frame between two variants, ours minus the reference; each a list
+    with one run a seed.
 
     Raises EmolibError when they are not about the same frames.
     """
@@ -51,7 +57,9 @@ def compare(
 
 
 def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant: as many for each as there are seeds."""
+    """The rows of ``sweep.run_variants`` for ``variants.plan`` by variant: as many for each as
+    there are seeds.
+    """
     count = len(runs) // len(variants)
     parts = [runs.iloc[start : start + count] for start in range(0, len(runs), count)]
     return {variant.name: part for variant, part in zip(variants, parts, strict=True)}
@@ -71,10 +79,12 @@ def predictions_of(
 def class_windows(
     runs: pd.DataFrame, groups: Mapping[str, Sequence[int]] | None = None
 ) -> tuple[dict[str, dict[int, list[float]]], dict[str, dict[str, Any]]]:
-    """Of a sweep over ``window`` and ``seed``: F1 per frame by class and window, and what the longest window changes.
+    """Of a sweep over ``window`` and ``seed``: F1 per frame by class and window, and what the
+    longest window changes.
 
-    Returns (class -> window -> F1 of each seed, class -> ``metrics.difference`` of the longest window minus the
-    shortest). ``groups``: name -> classes; each is one more entry, the mean F1 of these classes.
+    Returns (class -> window -> F1 of each seed, class -> ``metrics.difference`` of the longest
+    window minus the shortest). ``groups``: name -> classes; each is one more entry, the mean F1 of
+    these classes.
     """
     frames = {
         int(str(window)): [predictions(Path(folder)) for folder in group["folder"]]

@@ -1,4 +1,6 @@
-"""Figures of ablations: scores of variants with their ceilings, effects with their intervals, classes by window, single clips."""
+"""Figures of ablations: scores of variants with their ceilings, effects with their intervals,
+classes by window, single clips.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -31,7 +33,9 @@ NAME_WIDTH = 24  # characters of a row's name in one line
 
 @mpl.rc_context(STYLE)
 def components(rows: Sequence[Mapping[str, Any]], *, title: str, origin: str) -> Figure:
-    """Macro-F1 of each of ``rows`` (``claims.rows`` and ``claims.baseline_rows``), the first at the top."""
+    """Macro-F1 of each of ``rows`` (``claims.rows`` and ``claims.baseline_rows``), the first at the
+    top.
+    """
     figure, axis = blank(title, origin=origin, size=(COLUMN, 0.9 + 0.27 * len(rows)))
     places = np.arange(len(rows))
     values = np.array([row["macro_f1"] for row in rows])
@@ -70,10 +74,12 @@ def effects(
     xlabel: str = "what this component adds to macro-F1",
     origin: str,
 ) -> Figure:
-    """Differences with their 95 % intervals around a line at zero; ``rows`` without ``difference`` are left out.
+    """Differences with their 95 % intervals around a line at zero; ``rows`` without ``difference``
+    are left out.
 
-    A row goes by its ``label``, or the ``component`` that its variant lacks, or its title. A filled mark has an interval
-    that excludes 0. The grey band is what the rule of ``claims`` calls negligible.
+    A row goes by its ``label``, or the ``component`` that its variant lacks, or its title. A filled
+    mark has an interval that excludes 0. The grey band is what the rule of ``claims`` calls
+    negligible.
     """
     shown = [row for row in rows if "difference" in row]
     figure, axis = blank(title, origin=origin, size=(COLUMN, 1.1 + 0.27 * len(shown)))
@@ -97,7 +103,8 @@ def effects(
 def classes_by_window(
     scores: Mapping[str, Mapping[int, Sequence[float]]], *, origin: str
 ) -> Figure:
-    """F1 against the window's length, one panel a class: seeds as dots beside their mean with its 95 % interval.
+    """F1 against the window's length, one panel a class: seeds as dots beside their mean with its
+    95 % interval.
 
     ``scores``: of ``claims.class_windows``, class or group of classes -> window -> F1 of each seed.
     """
@@ -156,7 +163,9 @@ def _seeds_by_window(axis: Axes, name: str, by_window: Mapping[int, Sequence[flo
 
 @mpl.rc_context(STYLE)
 def influence(rows: Sequence[Mapping[str, Any]], *, origin: str, count: int = 12) -> Figure:
-    """What leaving out one clip does to macro-F1, the ``count`` most influential; ``rows``: of ``metrics.influence``."""
+    """What leaving out one clip does to macro-F1, the ``count`` most influential; ``rows``: of
+    ``metrics.influence``.
+    """
     shown = rows[:count]
     size = (COLUMN, 0.7 + 0.17 * len(shown))
     figure, axis = blank("Leaving out one clip", origin=origin, size=size)

@@ -1,6 +1,8 @@
-"""The stronger recipe against the paper's: what each part gives alone, and the whole with the seeds' probabilities averaged.
+"""The stronger recipe against the paper's: what each part gives alone, and the whole with the
+seeds' probabilities averaged.
 
-Smoothing and averaging need no training: they are applied to the probabilities that finished runs have stored.
+Smoothing and averaging need no training: they are applied to the probabilities that finished runs
+have stored.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,8 @@ from emolib.windows import smooth
 EVIDENCE = {  # why each part is in the preset
     "class_targets": "with pairs, samples of one class are each other's negatives",
     "logit_adjustment": "Menon et al. 2021; not in the preset: it failed when the parts were chosen",
-    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, by EmotiEffNet",
+    "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, "
+    "by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",
     "strong_single": "class targets, smoothing, and the mean of the windows that cover a frame",
     "strong": "the same with the ensemble",
@@ -41,7 +44,9 @@ def decided(frames: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def smoothed(frames: pd.DataFrame, kind: str, half_width: int) -> pd.DataFrame:
-    """``frames`` of ``comparison.predictions`` with the probabilities of each clip smoothed over time."""
+    """``frames`` of ``comparison.predictions`` with the probabilities of each clip smoothed over
+    time.
+    """
     rows = frames[PROBABILITIES].to_numpy(np.float64)
     result = np.empty_like(rows)
     for places in frames.groupby("clip", sort=False).indices.values():
@@ -50,17 +55,21 @@ def smoothed(frames: pd.DataFrame, kind: str, half_width: int) -> pd.DataFrame:
 
 
 def ensemble(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The mean probabilities of several seeds. Raises EmolibError when they are not about the same frames."""
+    """The mean probabilities of several seeds. Raises EmolibError when they are not about the same
+    frames.
+    """
     check_same_frames(runs)
     mean = np.mean([run[PROBABILITIES].to_numpy(np.float64) for run in runs], axis=0)
     return decided(runs[0], mean)
 
 
 def rows(variants: Sequence[Variant], runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row for the paper's recipe, each part of ``strong`` alone, and ``strong`` with one seed and as an ensemble.
+    """One row for the paper's recipe, each part of ``strong`` alone, and ``strong`` with one seed
+    and as an ensemble.
 
-    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the paper's recipe, paired
-    over clips; training anew is part of the interval where the row is a mean over seeds, not where it is one ensemble.
+    ``runs``: of ``sweep.run_variants`` for ``variants.RECIPE``. ``difference``: the row minus the
+    paper's recipe, paired over clips; training anew is part of the interval where the row is a mean
+    over seeds, not where it is one ensemble.
     """
     frames = predictions_of(groups_of(variants, runs), probabilities=True)
     base, strong = frames.pop(FULL), frames.pop("strong")
@@ -110,7 +119,9 @@ def _row(
 
 
 def table(rows: Sequence[dict[str, Any]], *, origin: str) -> pd.DataFrame:
-    """:func:`rows` as a table to print: is the row better than the paper's recipe, by the rule of ``claims``?"""
+    """:func:`rows` as a table to print: is the row better than the paper's recipe, by the rule of
+    ``claims``?
+    """
     return pd.DataFrame(
         [
             {

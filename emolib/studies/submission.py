@@ -1,11 +1,13 @@
-"""The challenge's file for the test set: written along the official template, and checked against it (docs/data.md).
+"""The challenge's file for the test set: written along the official template, and checked against
+it (docs/data.md).
 
-A header ``image_location,Neutral,...,Other``, then every row of the template in its order with one class each:
-``14-30-1920x1080/00001.jpg,0``.
+A header ``image_location,Neutral,...,Other``, then every row of the template in its order with one
+class each: ``14-30-1920x1080/00001.jpg,0``.
 
-Fill rule: a frame without a prediction takes the last predicted frame before it in its clip, at the beginning of a
-clip the first predicted one; a clip without any face is what validation scores such a clip as, the training windows'
-most frequent class (``evaluation.fallback``). Predictions of no run have no such class: Neutral (0), as in the released code.
+Fill rule: a frame without a prediction takes the last predicted frame before it in its clip, at the
+beginning of a clip the first predicted one; a clip without any face is what validation scores such
+a clip as, the training windows' most frequent class (``evaluation.fallback``). Predictions of no
+run have no such class: Neutral (0), as in the released code.
 """
 
 from pathlib import Path
@@ -29,20 +31,25 @@ from emolib.studies.submission_check import check
 from emolib.system.files import hash_file, hash_of, write_text
 from emolib.training import run as training
 
-FILL_RULE = "a frame without a prediction repeats the last one before it in its clip, at the beginning the first one; a clip without any is"
+FILL_RULE = (
+    "a frame without a prediction repeats the last one before it in its clip, "
+    "at the beginning the first one; a clip without any is"
+)
 NEUTRAL = 0
 
 
 def of_run(
     run: Path, out: Path, *, data: str = "", template: Path | None = None, progress: bool = True
 ) -> dict[str, Any]:
-    """Predict the template's clips with the run in folder ``run``, write ``out`` along the template and check it.
+    """Predict the template's clips with the run in folder ``run``, write ``out`` along the template
+    and check it.
 
-    ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says which clips and how many
-    frames are predicted. Each clip's predictions are kept in ``run``/test_predictions and, while what they come from is the
-    same, not made again. Returns what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's
-    test list that the template lacks. Raises EmolibError when there is no template, no clip with anything to predict
-    from, or the written file does not pass ``submission_check.check``.
+    ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says
+    which clips and how many frames are predicted. Each clip's predictions are kept in
+    ``run``/test_predictions and, while what they come from is the same, not made again. Returns
+    what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's test
+    list that the template lacks. Raises EmolibError when there is no template, no clip with
+    anything to predict from, or the written file does not pass ``submission_check.check``.
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
@@ -60,7 +67,8 @@ def of_run(
     if not classes:
         where = " or ".join(str(folder) for folder in layout.image_roots)
         raise EmolibError(
-            f"{where}: no image of any of the {len(clips)} test clips; unpack the test clips' crops there"
+            f"{where}: no image of any of the {len(clips)} test clips; "
+            "unpack the test clips' crops there"
         )
     classes = {clip.id: classes.get(clip.id, np.zeros(0, int)) for clip in clips}
     result = write_submission(
@@ -77,9 +85,11 @@ def of_run(
 def _predicted(
     run: Path, model: EmotionModel, experiment: Experiment, clips: list[Clip]
 ) -> dict[str, np.ndarray]:
-    """Classes ``[n]`` of every frame of ``clips`` by id: what ``run`` keeps already, and the rest predicted and kept.
+    """Classes ``[n]`` of every frame of ``clips`` by id: what ``run`` keeps already, and the rest
+    predicted and kept.
 
-    A file's name has a hash of all that it depends on, so that one of another model, template or tree is never taken.
+    A file's name has a hash of all that it depends on, so that one of another model, template or
+    tree is never taken.
     """
     key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train")]
     paths = {
@@ -106,17 +116,19 @@ def write_submission(
 ) -> dict[str, Any]:
     """Write the submission ``path`` for the official ``template``, atomically.
 
-    predictions: clip id -> int ``[n]``, element i - 1 the class 0..7 of frame i, or -1 where there is none; frames
-    beyond ``n`` have none; a clip without any is class ``fallback``. Clips that the template does not name are left out.
-    Returns ``rows``, ``clips``, ``filled`` (rows filled by the rule), ``empty`` (clips without any prediction),
-    ``left_out`` (ids) and ``fill_rule``. Raises EmolibError when a clip of the template is not among the predictions or the template is
-    damaged, WrongCall for a class outside -1..7.
+    predictions: clip id -> int ``[n]``, element i - 1 the class 0..7 of frame i, or -1 where there
+    is none; frames beyond ``n`` have none; a clip without any is class ``fallback``. Clips that the
+    template does not name are left out. Returns ``rows``, ``clips``, ``filled`` (rows filled by the
+    rule), ``empty`` (clips without any prediction), ``left_out`` (ids) and ``fill_rule``. Raises
+    EmolibError when a clip of the template is not among the predictions or the template is damaged,
+    WrongCall for a class outside -1..7.
     """
     rows = read_template(template)
     missing = [clip_id for clip_id in rows.ids if clip_id not in predictions]
     if missing:
         raise EmolibError(
-            f"{template}: {len(missing)} of its {len(rows.ids)} clips have no predictions, the first is {missing[0]}; predict every test clip"
+            f"{template}: {len(missing)} of its {len(rows.ids)} clips have no predictions, "
+            f"the first is {missing[0]}; predict every test clip"
         )
     classes, given = _by_row(rows, predictions, fallback)
     digits = classes.tolist()
@@ -137,7 +149,9 @@ def write_submission(
 def _by_row(
     template: Template, predictions: dict[str, np.ndarray], fallback: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(class of every row of the template, whether it was predicted rather than filled), both ``[R]``."""
+    """(class of every row of the template, whether it was predicted rather than filled), both
+    ``[R]``.
+    """
     lengths = template.frames()
     whole, given, offsets, at = [], [], [], 0
     for clip_id in template.ids:
@@ -156,7 +170,8 @@ def _checked(clip_id: str, classes: Any) -> np.ndarray:
     array = np.asarray(classes)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise WrongCall(
-            f"{clip_id}: predictions of shape {array.shape} and type {array.dtype}; expected one integer a frame"
+            f"{clip_id}: predictions of shape {array.shape} and type {array.dtype}; "
+            "expected one integer a frame"
         )
     wrong = array[(array < NOT_ANNOTATED) | (array >= NUM_CLASSES)]
     if len(wrong):
@@ -165,7 +180,9 @@ def _checked(clip_id: str, classes: Any) -> np.ndarray:
 
 
 def fill(classes: np.ndarray, fallback: int = NEUTRAL) -> np.ndarray:
-    """Classes ``[n]`` of one clip with every -1 filled by the module's fill rule; all ``fallback`` where every one is -1."""
+    """Classes ``[n]`` of one clip with every -1 filled by the module's fill rule; all ``fallback``
+    where every one is -1.
+    """
     predicted = np.flatnonzero(classes >= 0)
     if not len(predicted):
         return np.full(len(classes), fallback, dtype=np.int64)

@@ -1,4 +1,6 @@
-"""What is wrong with a submission, by the official template: each kind of problem with its first line, in plain words."""
+"""What is wrong with a submission, by the official template: each kind of problem with its first
+line, in plain words.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,14 @@ CLASSES = {str(label) for label in range(NUM_CLASSES)}
 
 
 def check(file: Path, template: Path) -> list[dict[str, Any]]:
-    """What is wrong with a submission: one entry for each kind of problem, none when the file is valid.
+    """What is wrong with a submission: one entry for each kind of problem, none when the file is
+    valid.
 
-    An entry has ``kind``, ``line`` (of its first occurrence, 1-based), ``count`` and ``what``, a sentence about the
-    first occurrence. Kinds: ``unreadable``, ``empty``, ``byte-order-mark``, ``header``, ``blank-line``, ``columns``,
-    ``location``, ``not-a-class`` (not an integer), ``range``, ``duplicate``, ``unknown``, ``missing``, ``order``.
-    Raises EmolibError when the template itself is missing or damaged.
+    An entry has ``kind``, ``line`` (of its first occurrence, 1-based), ``count`` and ``what``, a
+    sentence about the first occurrence. Kinds: ``unreadable``, ``empty``, ``byte-order-mark``,
+    ``header``, ``blank-line``, ``columns``, ``location``, ``not-a-class`` (not an integer),
+    ``range``, ``duplicate``, ``unknown``, ``missing``, ``order``. Raises EmolibError when the
+    template itself is missing or damaged.
     """
     rows = read_template(template)
     try:
@@ -76,7 +80,7 @@ def _wrong_rows(numbered: list[tuple[int, str]]) -> Iterator[dict[str, Any]]:
 
 
 def _wrong_places(numbered: list[tuple[int, str]], expected: list[str]) -> Iterator[dict[str, Any]]:
-    """Problems of the rows together: given twice, not in the template, left out, in another order."""
+    """Problems of the rows together: twice, not in the template, left out, in another order."""
     if [location for _, location in numbered] == expected:
         return
     wanted = set(expected)

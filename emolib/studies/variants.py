@@ -1,7 +1,9 @@
-"""What is switched, one thing at a time: the model's components, the paper's silent choices, treatments of imbalance, the stronger recipe.
+"""What is switched, one thing at a time: the model's components, the paper's silent choices,
+treatments of imbalance, the stronger recipe.
 
-A variant is the experiment with a few settings changed and the claim that this tests. ``claims`` compares and judges.
-What the paper says of a choice is from docs/method.md; what the released code does is its preset.
+A variant is the experiment with a few settings changed and the claim that this tests. ``claims``
+compares and judges. What the paper says of a choice is from docs/method.md; what the released code
+does is its preset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -214,7 +216,8 @@ IMBALANCE = (  # what the paper names as its future work
     ),
 )
 
-# The generated benchmark with noise in pictures, motion and sound, wrong training labels, and a stronger imbalance.
+# The generated benchmark with noise in pictures, motion and sound, wrong training labels,
+# and a stronger imbalance.
 HARDER = {
     "synth_difficulty": 0.5,
     "synth_label_noise": 0.15,
@@ -235,7 +238,8 @@ VARIANTS = {"components": COMPONENTS, "choices": CHOICES, "imbalance": IMBALANCE
 
 
 def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "") -> list[Variant]:
-    """The full model, then the variants called ``names``, commas between them; all that change something when empty.
+    """The full model, then the variants called ``names``, commas between them; all that change
+    something when empty.
 
     Raises WrongCall for an unknown name and for a variant that ``experiment`` is already.
     """
@@ -272,7 +276,8 @@ def as_paper(experiment: Experiment) -> Experiment:
 
 
 def harder(experiment: Experiment) -> Experiment:
-    """``experiment`` on the harder generated benchmark, with twice the validation clips, so that rare classes have enough.
+    """``experiment`` on the harder generated benchmark, with twice the validation clips, so that
+    rare classes have enough.
 
     On data of one's own, as it is.
     """

@@ -1,4 +1,6 @@
-"""Figures: one function a figure, from plain arrays to a Matplotlib ``Figure``; then saved or shown with an alt text."""
+"""Figures: one function a figure, from plain arrays to a Matplotlib ``Figure``; then saved or shown
+with an alt text.
+"""
 
 from emolib.results.figures.classes import class_f1, f1_against_ratio
 from emolib.results.figures.confusion import confusion

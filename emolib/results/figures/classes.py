@@ -1,4 +1,6 @@
-"""F1 by class: with its interval and its ceiling, and against the class's share of the training data."""
+"""F1 by class: with its interval and its ceiling, and against the class's share of the training
+data.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,9 +65,11 @@ def class_f1(
 def f1_against_ratio(
     per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float], *, origin: str
 ) -> Figure:
-    """F1 of each class against its share of the training data (log axis): ours on the left, the poster's on the right.
+    """F1 of each class against its share of the training data (log axis): ours on the left, the
+    poster's on the right.
 
-    ``ratio`` [8]: shares of the training data, 0 to 1. A class that the training data lack has no point.
+    ``ratio`` [8]: shares of the training data, 0 to 1. A class that the training data lack has no
+    point.
     """
     title = "F1 against training ratio"
     figure, (left, right) = blank(

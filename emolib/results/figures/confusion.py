@@ -12,7 +12,8 @@ from emolib.results.figures.style import COLUMN, STYLE, blank
 
 @mpl.rc_context(STYLE)
 def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Figure:
-    """Confusion [8, 8] (row: annotated, column: predicted): percent of each row, with its count beside the class's name.
+    """Confusion [8, 8] (row: annotated, column: predicted): percent of each row, with its count
+    beside the class's name.
 
     An empty cell holds nothing; one with less than half a percent says "<1".
     """

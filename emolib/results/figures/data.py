@@ -1,4 +1,6 @@
-"""Figures of the data: how the classes are distributed, how a quantity is spread over the clips, what the faces look like."""
+"""Figures of the data: how the classes are distributed, how a quantity is spread over the clips,
+what the faces look like.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +25,8 @@ from emolib.results.figures.style import (
 
 @mpl.rc_context(STYLE)
 def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> Figure:
-    """Shares of the classes: the training ratios of the poster's figure, then each split of ``counts`` in the same shape.
+    """Shares of the classes: the training ratios of the poster's figure, then each split of
+    ``counts`` in the same shape.
 
     ``counts``: split -> [8] frames.
     """
@@ -86,7 +89,9 @@ def histogram(
     origin: str,
     bins: int = 20,
 ) -> Figure:
-    """How one quantity is spread over the clips, one line a split (clip lengths, frame rates, missing faces)."""
+    """How one quantity is spread over the clips, one line a split (clip lengths, frame rates,
+    missing faces).
+    """
     import seaborn
 
     figure, axis = blank(title, origin=origin, size=(COLUMN, 1.9))

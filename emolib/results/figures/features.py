@@ -15,13 +15,13 @@ from emolib.results.figures.style import (
     WIDE,
     blank,
 )
-
-MEL_BANDS = 64
-WINDOW, HOP = 0.025, 0.010  # seconds, of the spectrogram
+from emolib.results.spectrogram import BANDS, log_mel
 
 
 def principal_components(features: np.ndarray, count: int = 2) -> np.ndarray:
-    """``features`` [n, d] on the ``count`` directions in which they differ most after standardising, each with a fixed sign."""
+    """``features`` [n, d] on the ``count`` directions in which they differ most after
+    standardising, each with a fixed sign.
+    """
     standard = _standardised(features)
     _, _, directions = np.linalg.svd(standard, full_matrices=False)
     largest = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], 1)
@@ -34,7 +34,9 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 
 @mpl.rc_context(STYLE)
 def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, origin: str) -> Figure:
-    """A map of feature vectors reduced to ``points`` [n, 2], each in the colour and with the marker of its class."""
+    """A map of feature vectors reduced to ``points`` [n, 2], each in the colour and with the marker
+    of its class.
+    """
     figure, axis = blank(title, origin=origin, size=(COLUMN, 2.9))
     for index, name in enumerate(EXPRESSIONS):
         of_class = points[labels == index]
@@ -57,10 +59,12 @@ def embedding(points: np.ndarray, labels: np.ndarray, *, title: str, origin: str
 def audio_features(
     waveform: np.ndarray, rate: int, features: np.ndarray, *, title: str, origin: str
 ) -> Figure:
-    """The sound of one clip, its log-mel spectrogram, and its features [steps, channels] over time, each standardised.
+    """The sound of one clip, its log-mel spectrogram, and its features [steps, channels] over time,
+    each standardised.
 
-    ``waveform``: -1 to 1, ``rate`` samples a second. Channels that move together stand together: they are sorted by
-    their weight in the first principal component, and averaged to as many as print can show.
+    ``waveform``: -1 to 1, ``rate`` samples a second. Channels that move together stand together:
+    they are sorted by their weight in the first principal component, and averaged to as many as
+    print can show.
     """
     figure, (sound, spectrum, channels) = blank(
         title,
@@ -83,12 +87,12 @@ def audio_features(
         cmap="magma",
         origin="lower",
         vmin=loudness.max() - 80,
-        extent=(0, seconds, 0, MEL_BANDS),
+        extent=(0, seconds, 0, BANDS),
         **over_time,
     )
     kilohertz = np.array([0.5, 1, 2, 4, 8])
     kilohertz = kilohertz[kilohertz <= rate / 2000]
-    bands = _mel(1000 * kilohertz) / _mel(rate / 2) * MEL_BANDS
+    bands = _mel(1000 * kilohertz) / _mel(rate / 2) * BANDS
     spectrum.set_yticks(bands, [f"{value:g}" for value in kilohertz])
     spectrum.set_ylabel("frequency, kHz")
     figure.colorbar(image, ax=spectrum, label="dB", fraction=0.03)
@@ -107,26 +111,15 @@ def audio_features(
     return figure
 
 
-def log_mel(waveform: np.ndarray, rate: int) -> np.ndarray:
-    """Log-mel spectrogram [MEL_BANDS, steps] in decibels, by the functions that transformers' feature extractors use."""
-    from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
-
-    length, hop = round(WINDOW * rate), round(HOP * rate)
-    waveform = np.pad(waveform.astype(np.float64), (0, max(0, length - len(waveform))))
-    filters = mel_filter_bank(length // 2 + 1, MEL_BANDS, 0.0, rate / 2, rate, mel_scale="htk")
-    window = window_function(length, "hann")
-    return spectrogram(
-        waveform, window, length, hop, power=2.0, mel_filters=filters, log_mel="dB", mel_floor=1e-8
-    )
-
-
 def _mel(hertz: np.ndarray | float) -> np.ndarray:
-    """Hertz on the mel scale (HTK's formula, as in :func:`log_mel`)."""
+    """Hertz on the mel scale (HTK's formula, as in ``log_mel``)."""
     return 2595 * np.log10(1 + np.asarray(hertz) / 700)
 
 
 def _sorted_channels(features: np.ndarray, most: int = 96) -> np.ndarray:
-    """``features`` [steps, channels] standardised, sorted by the first principal component, in at most ``most`` groups."""
+    """``features`` [steps, channels] standardised, sorted by the first principal component, in at
+    most ``most`` groups.
+    """
     standard = _standardised(features)
     order = np.argsort(np.linalg.svd(standard, full_matrices=False)[2][0])
     groups = np.array_split(standard[:, order], min(most, standard.shape[1]), axis=1)

@@ -1,4 +1,6 @@
-"""Where a figure goes: into files, or into a notebook with an alternative text. Bytes depend on the numbers only."""
+"""Where a figure goes: into files, or into a notebook with an alternative text. Bytes depend on the
+numbers only.
+"""
 
 import base64
 import html
@@ -20,7 +22,9 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
 
 
 def save(figure: Figure, name: str, folder: Path) -> Figure:
-    """Write ``<folder>/<name>.png`` and ``.svg``, each atomically; equal figures give equal bytes. Returns the figure."""
+    """Write ``<folder>/<name>.png`` and ``.svg``, each atomically; equal figures give equal bytes.
+    Returns the figure.
+    """
     with atomic_path(folder / f"{name}.png") as temporary:
         temporary.write_bytes(png(figure))
     with atomic_path(folder / f"{name}.svg") as temporary, mpl.rc_context(STYLE):
@@ -31,8 +35,8 @@ def save(figure: Figure, name: str, folder: Path) -> Figure:
 def show(figure: Figure, alt: str) -> None:
     """Display a figure in a notebook with an alternative text for those who cannot see it.
 
-    As an ``<img>`` of its own, because JupyterLab ignores alt texts given to plain PNG outputs; and as ``image/png``
-    beside it, which is what nbconvert takes for LaTeX and PDF.
+    As an ``<img>`` of its own, because JupyterLab ignores alt texts given to plain PNG outputs; and
+    as ``image/png`` beside it, which is what nbconvert takes for LaTeX and PDF.
     """
     from IPython.display import display
 

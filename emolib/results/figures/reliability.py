@@ -1,4 +1,4 @@
-"""Is a confidence what it says? Accuracy against confidence, with the expected calibration error."""
+"""Is a confidence what it says? Accuracy against confidence, and the calibration error."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,11 @@ from emolib.results.figures.style import COLUMN, OURS, PAPER, STYLE, blank, erro
 
 @mpl.rc_context(STYLE)
 def reliability(calibration: Mapping[str, Any], *, title: str, origin: str) -> Figure:
-    """Accuracy of the predictions by their confidence, and how many there are. ``calibration``: of ``metrics.calibration``.
+    """Accuracy of the predictions by their confidence, and how many there are. ``calibration``: of
+    ``metrics.calibration``.
 
-    A model whose confidence is right lies on the diagonal. Bars are binomial intervals; they take the frames as
-    independent, which frames of one clip are not, so the true uncertainty is larger.
+    A model whose confidence is right lies on the diagonal. Bars are binomial intervals; they take
+    the frames as independent, which frames of one clip are not, so the true uncertainty is larger.
     """
     figure, (above, below) = blank(
         title,

@@ -1,7 +1,9 @@
-"""One style for every figure: the width of a column, 8 points, and one colour and marker for each class.
+"""One style for every figure: the width of a column, 8 points, and one colour and marker for each
+class.
 
-Widths are those of the CVPR template, so that a figure is printed without scaling. Colours are Okabe and Ito's, told
-apart with every common colour blindness (https://jfly.uni-koeln.de/color/); markers or labels repeat what they say.
+Widths are those of the CVPR template, so that a figure is printed without scaling. Colours are
+Okabe and Ito's, told apart with every common colour blindness (https://jfly.uni-koeln.de/color/);
+markers or labels repeat what they say.
 """
 
 from collections.abc import Sequence
@@ -67,7 +69,8 @@ def blank(
 ) -> Any:
     """A figure in our style and its axes; ``size`` in inches.
 
-    The title says ``origin`` where the numbers are not from real data and trained encoders (``origin.origin``).
+    The title says ``origin`` where the numbers are not from real data and trained encoders
+    (``origin.origin``).
     """
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, **grid)
@@ -84,13 +87,17 @@ def class_ticks(axis: Axes) -> None:
 
 
 def errors(values: np.ndarray, intervals: Sequence[Sequence[float]]) -> np.ndarray:
-    """Lengths [2, n] of the error bars below and above ``values`` [n] that reach to ``intervals`` [n, 2]."""
+    """Lengths [2, n] of the error bars below and above ``values`` [n] that reach to ``intervals``
+    [n, 2].
+    """
     low, high = np.asarray(intervals, dtype=float).T
     return np.clip([values - low, high - values], 0, None)
 
 
 def ink_on(fill: str) -> str:
-    """Black or white, whichever is read more easily on the colour ``fill`` ("#RRGGBB"): by WCAG 2's contrast of luminances."""
+    """Black or white, whichever is read more easily on the colour ``fill`` ("#RRGGBB"): by WCAG 2's
+    contrast of luminances.
+    """
     sRGB = np.array([int(fill[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(sRGB <= 0.04045, sRGB / 12.92, ((sRGB + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])

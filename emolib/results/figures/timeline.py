@@ -20,7 +20,9 @@ def timeline(
     title: str,
     origin: str,
 ) -> Figure:
-    """One clip: probabilities [n, 8] over ``times`` [n] seconds, above bands of annotated and predicted classes (-1: none)."""
+    """One clip: probabilities [n, 8] over ``times`` [n] seconds, above bands of annotated and
+    predicted classes (-1: none).
+    """
     figure, (above, below) = blank(
         title,
         origin=origin,

@@ -1,4 +1,6 @@
-"""Training curves: the loss in parts that add up, and the validation score that chooses the checkpoint."""
+"""Training curves: the loss in parts that add up, and the validation score that chooses the
+checkpoint.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +17,11 @@ from emolib.results.figures.style import COLUMN, OTHER, OURS, PAPER, STYLE, blan
 def training_curves(
     history: Mapping[str, Sequence[float]], *, best_epoch: int, origin: str
 ) -> Figure:
-    """Losses by epoch and the validation macro-F1 that chooses the checkpoint. ``history``: columns of history.csv.
+    """Losses by epoch and the validation macro-F1 that chooses the checkpoint. ``history``: columns
+    of history.csv.
 
-    The contrastive part is drawn as it enters the total, times its weight, so that the two areas add up to the total.
+    The contrastive part is drawn as it enters the total, times its weight, so that the two areas
+    add up to the total.
     """
     figure, (left, right) = blank("Training", origin=origin, columns=2, size=(COLUMN, 2.2))
     epoch, total = (np.asarray(history[column]) for column in ("epoch", "train_loss"))

@@ -16,10 +16,11 @@ from emolib.results.figures.style import COLUMN, OTHER, OURS, PAPER, STYLE, blan
 def window_curve(
     rows: Sequence[Mapping[str, Any]], *, origin: str, protocol: str = "frame"
 ) -> Figure:
-    """Macro-F1 against window length under one protocol: ours on the left, the paper's on real data on the right.
+    """Macro-F1 against window length under one protocol: ours on the left, the paper's on real data
+    on the right.
 
-    The panels have axes of their own: compare the shape of the curves, not their level. ``rows``: of
-    ``tables.window_rows``.
+    The panels have axes of their own: compare the shape of the curves, not their level. ``rows``:
+    of ``tables.window_rows``.
     """
     title = "Macro-F1 by window length"
     figure, (left, right) = blank(title, origin=origin, columns=2, size=(COLUMN, 2.4))

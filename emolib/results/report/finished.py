@@ -1,4 +1,6 @@
-"""Is a run finished, and written by this version of emolib? A report of anything else is refused with a remedy."""
+"""Is a run finished, and written by this version of emolib? A report of anything else is refused
+with a remedy.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +67,9 @@ def _lacking(path: Path, fields: Sequence[str]) -> list[str]:
 
 
 def notebooks(run: Path) -> list[Path]:
-    """The run's executed notebooks that ended well (the pipeline has marked them), without that of a reader's own video."""
+    """The run's executed notebooks that ended well (the pipeline has marked them), without that of
+    a reader's own video.
+    """
     paths = sorted((run / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     paths = [path for path in paths if VIDEO not in path.name]
     return [path for path in paths if "emolib" in read_json(path)["metadata"]]

@@ -1,4 +1,6 @@
-"""Executed notebooks as parts of the report: nothing active, nothing fetched, no path of this machine."""
+"""Executed notebooks as parts of the report: nothing active, nothing fetched, no path of this
+machine.
+"""
 
 import html
 import re
@@ -26,7 +28,9 @@ REMOVED = ("id", "style", "border", "tabindex")  # attributes, beside those that
 
 
 def notebook(path: Path) -> tuple[str, Any]:
-    """The title and the cleaned body (BeautifulSoup) of one executed notebook; progress bars are left out."""
+    """The title and the cleaned body (BeautifulSoup) of one executed notebook; progress bars are
+    left out.
+    """
     import nbformat
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
@@ -51,7 +55,9 @@ def notebook(path: Path) -> tuple[str, Any]:
 
 
 def clean(soup: Any, title: str) -> None:
-    """In place: nothing active, nothing fetched, headings below the section's, tables with scopes, no paths, no ids."""
+    """In place: nothing active, nothing fetched, headings below the section's, tables with scopes,
+    no paths, no ids.
+    """
     for tag in soup.find_all(ACTIVE):
         tag.decompose()
     for prompt in soup.select("div.prompt"):
@@ -95,7 +101,7 @@ def without_paths(text: str) -> str:
 
 
 def gallery(bodies: Sequence[Any]) -> str:
-    """The figures of all notebooks, each once, with its alternative text; its title is the caption."""
+    """The figures of all notebooks, each once, with its alternative text and its title."""
     images = {image["src"]: image for body in bodies for image in body.find_all("img")}
     return f'<div class="gallery">{"".join(map(_figure, images.values()))}</div>'
 

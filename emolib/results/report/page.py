@@ -1,7 +1,8 @@
-"""The whole page: index, headline table, figures, reproducibility sheet, settings, then the executed notebooks.
+"""The whole page: index, headline table, figures, reproducibility sheet, settings, then the
+executed notebooks.
 
-No scripts, nothing fetched (a content security policy forbids it), no path of this machine. The frame of the page is
-``assets/report.html``, its style ``assets/report.css``.
+No scripts, nothing fetched (a content security policy forbids it), no path of this machine. The
+frame of the page is ``assets/report.html``, its style ``assets/report.css``.
 """
 
 import html
@@ -19,10 +20,11 @@ from emolib.system.files import read_json, write_text
 
 
 def write(run: Path, out: Path | None = None) -> Path:
-    """Write the report of the run in folder ``run`` to ``out`` (by default ``report.html`` in that folder); returns its path.
+    """Write the report of the run in folder ``run`` to ``out`` (by default ``report.html`` in that
+    folder); returns its path.
 
-    The notebook of a reader's own video is left out: it shows people. Raises WrongCall where there is no run, EmolibError
-    naming what is missing in an unfinished one.
+    The notebook of a reader's own video is left out: it shows people. Raises WrongCall where there
+    is no run, EmolibError naming what is missing in an unfinished one.
     """
     run = Path(run)
     check(run)

@@ -1,4 +1,6 @@
-"""Parts of the report that are made of numbers: tables, the reproducibility sheet, settings, and the banner above them."""
+"""Parts of the report that are made of numbers: tables, the reproducibility sheet, settings, and
+the banner above them.
+"""
 
 import csv
 import dataclasses
@@ -22,9 +24,11 @@ TABLES = {  # of figures/, below the headline table, where their notebooks have 
     "published_table": "The paper's numbers, by version",
 }
 ORIGINS = {
-    "synthetic": "The data or the encoders are generated: these numbers show that the method works as built, "
-    "and say nothing about real faces. Compare the shape of the curves with the paper's, not their level.",
-    "random weights": "The encoders hold random weights: these numbers only show that everything runs.",
+    "synthetic": "The data or the encoders are generated: these numbers show that the method "
+    "works as built, and say nothing about real faces. Compare the shape of the curves with the "
+    "paper's, not their level.",
+    "random weights": "The encoders hold random weights: these numbers only show that "
+    "everything runs.",
 }
 FACES = "This page shows faces of the data set; its licence says who may see them."
 
@@ -40,7 +44,9 @@ def banner(metrics: Mapping[str, Any], experiment: Experiment) -> str:
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An HTML table of texts; the first cell of each row is its header. Wide ones scroll inside a region of their own."""
+    """An HTML table of texts; the first cell of each row is its header. Wide ones scroll inside a
+    region of their own.
+    """
     top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     text = html.escape(caption, quote=True)
     return (
@@ -92,7 +98,9 @@ def sheet(run: Path) -> str:
 
 
 def settings(experiment: Experiment) -> str:
-    """Every setting with its meaning and source, beside the value of preset ``paper``. Folders go by their names only."""
+    """Every setting with its meaning and source, beside the value of preset ``paper``. Folders go
+    by their names only.
+    """
     here, reference = (dataclasses.asdict(each) for each in (experiment, preset("paper")))
     for folder in ("data", "weights"):
         here[folder] = Path(here[folder]).name

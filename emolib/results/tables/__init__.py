@@ -1,7 +1,8 @@
-"""Tables: frames of numbers in the shapes of the paper's and the poster's tables, as CSV, Markdown and LaTeX.
+"""Tables: frames of numbers in the shapes of the paper's and the poster's tables, as CSV, Markdown
+and LaTeX.
 
-Ours and published numbers stand in columns or tables of their own and are never mixed; a table of generated data says so
-in its caption or in its columns' names.
+Ours and published numbers stand in columns or tables of their own and are never mixed; a table of
+generated data says so in its caption or in its columns' names.
 """
 
 from emolib.results.tables.classes import (

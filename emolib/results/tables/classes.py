@@ -30,7 +30,8 @@ def per_class_table(
 ) -> pd.DataFrame:
     """Per-class F1 against the training ratio, ours beside the poster's.
 
-    ``score``: of ``metrics.score``; ``ratio`` [8]: shares of the training windows or frames; ``ceiling`` [8] or None.
+    ``score``: of ``metrics.score``; ``ratio`` [8]: shares of the training windows or frames;
+    ``ceiling`` [8] or None.
     """
     ours = origin or "ours"
     rows = []
@@ -61,8 +62,8 @@ def class_window_table(
 ) -> pd.DataFrame:
     """F1 by class and window, means over seeds, from ``claims.class_windows``.
 
-    ``scores``: class -> window -> F1 of each seed; ``effects``: class -> ``metrics.difference`` of the longest window
-    minus the shortest.
+    ``scores``: class -> window -> F1 of each seed; ``effects``: class -> ``metrics.difference`` of
+    the longest window minus the shortest.
     """
     lines = []
     for name, by_window in scores.items():

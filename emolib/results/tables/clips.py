@@ -11,7 +11,9 @@ from emolib.results.tables.text import number
 
 
 def clip_table(clips: Sequence[Any]) -> pd.DataFrame:
-    """One row a clip (``data.clip.Clip``): split, frames, labelled frames, frames with a face, seconds, mean rate and its source."""
+    """One row a clip (``data.clip.Clip``): split, frames, labelled frames, frames with a face,
+    seconds, mean rate and its source.
+    """
 
     def seconds(clip: Any) -> float:
         return clip.span(1, len(clip.labels))[1] if len(clip.labels) else 0.0

@@ -1,7 +1,8 @@
-"""LaTeX that fits: a table in one column of the CVPR template, in both where it must be, wide texts in lines.
+"""LaTeX that fits: a table in one column of the CVPR template, in both where it must be, wide texts
+in lines.
 
-Needs ``booktabs``, and ``graphicx`` for the tables that are scaled; the template loads both. Widths are estimated with
-the metrics of STIX, a Times like the template's own font.
+Needs ``booktabs``, and ``graphicx`` for the tables that are scaled; the template loads both. Widths
+are estimated with the metrics of STIX, a Times like the template's own font.
 """
 
 import re
@@ -43,7 +44,9 @@ SPECIAL = str.maketrans(
 
 @dataclass
 class Column:
-    """One column: its header in lines, its cells, and how wide it is; ``wraps``: its texts may be broken into lines."""
+    """One column: its header in lines, its cells, and how wide it is; ``wraps``: its texts may be
+    broken into lines.
+    """
 
     header: list[str]
     cells: list[str]
@@ -65,7 +68,9 @@ class Column:
 
 
 def latex(table: pd.DataFrame, name: str, caption: str) -> str:
-    """The table with booktabs rules. One that is wider than a column goes over both, as a supplement would have it."""
+    """The table with booktabs rules. One that is wider than a column goes over both, as a
+    supplement would have it.
+    """
     rows = [[cell_text(cell) for cell in row] for row in table.itertuples(index=False)]
     columns = [_column(str(header), [row[i] for row in rows]) for i, header in enumerate(table)]
     environment, scaled = _fit(columns)
@@ -135,7 +140,9 @@ def _broken(text: str, width: float) -> list[str]:
 
 
 def _fit(columns: list[Column]) -> tuple[str, bool]:
-    """The environment that holds the columns, and whether they have to be scaled; sets the width of broken texts."""
+    """The environment that holds the columns, and whether they have to be scaled; sets the width of
+    broken texts.
+    """
     gaps = GAP * (len(columns) - 1)
     for environment, available in (("table", COLUMN), ("table*", TEXT)):
         if sum(column.natural for column in columns) + gaps <= available:
@@ -146,7 +153,9 @@ def _fit(columns: list[Column]) -> tuple[str, bool]:
 
 
 def _break_texts(columns: list[Column], available: float) -> bool:
-    """Give each column that wraps a share of what the others leave; False, and nothing set, where that is too little."""
+    """Give each column that wraps a share of what the others leave; False, and nothing set, where
+    that is too little.
+    """
     wrapped = [column for column in columns if column.wraps]
     rest = available - sum(column.natural for column in columns if not column.wraps)
     if not wrapped or rest < sum(_least(column) for column in wrapped):
@@ -161,7 +170,9 @@ def _break_texts(columns: list[Column], available: float) -> bool:
 
 
 def _least(column: Column) -> float:
-    """How narrow a column's texts may be broken: no word is cut, and none has more than about four lines."""
+    """How narrow a column's texts may be broken: no word is cut, and none has more than about four
+    lines.
+    """
     words = [word for text in [" ".join(column.header), *column.cells] for word in text.split()]
     return max(NARROWEST, column.natural / 4, *map(text_width, words))
 

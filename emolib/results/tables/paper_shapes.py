@@ -1,7 +1,8 @@
 """The paper's own tables: each as published, and ours in the same shape.
 
-Tables 1 and 2 of the camera-ready have four columns; table 1 of arXiv v1 has accuracy beside macro-F1; the poster has a
-table of two scores and a three-column table by class. Without our numbers a function returns the table as published.
+Tables 1 and 2 of the camera-ready have four columns; table 1 of arXiv v1 has accuracy beside
+macro-F1; the poster has a table of two scores and a three-column table by class. Without our
+numbers a function returns the table as published.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,12 +41,16 @@ def table1(ours: Mapping[int, float] | None = None) -> pd.DataFrame:
 
 
 def table2(ours: Mapping[int, float | None] | None = None) -> pd.DataFrame:
-    """Table 2 of the camera-ready, test macro-F1 by window; ``ours``: window -> macro-F1, None where the truth is hidden."""
+    """Table 2 of the camera-ready, test macro-F1 by window; ``ours``: window -> macro-F1, None
+    where the truth is hidden.
+    """
     return _four_columns(paper.TEST_MACRO_F1 if ours is None else ours, 2)
 
 
 def _four_columns(scores: Mapping[Any, float | None], digits: int) -> pd.DataFrame:
-    """Challenge, Metric, Method, Result; the baseline first, which is the challenge's and not ours to measure."""
+    """Challenge, Metric, Method, Result; the baseline first, which is the challenge's and not ours
+    to measure.
+    """
     methods = {"Baseline": scores.get(None)}
     methods |= {f"Ours ({window} frames)": score for window, score in scores.items() if window}
     first = [""] * (len(methods) - 1)  # what holds for all rows stands in the first alone
@@ -60,7 +65,9 @@ def _four_columns(scores: Mapping[Any, float | None], digits: int) -> pd.DataFra
 
 
 def v1_table1(ours: Mapping[int, tuple[float, float]] | None = None) -> pd.DataFrame:
-    """Table 1 of arXiv v1: validation accuracy in percent, and macro-F1; ``ours``: window -> (accuracy, macro-F1), 0 to 1."""
+    """Table 1 of arXiv v1: validation accuracy in percent, and macro-F1; ``ours``: window ->
+    (accuracy, macro-F1), 0 to 1.
+    """
     scores: dict[int, tuple[float, float]] = dict(ours or {})
     baseline = None if ours is not None else paper.V1_VALIDATION_MACRO_F1[None]
     if ours is None:
@@ -74,7 +81,9 @@ def v1_table1(ours: Mapping[int, tuple[float, float]] | None = None) -> pd.DataF
 
 
 def poster_table(ours: Mapping[str, float | None] | None = None) -> pd.DataFrame:
-    """The poster's table of two scores, without their windows; ``ours``: ``validation`` and ``test`` macro-F1."""
+    """The poster's table of two scores, without their windows; ``ours``: ``validation`` and
+    ``test`` macro-F1.
+    """
     scores = paper.POSTER_MACRO_F1 if ours is None else ours
     baseline = paper.TEST_MACRO_F1[None] if ours is None else None
     lines = [
@@ -88,7 +97,9 @@ def poster_table(ours: Mapping[str, float | None] | None = None) -> pd.DataFrame
 def poster_class_table(
     f1: Sequence[float] | None = None, ratio: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """The poster's three-column table; ours: ``f1`` [8] and ``ratio`` [8], shares of the training data, 0 to 1."""
+    """The poster's three-column table; ours: ``f1`` [8] and ``ratio`` [8], shares of the training
+    data, 0 to 1.
+    """
     ratio = list(paper.TRAIN_RATIO.values()) if ratio is None else ratio
     f1 = list(paper.CLASS_F1.values()) if f1 is None else f1
     return pd.DataFrame(
@@ -110,11 +121,13 @@ def with_ours(
     ratio: Sequence[float] | None = None,
     protocol: str = "frame",
 ) -> dict[str, pd.DataFrame]:
-    """Write the paper's tables as published and, as ``<name>_ours``, in the same shape ours; returns them by name.
+    """Write the paper's tables as published and, as ``<name>_ours``, in the same shape ours;
+    returns them by name.
 
-    ``runs``: of a sweep over windows, for ``table1``, ``v1_table1`` and, with ``tested`` (of ``test_scores.rows``),
-    ``table2`` and ``poster_table``, whose one number is that of the longest window; ``score`` (of ``metrics.score``) with
-    ``ratio`` [8]: for ``poster_class_table``. Ours are means over seeds under one ``protocol``.
+    ``runs``: of a sweep over windows, for ``table1``, ``v1_table1`` and, with ``tested`` (of
+    ``test_scores.rows``), ``table2`` and ``poster_table``, whose one number is that of the longest
+    window; ``score`` (of ``metrics.score``) with ``ratio`` [8]: for ``poster_class_table``. Ours
+    are means over seeds under one ``protocol``.
     """
     pairs: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     if runs is not None:

@@ -1,4 +1,6 @@
-"""Tables of the window ablation: ours beside what was published, version by version, and the test set."""
+"""Tables of the window ablation: ours beside what was published, version by version, and the test
+set.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +16,13 @@ from emolib.results.tables.text import NONE, in_column, number, with_interval
 def window_rows(
     runs: pd.DataFrame, ceilings: Mapping[tuple[int, str], float]
 ) -> list[dict[str, Any]]:
-    """One row for each window length and protocol: mean over seeds, interval, ceiling, and what was published.
+    """One row for each window length and protocol: mean over seeds, interval, ceiling, and what was
+    published.
 
-    ``runs``: one row a run with ``window``, ``seed``, ``<protocol>_macro_f1`` and ``<protocol>_macro_f1_low``/``_high``
-    (resampled clips). With one seed the interval is that over clips, and ``interval_over`` says so.
-    ``ceilings``: by (window, protocol); empty on real data. The paper does not name its protocol.
+    ``runs``: one row a run with ``window``, ``seed``, ``<protocol>_macro_f1`` and
+    ``<protocol>_macro_f1_low``/``_high`` (resampled clips). With one seed the interval is that over
+    clips, and ``interval_over`` says so. ``ceilings``: by (window, protocol); empty on real data.
+    The paper does not name its protocol.
     """
     rows = []
     for key, group in runs.groupby("window"):
@@ -48,7 +52,9 @@ def window_rows(
 
 
 def window_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
-    """The window ablation, ours and published side by side, one row a window, from :func:`window_rows`."""
+    """The window ablation, ours and published side by side, one row a window, from
+    :func:`window_rows`.
+    """
     ours = in_column("Ours", origin)
     lines: list[dict[str, Any]] = []
     for window in sorted({row["window"] for row in rows}):
@@ -85,9 +91,11 @@ PUBLISHED: Versions = {
 
 
 def published_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
-    """What each published version says of each window, below ours, from :func:`window_rows`: do they agree on the best one?
+    """What each published version says of each window, below ours, from :func:`window_rows`: do
+    they agree on the best one?
 
-    The poster prints one number without its window. ``Best - worst`` is the largest difference between two windows.
+    The poster prints one number without its window. ``Best - worst`` is the largest difference
+    between two windows.
     """
     windows = sorted({row["window"] for row in rows} | {w for w in paper.VALIDATION_MACRO_F1 if w})
     ours: dict[str, tuple[Mapping[int | None, float], int]] = {}
@@ -113,7 +121,8 @@ def published_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.Dat
 def submission_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.DataFrame:
     """Submissions written and checked, from ``test_scores.rows``, scored where the truth is known.
 
-    "0.53 of 0.62": macro-F1 over eight classes, and the most that is possible with the classes that the clips show.
+    "0.53 of 0.62": macro-F1 over eight classes, and the most that is possible with the classes that
+    the clips show.
     """
     ours = in_column("Ours", origin)
     lines = [{"Method": "Baseline (VGGFace)", "Paper, test": number(paper.TEST_MACRO_F1[None], 2)}]
@@ -136,7 +145,9 @@ def submission_table(rows: Sequence[Mapping[str, Any]], *, origin: str) -> pd.Da
 def ceiling_row(
     rows: Sequence[Mapping[str, Any]], *, inputs: str, window: int, protocol: str
 ) -> Mapping[str, Any] | None:
-    """The row of ``ceilings.json`` for a set of inputs (``still``, ``motion+voice``, ...); None on real data, where none is known."""
+    """The row of ``ceilings.json`` for a set of inputs (``still``, ``motion+voice``, ...); None on
+    real data, where none is known.
+    """
     wanted = (inputs, window, protocol)
     keys = ("inputs", "window", "protocol")
     return next((row for row in rows if tuple(row[key] for key in keys) == wanted), None)

@@ -1,4 +1,6 @@
-r"""LaTeX that fits: what a table's environment is, and, where a TeX is installed, no overfull box in two columns."""
+r"""LaTeX that fits: what a table's environment is, and, where a TeX is installed, no overfull box
+in two columns.
+"""
 
 import re
 import shutil
