@@ -57,7 +57,9 @@ def components(rows: Sequence[Mapping[str, Any]], *, title: str, origin: str) ->
         look = {"s": 7, "color": "white", "edgecolor": PAPER, "lw": 0.5, "zorder": 3}
         axis.scatter(row["values"], beside, label=label if len(beside) else None, **look)
         label = "" if len(beside) else label
-    known = [(row["ceiling"], place) for place, row in enumerate(rows) if row["ceiling"]]
+    known = [
+        (row["ceiling"], place) for place, row in enumerate(rows) if row["ceiling"] is not None
+    ]
     if known:
         axis.plot(*np.array(known).T, "|", color=OTHER, ms=10, mew=2, label="ceiling")
     _name_rows(axis, [row["title"] for row in rows])

@@ -23,7 +23,7 @@ def training_curves(
     The contrastive part is drawn as it enters the total, times its weight, so that the two areas
     add up to the total.
     """
-    figure, (left, right) = blank("Training", origin=origin, columns=2, size=(COLUMN, 2.2))
+    figure, (left, right) = blank("Training", origin=origin, columns=2, size=(COLUMN, 2.4))
     epoch, total = (np.asarray(history[column]) for column in ("epoch", "train_loss"))
     if "classification_loss" in history:
         classification = np.asarray(history["classification_loss"])

@@ -82,7 +82,15 @@ def overfull(body: str, folder) -> list[str]:
     return re.findall(r"Overfull .*", done.stdout)
 
 
-needs_tex = pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex on this machine")
+def has_tex() -> bool:
+    """Whether there is a TeX with what the page needs."""
+    if not shutil.which("pdflatex") or not shutil.which("kpsewhich"):
+        return False
+    files = ["booktabs.sty", "graphicx.sty", "ptmr7t.tfm"]
+    return subprocess.run(["kpsewhich", *files], capture_output=True).returncode == 0
+
+
+needs_tex = pytest.mark.skipif(not has_tex(), reason="no pdflatex with booktabs and Times here")
 
 
 @needs_tex
