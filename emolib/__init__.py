@@ -15,7 +15,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``emolib.predict``, imported when it is first asked for: importing emolib itself stays cheap."""
+    """``emolib.predict``, imported when it is first asked for:
+    importing emolib itself stays cheap.
+    """
     if name == "predict":
         from emolib.video.dataframe import predict
 

@@ -20,7 +20,9 @@ class WrongCall(EmolibError, ValueError):
 
 
 class EmolibWarning(UserWarning):
-    """What a user should know although the work goes on, such as a score of another version of the code."""
+    """What a user should know although the work goes on,
+    such as a score of another version of the code.
+    """
 
 
 def nearest(name: Any, valid: Any) -> str:

@@ -1,4 +1,7 @@
-"""``emolib bench extract``: the faces' part. Ours and a plain loop over the same JPEG files, and the encoder's own bound."""
+"""``emolib bench extract``: the faces' part.
+
+Ours and a plain loop over the same JPEG files, and the encoder's own bound.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +22,9 @@ from emolib.system.device import encoder_dtype
 
 
 class Size(NamedTuple):
-    """How much is measured on a kind of device: enough to fill it, and no more than it takes minutes for."""
+    """How much is measured on a kind of device: enough to fill it,
+    and no more than it takes minutes for.
+    """
 
     frames: int
     batch: int
@@ -31,7 +36,9 @@ class Size(NamedTuple):
 
 
 def make_faces(folder: Path, count: int) -> list[Path]:
-    """JPEG crops of 112 px and about 3 KB as face croppers write them (4:2:0): smooth, with a little noise."""
+    """JPEG crops of 112 px and about 3 KB as face croppers write them (4:2:0):
+    smooth, with a little noise.
+    """
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for i in range(count):
@@ -73,10 +80,11 @@ def _features(paths: list[Path], encoder: VisualEncoder, batch: int) -> np.ndarr
 
 
 def fidelity(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """(least cosine of a row with its own expected row, share of rows whose nearest expected row is their own), of ``[n, d]``.
+    """(least cosine of a row with its own expected row,
+    share of rows whose nearest expected row is their own), of ``[n, d]``.
 
-    Random weights see all faces much alike, so that a cosine alone would not notice frames in each other's place; distances
-    are taken from the mean.
+    Random weights see all faces much alike, so that a cosine alone would not notice frames in each
+    other's place; distances are taken from the mean.
     """
     a, b = torch.from_numpy(found).double(), torch.from_numpy(expected).double()
     nearest = torch.cdist(a - b.mean(dim=0), b - b.mean(dim=0)).argmin(dim=1)
@@ -86,7 +94,9 @@ def fidelity(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 
 
 def profiled(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
-    """Share of the time by torch operation, the ``most`` costly ones, inclusive of nothing below them."""
+    """Share of the time by torch operation, the ``most`` costly ones,
+    inclusive of nothing below them.
+    """
     cuda = torch.cuda.is_available()
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
     call()
@@ -106,7 +116,9 @@ def profiled(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
 def measure_faces(
     peer: ModuleType, clip: Path, paths: list[Path], size: Size, place: str, saved: Path
 ) -> dict[str, Any]:
-    """Reading and encoding ``paths``, ours and the peer's, on ``place``; ``clip``: the weights; ``saved``: a scratch file."""
+    """Reading and encoding ``paths``, ours and the peer's, on ``place``;
+    ``clip``: the weights; ``saved``: a scratch file.
+    """
     from transformers import CLIPModel
 
     dtype = encoder_dtype(place, "fast")

@@ -1,4 +1,6 @@
-"""Work measured in turns on the same machine, and the plain loops in ``tests/benchmarks`` that it is compared with."""
+"""Work measured in turns on the same machine, and the plain loops in
+``tests/benchmarks`` that it is compared with.
+"""
 
 import importlib.util
 import os
@@ -35,9 +37,11 @@ def device_name(place: str) -> str:
 def interleaved(
     work: dict[str, Callable[[], Any]], repeats: int, budget: float = 600.0
 ) -> dict[str, float]:
-    """Median seconds of each call, taken in turns after one round to warm up, so that all see the same machine.
+    """Median seconds of each call, taken in turns after one round to warm up,
+    so that all see the same machine.
 
-    No round begins after ``budget`` seconds but the first that counts: a slow machine repeats less often.
+    No round begins after ``budget`` seconds but the first that counts:
+    a slow machine repeats less often.
     """
     times: dict[str, list[float]] = {name: [] for name in work}
     started = time.monotonic()

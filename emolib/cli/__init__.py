@@ -1,7 +1,7 @@
 """The command line: one thin command a verb; the work is done below.
 
-Exit codes: 0 done, 1 the work failed, 2 the call was wrong. Errors are one line on stderr. Nothing heavy is imported
-before a verb needs it, so that ``--help`` and a run with nothing to do are quick.
+Exit codes: 0 done, 1 the work failed, 2 the call was wrong. Errors are one line on stderr. Nothing
+heavy is imported before a verb needs it, so that ``--help`` and a run with nothing to do are quick.
 """
 
 import sys

@@ -30,7 +30,8 @@ def emolib(
         typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Multimodal emotion recognition with bi-directional cross-attention, as reproducible notebooks.
+    """Multimodal emotion recognition with bi-directional cross-attention,
+    as reproducible notebooks.
 
     Start with `emolib run`: the whole pipeline on generated data, about ten minutes on two cores.
     """

@@ -29,7 +29,8 @@ from emolib.system.files import runs_root
 
 
 @verb(
-    "emolib run\nemolib run --only 05,06\nemolib run --preset paper --data DIR\nemolib run --set epochs=3 --name short"
+    "emolib run\nemolib run --only 05,06\nemolib run --preset paper --data DIR\nemolib run --set "
+    "epochs=3 --name short"
 )
 def run(
     preset: Preset = "demo",
@@ -43,7 +44,9 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run the notebooks in order, resuming where an earlier run stopped; then print the window table beside the paper's."""
+    """Run the notebooks in order, resuming where an earlier run stopped;
+    then print the window table beside the paper's.
+    """
     from emolib.pipeline import run as pipeline
     from emolib.pipeline.summary import window_text
 
@@ -69,7 +72,9 @@ def synth(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Generate the benchmark with known answers, in the exact Aff-Wild2 tree; what is there is not made again."""
+    """Generate the benchmark with known answers, in the exact Aff-Wild2 tree;
+    what is there is not made again.
+    """
     from emolib.data import synthetic
 
     changes: dict[str, Any] = {"synth_odd": True} if odd else {}
@@ -83,7 +88,8 @@ def synth(
 
 
 @verb(
-    "emolib extract --verify\nemolib extract --preset paper --data DIR --weights DIR --executor slurm --jobs 8"
+    "emolib extract --verify\nemolib extract --preset paper --data DIR "
+    "--weights DIR --executor slurm --jobs 8"
 )
 def extract(
     preset: Preset = "demo",
@@ -110,7 +116,8 @@ def extract(
 ) -> None:
     """Compute the features of faces, sound and prompts that the feature store lacks.
 
-    The sound of validation and test frames is stored too, unless it takes too much of a disk: it is then encoded when it is needed.
+    The sound of validation and test frames is stored too, unless it takes too much of a disk:
+    it is then encoded when it is needed.
     """
     from emolib.features import extraction as features
     from emolib.features import prepare as inputs
@@ -144,7 +151,8 @@ def extract(
 
 
 @verb(
-    "emolib train --name mine --set window=30\nemolib train --preset paper --data DIR --name paper_30"
+    "emolib train --name mine --set window=30\nemolib train --preset paper "
+    "--data DIR --name paper_30"
 )
 def train(
     preset: Preset = "demo",
@@ -155,7 +163,9 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train and evaluate one run; a stopped one goes on to the same bits, a complete one is only shown."""
+    """Train and evaluate one run; a stopped one goes on to the same bits,
+    a complete one is only shown.
+    """
     from emolib.evaluation import predictions as evaluation
     from emolib.training import run as training
 
@@ -166,7 +176,8 @@ def train(
 
 
 @verb(
-    "emolib sweep --grid window=10,15,30,60 seed=42,43,44\nemolib sweep --grid contrastive_weight=0,0.1 --executor slurm",
+    "emolib sweep --grid window=10,15,30,60 seed=42,43,44\nemolib sweep --grid "
+    "contrastive_weight=0,0.1 --executor slurm",
 )
 def sweep(
     grid: Annotated[

@@ -82,7 +82,10 @@ Sbatch = Annotated[
 
 
 def experiment_of(preset_name: str, data: str, weights: str, settings: list[str]) -> Experiment:
-    """The Experiment that the shared options describe. Raises WrongCall for what is not there or missing."""
+    """The Experiment that the shared options describe.
+
+    Raises WrongCall for what is not there or missing.
+    """
     changes: dict[str, Any] = {}
     for text in settings:
         changes |= parse_settings(text)
@@ -107,7 +110,10 @@ def new_run(name: str, experiment: Experiment) -> Path:
 
 
 def resources(minutes: int, cpus: int, gpus: int, sbatch: list[str]) -> dict[str, Any]:
-    """What ``cluster.submit`` takes, of the shared options. Raises WrongCall for an option without a value."""
+    """What ``cluster.submit`` takes, of the shared options.
+
+    Raises WrongCall for an option without a value.
+    """
     options: dict[str, str] = {}
     for text in sbatch:
         name, _, options[name] = text.partition("=")
@@ -117,10 +123,14 @@ def resources(minutes: int, cpus: int, gpus: int, sbatch: list[str]) -> dict[str
 
 
 def run_folder(run: str) -> Path:
-    """The folder of a run given by path or by name. Raises WrongCall naming the runs that there are."""
+    """The folder of a run given by path or by name.
+
+    Raises WrongCall naming the runs that there are.
+    """
     for folder in (Path(run), runs_root() / run):
         if (folder / "experiment.json").exists():
             return folder
     raise WrongCall(
-        f"no run {run!r} here or under {runs_root()}{nearest(run, run_names())}; `emolib run` makes the demo's"
+        f"no run {run!r} here or under {runs_root()}{nearest(run, run_names())}; "
+        "`emolib run` makes the demo's"
     )

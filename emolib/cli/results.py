@@ -27,7 +27,9 @@ from emolib.video.options import PROMPT_SETS, WHICH_FACES
 def evaluate(
     run: Run = "demo", data: DataFolder = "", quiet: Quiet = False, as_json: Json = False
 ) -> None:
-    """Score a trained run again on the validation clips of its data, or of another tree, under both protocols."""
+    """Score a trained run again on the validation clips of its data, or of another tree,
+    under both protocols.
+    """
     from emolib.evaluation import predictions as evaluation
     from emolib.features import prepare as inputs
     from emolib.features.window_sets import window_set
@@ -50,7 +52,8 @@ def evaluate(
 
 
 @verb(
-    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --weights DIR --out results"
+    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector "
+    "yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --weights DIR --out results"
 )
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
@@ -127,7 +130,8 @@ def predict(
 
 
 @verb(
-    "emolib submit --run paper --out submission.txt\nemolib submit --check submission.txt --template T"
+    "emolib submit --run paper --out submission.txt\nemolib submit "
+    "--check submission.txt --template T"
 )
 def submit(
     out: Annotated[Path, typer.Option(help="The submission file to write.")] = Path(
@@ -145,7 +149,9 @@ def submit(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Predict the template's clips, write the challenge's file along it and check it; or check a file. A stopped one goes on."""
+    """Predict the template's clips, write the challenge's file along it and check it;
+    or check a file. A stopped one goes on.
+    """
     from emolib.studies import submission
 
     if check:
@@ -182,7 +188,9 @@ def report(
         Path | None, typer.Option(help="The HTML file; without it, report.html in the run.")
     ] = None,
 ) -> None:
-    """One self-contained HTML page of a run: headline table, figures, provenance and the executed notebooks."""
+    """One self-contained HTML page of a run: headline table, figures,
+    provenance and the executed notebooks.
+    """
     from emolib.results import report as page
 
     print(page.write(run_folder(run), out))

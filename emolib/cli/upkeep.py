@@ -48,7 +48,9 @@ def doctor(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Examine an Aff-Wild2 tree (by default the generated one) and say what is wrong with it and what to do."""
+    """Examine an Aff-Wild2 tree (by default the generated one) and say what
+    is wrong with it and what to do.
+    """
     from emolib.data import doctor as examination
     from emolib.data import synthetic
 
@@ -66,7 +68,10 @@ def bench(
     ],
     as_json: Json = False,
 ) -> None:
-    """Measure speed as ratios, side by side in one run; writes into `runs/bench`. Needs a checkout."""
+    """Measure speed as ratios, side by side in one run; writes into `runs/bench`.
+
+    Needs a checkout.
+    """
     if what not in BENCHES:
         raise WrongCall(f"bench {what!r}: choose {' or '.join(BENCHES)}{nearest(what, BENCHES)}")
     module = importlib.import_module(f"emolib.bench.{what}")
@@ -114,12 +119,15 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List runs and caches with their sizes, and free what you name, after asking; your data and weights stay."""
+    """List runs and caches with their sizes, and free what you name, after asking;
+    your data and weights stay.
+    """
     from emolib.system import disk as holdings
 
     if yes and not what:
         raise WrongCall(
-            "--yes answers for what is named: emolib clean cache --yes, or all, or names from the list of `emolib clean`"
+            "--yes answers for what is named: emolib clean cache --yes, or all, "
+            "or names from the list of `emolib clean`"
         )
     found = holdings.holdings()
     if not as_json:

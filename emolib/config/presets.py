@@ -5,51 +5,82 @@ from typing import Any
 from emolib.config.experiment import Experiment
 from emolib.errors import WrongCall, nearest
 
-# fmt: off
-# What the preset `strong` changes against the paper, each with its reason; notebook 10 measures it against the paper's recipe.
+# What the preset `strong` changes against the paper, each with its reason;
+# notebook 10 measures it against the paper's recipe.
 STRONG: dict[str, Any] = {
-    "contrastive_targets": "classes",  # with pairs, two samples of one class are each other's negatives
-    # not logit adjustment in the place of class weights: it kept the rare motion pair from being learned when this was chosen (LOG)
-    "frame_rule": "mean",  # all windows that cover a frame, not only the one that ends there
-    "smoothing": "box", "smoothing_half_width": 25,  # published: 0.384 to 0.418 (docs/method.md, Peers); 50 gave 0.424 without windows
-    "half_width_from": "published",  # those are scores on Aff-Wild2's validation set, which ours are on as well
+    # With pairs, two samples of one class are each other's negatives. Not logit adjustment in the
+    # place of class weights: it kept the rare motion pair from being learned when this was chosen
+    # (notebooks/LOG.md).
+    "contrastive_targets": "classes",
+    # All windows that cover a frame, not only the one that ends there.
+    "frame_rule": "mean",
+    # Published: 0.384 to 0.418 (docs/method.md, Peers); 50 gave 0.424, but without windows.
+    "smoothing": "box",
+    "smoothing_half_width": 25,
+    # Those are scores on Aff-Wild2's validation set, which ours are on as well.
+    "half_width_from": "published",
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # The camera-ready paper; silent points as released, except audio by true time.
     "paper": {},
     # The authors' repository, its faults included, so that they can be measured.
     "released_code": {
-        "timing": "fixed_30", "resize": "bilinear", "waveform_norm": "none", "contrastive_scale": "frozen", "windows": "30,60,90",
+        "timing": "fixed_30",
+        "resize": "bilinear",
+        "waveform_norm": "none",
+        "contrastive_scale": "frozen",
+        "windows": "30,60,90",
     },
-    # Ours: true-time audio, the settings above, every frame evaluated, and the seeds' probabilities averaged (notebook 10).
+    # Ours: true-time audio, the settings above, every frame evaluated,
+    # and the seeds' probabilities averaged (notebook 10).
     "strong": {**STRONG, "seeds": "42,43,44,45,46"},
-    # Small enough for 2 CPU cores; the reason beside each value that differs from the paper.
+    # Small enough for 2 CPU cores; the reason beside each value that differs from the paper
+    # (docs/benchmark.md, What the demo changes).
     "demo": {
-        "visual_encoder": "synthetic", "audio_encoder": "synthetic",  # the real weights cannot be shipped
-        "width": 96,  # 512 overfits so few clips (0.85 against 0.94)
-        "standardise": True,  # 0.96 against 0.85 with raw features (docs/benchmark.md, What the demo changes)
-        "learning_rate": 1e-3, "min_learning_rate": 1e-5, "schedule": "step",  # at 2e-4 or lower the motion pair is not learned at all
-        "epochs": 6, "batch_size": 16, "accumulation": 1,  # many short steps: it is learned late and abruptly
-        "tcn_dropout": 0.0,  # in twelve layers it hides the slow course of the pitch: learned twice as late at 0.1, or not (LOG)
-        "adapter_dropout": 0.1, "attention_dropout": 0.1, "classifier_dropout": 0.1,
-        "amp": "bf16", "frame_stride": 5,
+        # The real weights cannot be shipped.
+        "visual_encoder": "synthetic",
+        "audio_encoder": "synthetic",
+        # 512 overfits so few clips (0.85 against 0.94).
+        "width": 96,
+        # 0.96 against 0.85 with raw features.
+        "standardise": True,
+        # At 2e-4 or lower the motion pair is not learned at all.
+        "learning_rate": 1e-3,
+        "min_learning_rate": 1e-5,
+        "schedule": "step",
+        # Many short steps: the motion pair is learned late and abruptly.
+        "epochs": 6,
+        "batch_size": 16,
+        "accumulation": 1,
+        # In twelve layers dropout hides the slow course of the pitch: learned twice as late at
+        # 0.1, or not at all (notebooks/LOG.md).
+        "tcn_dropout": 0.0,
+        "adapter_dropout": 0.1,
+        "attention_dropout": 0.1,
+        "classifier_dropout": 0.1,
+        # What two cores have time for.
+        "amp": "bf16",
+        "frame_stride": 5,
     },
 }
-# fmt: on
 
 
 def check_data(experiment: Experiment) -> None:
-    """Raise WrongCall for a preset of real data without data: its scores would be the generated benchmark's."""
+    """Raise WrongCall for a preset of real data without data:
+    its scores would be the generated benchmark's.
+    """
     if experiment.preset != "demo" and not experiment.data:
         raise WrongCall(
-            f"the preset {experiment.preset} is for real data: give the folder of an Aff-Wild2 tree "
+            f"the preset {experiment.preset} is for real data: "
+            "give the folder of an Aff-Wild2 tree "
             "(--data DIR); for generated data use the preset demo, or make a tree with "
             "`emolib synth --out DIR` and give that"
         )
 
 
 def preset(name: str, **changes: Any) -> Experiment:
-    """The experiment of preset ``name`` (``paper``, ``released_code``, ``strong``, ``demo``) with ``changes``.
+    """The experiment of preset ``name`` (``paper``, ``released_code``, ``strong``,
+    ``demo``) with ``changes``.
 
     Raises WrongCall for an unknown preset or setting, naming the nearest valid one.
     """

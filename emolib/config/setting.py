@@ -1,4 +1,6 @@
-"""One setting: its default, meaning, source and range, kept in the field's metadata; and the check of a value against it."""
+"""One setting: its default, meaning, source and range, kept in the field's metadata;
+and the check of a value against it.
+"""
 
 import dataclasses
 import math
@@ -17,10 +19,11 @@ def setting(
     stages: str,
     within: tuple[str, ...] | str = (),
 ) -> Any:
-    """A dataclass field with its documentation; ``stages`` names the stages whose results depend on it.
+    """A dataclass field with its documentation;
+    ``stages`` names the stages whose results depend on it.
 
-    ``within``: the choices of a text, the interval of a number (``"[0, 1)"``), or the interval of each number in a
-    comma-separated text.
+    ``within``: the choices of a text, the interval of a number (``"[0, 1)"``), or the interval of
+    each number in a comma-separated text.
     """
     choices = () if isinstance(within, str) else within
     metadata = {
@@ -58,7 +61,10 @@ def checked(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def integers(name: str, text: str) -> list[int]:
-    """The integers of a comma-separated text. Raises WrongCall for anything else, none, and one that stands there twice."""
+    """The integers of a comma-separated text.
+
+    Raises WrongCall for anything else, none, and one that stands there twice.
+    """
     if not re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", text, re.ASCII):
         raise WrongCall(f"{name}={text!r}: expected integers with commas between them")
     numbers = [int(part) for part in text.split(",")]

@@ -1,4 +1,6 @@
-"""Settings as text: ``epochs=3,seeds=42,43``, for the command line and the parameters cell of a notebook."""
+"""Settings as text: ``epochs=3,seeds=42,43``, for the command line and the
+parameters cell of a notebook.
+"""
 
 import dataclasses
 from typing import Any
@@ -16,9 +18,11 @@ OWN_OPTIONS = {  # they decide what a run is of, so each has its own place
 
 
 def parse_settings(text: str) -> dict[str, Any]:
-    """``"key=value,key=value"`` as typed settings: ``"epochs=3,seeds=42,43"`` gives ``{"epochs": 3, "seeds": "42,43"}``.
+    """``"key=value,key=value"`` as typed settings:
+    ``"epochs=3,seeds=42,43"`` gives ``{"epochs": 3, "seeds": "42,43"}``.
 
-    A part without ``=`` belongs to the value before it. Raises WrongCall for an unknown name or a value of another type.
+    A part without ``=`` belongs to the value before it.
+    Raises WrongCall for an unknown name or a value of another type.
     """
     pairs: list[list[str]] = []
     for part in text.split(",") if text.strip() else []:
@@ -62,7 +66,8 @@ def format_settings(experiment: Experiment) -> str:
 
 
 def describe(name: str = "") -> dict[str, dict[str, Any]]:
-    """Of every setting, or of ``name`` alone: meaning, type, values it takes, source, and default in each preset.
+    """Of every setting, or of ``name`` alone: meaning, type, values it takes, source,
+    and default in each preset.
 
     Raises WrongCall for an unknown name, naming the nearest valid one.
     """
@@ -83,7 +88,9 @@ def describe(name: str = "") -> dict[str, dict[str, Any]]:
 
 
 def in_lines(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """What :func:`describe` gives, for a terminal: two lines a setting, and one for presets that differ from the first."""
+    """What :func:`describe` gives, for a terminal:
+    two lines a setting, and one for presets that differ from the first.
+    """
     lines = []
     for name, row in rows.items():
         first, *others = row["presets"]

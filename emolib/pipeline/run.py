@@ -1,7 +1,8 @@
-"""The notebooks in order, each executed by papermill into ``runs/<name>/notebooks``; then the summary.
+"""The notebooks in order, each executed by papermill into ``runs/<name>/notebooks``;
+then the summary.
 
-Nothing outside the run folder and the cache is written. Finished notebooks (``pipeline.finished``) are not run
-again, so nothing here imports torch or papermill before there is work to do.
+Nothing outside the run folder and the cache is written. Finished notebooks (``pipeline.finished``)
+are not run again, so nothing here imports torch or papermill before there is work to do.
 """
 
 import json
@@ -29,7 +30,8 @@ TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a
 def notebooks(only: str | None = None) -> list[Path]:
     """The notebooks to run, in order; ``only`` picks by number, ``"05,06"``.
 
-    Raises WrongCall for a number that does not exist, EmolibError where there is no ``notebooks`` folder.
+    Raises WrongCall for a number that does not exist,
+    EmolibError where there is no ``notebooks`` folder.
     """
     folder = project_root() / "notebooks"
     paths = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
@@ -52,11 +54,13 @@ def run(
     time_limit: float = TIME_LIMIT,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Execute the notebooks that are not finished; returns the content of ``runs/<name>/summary.json``.
+    """Execute the notebooks that are not finished;
+    returns the content of ``runs/<name>/summary.json``.
 
-    ``name`` defaults to the preset's, and to a name of its own where settings differ from the preset's. Stops at the
-    first failure with an EmolibError naming notebook and cell; called again, it resumes there. Raises WrongCall for
-    the run folder of another experiment, EmolibError for one in use.
+    ``name`` defaults to the preset's, and to a name of its own where settings differ from the
+    preset's. Stops at the first failure with an EmolibError naming notebook and cell; called again,
+    it resumes there. Raises WrongCall for the run folder of another experiment,
+    EmolibError for one in use.
     """
     name = name or run_name(experiment)
     folder = run_path(name).resolve()
@@ -92,7 +96,9 @@ def execute(
     time_limit: float,
     progress: bool,
 ) -> None:
-    """Run one notebook with the parameters ``values`` and, when it ended well, mark its copy as finished."""
+    """Run one notebook with the parameters ``values`` and, when it ended well,
+    mark its copy as finished.
+    """
     from emolib.pipeline import kernel
 
     copy = folder / "notebooks" / notebook.name
@@ -109,7 +115,9 @@ def execute(
 
 
 def check_folder(folder: Path, experiment: Experiment) -> None:
-    """Raise WrongCall for a run folder that another experiment has begun: its results would be mixed with ours."""
+    """Raise WrongCall for a run folder that another experiment has begun:
+    its results would be mixed with ours.
+    """
     path = folder / "experiment.json"
     if not path.exists():
         return

@@ -1,4 +1,6 @@
-"""A hash of source code that moves with what the code does, and not with its comments, docstrings or layout."""
+"""A hash of source code that moves with what the code does, and not with its comments,
+docstrings or layout.
+"""
 
 import ast
 import importlib.util
@@ -11,12 +13,16 @@ from emolib.system.files import hash_of
 
 
 def code_hash(sources: Iterable[str]) -> str:
-    """16 hexadecimal digits of the syntax trees of ``sources``, Python texts in a fixed order. Raises SyntaxError."""
+    """16 hexadecimal digits of the syntax trees of ``sources``, Python texts in a fixed order.
+
+    Raises SyntaxError.
+    """
     return hash_of([shape(ast.parse(source)) for source in sources])
 
 
 def shape(node: Any) -> Any:
-    """A syntax tree as lists, without positions and without texts that stand alone, as docstrings do.
+    """A syntax tree as lists, without positions and without texts that stand alone,
+    as docstrings do.
 
     Empty fields are left out, because a newer Python adds some: the hash is the same under each.
     """
@@ -33,7 +39,10 @@ def shape(node: Any) -> Any:
 
 
 def sources_of(modules: Iterable[str]) -> list[str]:
-    """The source texts of ``modules``, by their names, without importing them. Raises EmolibError for one without source."""
+    """The source texts of ``modules``, by their names, without importing them.
+
+    Raises EmolibError for one without source.
+    """
     return [_source(name) for name in modules]
 
 

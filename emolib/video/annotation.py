@@ -17,7 +17,9 @@ from emolib.video.watching import listen
 
 
 def annotated(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Iterator[np.ndarray]:
-    """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it, and the warning."""
+    """Each frame of the video, RGB, with the boxes and probabilities that ``rows`` have for it,
+    and the warning.
+    """
     several = rows["track"].nunique() > 1
     first, last = (
         np.searchsorted(rows["frame"], np.arange(1, len(observation.times) + 1), side)
@@ -35,7 +37,9 @@ def annotated(rows: pd.DataFrame, observation: Observation, *, origin: str) -> I
 
 
 def _draw(image: np.ndarray, row: pd.Series, track: str) -> None:
-    """A box in the colour of the class, the ``track`` and the class's name; beside it a bar for each class with its first letters."""
+    """A box in the colour of the class, the ``track`` and the class's name;
+    beside it a bar for each class with its first letters.
+    """
     if pd.isna(row["class"]) and pd.isna(row["x"]):
         return
     height, width = image.shape[:2]
@@ -74,7 +78,8 @@ def _draw(image: np.ndarray, row: pd.Series, track: str) -> None:
 def write_on(
     image: np.ndarray, text: str, place: tuple[int, int], scale: float, fill: str = "#000000"
 ) -> None:
-    """``text`` into an RGB uint8 image, black or white on the colour ``fill``; ``place``: left end of its base line, pixels.
+    """``text`` into an RGB uint8 image, black or white on the colour ``fill``;
+    ``place``: left end of its base line, pixels.
 
     A capital letter is 21 * ``scale`` pixels high.
     """
@@ -104,13 +109,17 @@ def _rgb(code: str) -> tuple[int, int, int]:
 
 
 def shown_times(observation: Observation) -> np.ndarray:
-    """When each frame begins to show in the annotated video: no frame shows longer than LONGEST_FRAME."""
+    """When each frame begins to show in the annotated video:
+    no frame shows longer than LONGEST_FRAME.
+    """
     steps = np.minimum(np.diff(observation.times), LONGEST_FRAME)
     return np.concatenate([[0.0], steps.cumsum()])
 
 
 def shown_sound(observation: Observation) -> Iterator[np.ndarray]:
-    """The sound to :func:`shown_times`, float32 blocks: of a gap in time, as much as its frame shows."""
+    """The sound to :func:`shown_times`, float32 blocks:
+    of a gap in time, as much as its frame shows.
+    """
     sound = observation.sound
     if sound is None:
         return
@@ -129,7 +138,9 @@ def shown_sound(observation: Observation) -> Iterator[np.ndarray]:
 def write_annotated(
     path: Path, rows: pd.DataFrame, observation: Observation, *, origin: str
 ) -> None:
-    """The video with boxes and bars as MP4, on its own times, with its sound as far as its pictures go; streamed."""
+    """The video with boxes and bars as MP4, on its own times,
+    with its sound as far as its pictures go; streamed.
+    """
     if observation.sound is None:
         listen(observation)
     media.write_video(

@@ -12,7 +12,8 @@ SAMPLES = 8  # pictures without a face that are looked at again, turned, where n
 class FaceChoice:
     """Which of a frame's faces are analysed, by one of ``options.WHICH_FACES``.
 
-    Gives (track, face) pairs, the largest face first. ``found``: how many faces the last frame has, chosen or not.
+    Gives (track, face) pairs, the largest face first. ``found``:
+    how many faces the last frame has, chosen or not.
     """
 
     def __init__(self, which: str, finder: FaceFinder | None) -> None:
@@ -56,7 +57,8 @@ class FaceChoice:
         self.seen += 1
 
     def upright_at(self) -> int | None:
-        """Where no picture has a face: by how many degrees clockwise the pictures must be turned to show some.
+        """Where no picture has a face: by how many degrees clockwise the
+        pictures must be turned to show some.
 
         None where there are faces already, or at no angle.
         """

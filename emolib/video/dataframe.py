@@ -21,14 +21,16 @@ def predict(
 ) -> pd.DataFrame:
     """The emotions in ``videos``: one row a frame, with times, faces and probabilities.
 
-    ``videos``: a path of a file or a folder, or several of them; ``run``: a run's folder, or its name under runs/;
-    ``out``: also write the files of ``emolib predict`` there; ``options`` as on the command line: ``detector``,
-    ``faces``, ``zero_shot``, ``weights``, ``prompts``, ``smooth``, ``rotate``, ``annotate``, ``overwrite``,
-    ``timeline``, ``progress`` (off unless asked for).
+    ``videos``: a path of a file or a folder, or several of them; ``run``: a run's folder, or its
+    name under runs/;
+    ``out``: also write the files of ``emolib predict`` there; ``options`` as on the command line:
+    ``detector``, ``faces``, ``zero_shot``, ``weights``, ``prompts``, ``smooth``, ``rotate``,
+    ``annotate``, ``overwrite``, ``timeline``, ``progress`` (off unless asked for).
 
-    The columns are those of predictions.csv after ``video``, the path as given. ``attrs["summaries"]`` holds the
-    summaries, ``attrs["failures"]`` a line for each video that failed, which is also a warning. Raises WrongCall for a
-    call that cannot work, EmolibError where every video fails.
+    The columns are those of predictions.csv after ``video``, the path as given.
+    ``attrs["summaries"]`` holds the summaries, ``attrs["failures"]`` a line for each video that
+    failed, which is also a warning. Raises WrongCall for a call that cannot work,
+    EmolibError where every video fails.
 
         >>> rows = emolib.predict("clip.mp4", detector="yunet.onnx")
         >>> rows = emolib.predict(["a.mp4", "b.mp4"], zero_shot=True, weights="weights")

@@ -1,6 +1,7 @@
 """What was seen and heard in one video of a user's.
 
-Features (1 KB a face) and sound (32 KB a second) lie in temporary files and are read back window by window.
+Features (1 KB a face) and sound (32 KB a second) lie in temporary files and are
+read back window by window.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ BLOCK = 2**20  # samples of the sound in memory at once
 
 @dataclass(eq=False)
 class Observation:
-    """What was seen and heard in one video. Frames count from 1; R faces were chosen, in order of frames."""
+    """What was seen and heard in one video.
+
+    Frames count from 1; R faces were chosen, in order of frames.
+    """
 
     video: Path
     times: np.ndarray  # float64 [n]; seconds at which each frame begins to show
@@ -60,7 +64,9 @@ class Observation:
 
     @property
     def scene(self) -> np.ndarray:
-        """The number, from 0, of the part without a gap in time that each frame belongs to, int64 ``[n]``."""
+        """The number, from 0, of the part without a gap in time that each frame belongs to,
+        int64 ``[n]``.
+        """
         gaps = np.diff(self.times) > LONGEST_FRAME
         return np.concatenate([[0], gaps.cumsum()])
 
@@ -80,7 +86,9 @@ class Observation:
 
     @property
     def shown(self) -> int | None:
-        """The track that a picture of one person shows: the longest where some frame has several; None: all of them."""
+        """The track that a picture of one person shows:
+        the longest where some frame has several; None: all of them.
+        """
         if len(np.unique(self.frame)) == len(self.frame):
             return None
         return int(np.bincount(self.track).argmax())
@@ -92,7 +100,9 @@ class Observation:
 
 
 def envelope(observation: Observation, buckets: int) -> np.ndarray:
-    """Largest absolute sample in each of ``buckets`` equal parts of the pictures' time, float32; empty without sound."""
+    """Largest absolute sample in each of ``buckets`` equal parts of the pictures' time,
+    float32; empty without sound.
+    """
     if observation.sound is None:
         return np.zeros(0, np.float32)
     result = np.zeros(buckets, np.float32)

@@ -7,7 +7,8 @@ WHICH_FACES = {
     "whole": "the video is a face crop already: every frame is the face, nothing is detected",
 }
 
-PROMPT_SETS = {  # templates of zero-shot prompts; of several, the mean of their text features is taken
+# templates of zero-shot prompts; of several, the mean of their text features is taken
+PROMPT_SETS = {
     "paper": ("A face expressing {}",),
     "photo": ("a photo of a person whose face shows {}",),
     "ensemble": (

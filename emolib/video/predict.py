@@ -1,6 +1,8 @@
-"""Emotions of a user's own videos: one row a frame with time, face, eight probabilities and what they rest on.
+"""Emotions of a user's own videos: one row a frame with time, face,
+eight probabilities and what they rest on.
 
-Nothing is invented: a frame without a face has no probabilities (unless the run only hears), and empty is not zero.
+Nothing is invented: a frame without a face has no probabilities (unless the run only hears),
+and empty is not zero.
 """
 
 import os
@@ -54,7 +56,8 @@ def failure(video: Path, error: BaseException) -> str:
         return printable(str(error))
     what = " ".join(str(error).split())[:200]
     return printable(
-        f"{video}: failed unexpectedly ({type(error).__name__}{what and f': {what}'}); leave it out, or convert it and try again"
+        f"{video}: failed unexpectedly ({type(error).__name__}{what and f': {what}'}); "
+        "leave it out, or convert it and try again"
     )
 
 
@@ -87,7 +90,8 @@ class Options:
     def load(self, run: Path) -> Predictor | ZeroShot:
         """What predicts: the run in folder ``run``, or CLIP alone.
 
-        Raises EmolibError when the run, weights or the detector are missing, WrongCall for a choice that there is not.
+        Raises EmolibError when the run, weights or the detector are missing,
+        WrongCall for a choice that there is not.
         """
         if self.rotate not in ROTATIONS:
             raise WrongCall(
@@ -121,10 +125,11 @@ def results(
     options: Options,
     say: Callable[[str], None] = print,
 ) -> Iterator[Result]:
-    """Each of ``videos`` (files or folders) in turn; with ``out``, files go to ``out``/<video's name>/.
+    """Each of ``videos`` (files or folders) in turn;
+    with ``out``, files go to ``out``/<video's name>/.
 
-    ``say`` takes the lines for the console. A video that fails does not stop the others. WrongCall and a missing run,
-    weights or detector stop before any work.
+    ``say`` takes the lines for the console. A video that fails does not stop the others. WrongCall
+    and a missing run, weights or detector stop before any work.
     """
     chosen = collect(as_paths(videos), say)
     folders = folders_for(chosen, out, overwrite=options.overwrite) if out else {}
@@ -177,10 +182,11 @@ def predict(
     say: Callable[[str], None] = print,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Predict ``videos`` (files or folders) with the run in folder ``run``; results go to ``out``/<video's name>/.
+    """Predict ``videos`` (files or folders) with the run in folder ``run``;
+    results go to ``out``/<video's name>/.
 
-    ``options`` as in :class:`Options`. Returns the summaries. Raises as :func:`results`, and SomeFailed after the last
-    video, naming those that failed.
+    ``options`` as in :class:`Options`. Returns the summaries. Raises as :func:`results`, and
+    SomeFailed after the last video, naming those that failed.
     """
     summaries, failures = [], []
     for result in results(videos, run, Path(out), Options(**options), say):

@@ -1,8 +1,9 @@
-"""A trained run on one video: faces and sound observed, windows over true times, probabilities by the run's frame rule.
+"""A trained run on one video: faces and sound observed, windows over true times,
+probabilities by the run's frame rule.
 
-The way of the benchmark, from the video instead of the tree: faces found and cut out as the training crops are, the
-run's frozen encoders, windows of ``Experiment.window`` frames. Where a window lacks the face or the sound, it is
-predicted from the other.
+The way of the benchmark, from the video instead of the tree: faces found and cut out as the
+training crops are, the run's frozen encoders, windows of ``Experiment.window`` frames. Where a
+window lacks the face or the sound, it is predicted from the other.
 """
 
 from collections.abc import Iterator
@@ -51,7 +52,8 @@ def check_faces(faces: str) -> None:
 
 
 def load_finder(detector: Path | str | None, faces: str, *, needed: bool) -> FaceFinder | None:
-    """The face detector; None where ``faces`` is whole, or where it is neither ``needed`` nor given.
+    """The face detector; None where ``faces`` is whole,
+    or where it is neither ``needed`` nor given.
 
     Raises EmolibError when it is missing.
     """
@@ -78,8 +80,8 @@ class Predictor:
     ) -> "Predictor":
         """The run in folder ``run``; ``faces``: one of ``options.WHICH_FACES``.
 
-        Raises EmolibError when it, its encoders' weights or the face detector are missing, WrongCall for unknown
-        ``faces``.
+        Raises EmolibError when it, its encoders' weights or the face detector are missing,
+        WrongCall for unknown ``faces``.
         """
         check_faces(faces)
         where = device()
@@ -116,7 +118,10 @@ class Predictor:
         return {"run": self.name, "experiment": experiment.fingerprint("train"), **values}
 
     def observe(self, video: Path, *, rotate: int = 0, progress: bool = True) -> Observation:
-        """Faces, their features and the sound of ``video``. Raises EmolibError when it cannot be decoded."""
+        """Faces, their features and the sound of ``video``.
+
+        Raises EmolibError when it cannot be decoded.
+        """
         observation = watch(
             video,
             FaceChoice(self.faces, self.finder),
@@ -132,14 +137,17 @@ class Predictor:
         return observation
 
     def probabilities(self, observation: Observation, *, progress: bool = True) -> Predicted:
-        """For the R faces of ``observation``; for each of its n frames when the run does not see."""
+        """For the R faces of ``observation``;
+        for each of its n frames when the run does not see.
+        """
         count = len(observation.frame) if self.sees else len(observation.times)
         result = np.full((count, NUM_CLASSES + 1), np.nan)
         for rows, frames in sequences(observation, sees=self.sees):
             result[rows] = self._sequence(observation, frames, rows, progress=progress)
         values, heard = result[:, :NUM_CLASSES], result[:, NUM_CLASSES]
         if not self.sees:
-            # Windows without sound were given no weight; where there are no others, nothing is known.
+            # Windows without sound were given no weight;
+            # where there are no others, nothing is known.
             unknown = np.full_like(values, np.nan)
             values = np.divide(values, heard[:, None], out=unknown, where=heard[:, None] > 0)
         return Predicted(values, heard > 0)
@@ -147,7 +155,8 @@ class Predictor:
     def _sequence(
         self, observation: Observation, frames: np.ndarray, rows: np.ndarray, *, progress: bool
     ) -> np.ndarray:
-        """``[len(frames), 9]`` for one person, seen in ``frames`` (1-based, rising) with features in ``rows``.
+        """``[len(frames), 9]`` for one person, seen in ``frames`` (1-based,
+        rising) with features in ``rows``.
 
         Eight probabilities and the share of windows with sound in them, all by the frame rule.
         """
@@ -205,7 +214,8 @@ class Predictor:
 
 
 def sequences(observation: Observation, *, sees: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows, their frames) of each person in each scene; of each scene alone for a run that does not see.
+    """(rows, their frames) of each person in each scene;
+    of each scene alone for a run that does not see.
 
     No window reaches over a gap in time.
     """
@@ -220,7 +230,9 @@ def sequences(observation: Observation, *, sees: bool) -> Iterator[tuple[np.ndar
 
 
 def _clip(observation: Observation, before: int, last: int) -> Clip:
-    """The frames from ``before`` (0-based) to ``last`` (not included), which have no gap in time."""
+    """The frames from ``before`` (0-based) to ``last`` (not included),
+    which have no gap in time.
+    """
     times = observation.times[before:last]
     present = np.zeros(len(observation.times), bool)
     present[observation.frame - 1] = True

@@ -24,9 +24,10 @@ def table(
 ) -> pd.DataFrame:
     """One row a frame (one a face where several are analysed), in order of frames.
 
-    frame (from 1), time (seconds), face (whether any was found in the frame, be it the followed one or not), track and x, y,
-    w, h (pixels) of the followed one, p_<Class> x 8, class, modality (what the probabilities rest on: ``face+voice`` where a
-    window behind them holds more than digital silence), weights. What is missing is null.
+    frame (from 1), time (seconds), face (whether any was found in the frame, be it the followed one
+    or not), track and x, y, w, h (pixels) of the followed one, p_<Class> x 8, class, modality (what
+    the probabilities rest on: ``face+voice`` where a window behind them holds more than digital
+    silence), weights. What is missing is null.
     """
     frames = np.arange(1, len(observation.times) + 1, dtype=np.int32)
     searched = predictor.sees or predictor.finder is not None
@@ -79,9 +80,10 @@ def summarise(
 ) -> dict[str, Any]:
     """What summary.json holds; equal inputs give equal bytes.
 
-    frames_with_face: frames in which any face was found; frames_followed: those with a face that was analysed (they have
-    a track); rows_predicted: the rows with a class, of which ``share`` is, one a face, so more than frames_predicted
-    where several are analysed; start_offset: seconds on the file's own clock at which the table's time is 0.
+    frames_with_face: frames in which any face was found; frames_followed: those with a face that
+    was analysed (they have a track); rows_predicted: the rows with a class, of which ``share`` is,
+    one a face, so more than frames_predicted where several are analysed; start_offset: seconds on
+    the file's own clock at which the table's time is 0.
     """
     return {
         "video": printable(observation.video.name),
@@ -112,7 +114,9 @@ def summarise(
 
 
 def shares(rows: pd.DataFrame) -> dict[str, Any]:
-    """How many rows have a class, and which share of them each class has; no share where there are none."""
+    """How many rows have a class, and which share of them each class has;
+    no share where there are none.
+    """
     counts = rows["class"].value_counts()
     total = int(counts.sum())
     share = {name: round(float(counts.get(name, 0)) / max(total, 1), 4) for name in EXPRESSIONS}
@@ -120,7 +124,9 @@ def shares(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def damage_of(observation: Observation) -> dict[str, Any]:
-    """What could not be decoded: packets of each stream, why reading stopped, and whether the file is cut."""
+    """What could not be decoded: packets of each stream, why reading stopped,
+    and whether the file is cut.
+    """
     pictures, sound = observation.pictures_report, observation.sound_report
     return {
         "pictures_packets_lost": pictures.packets_lost,
@@ -146,7 +152,9 @@ def warning_of(predictor: Predictor | ZeroShot) -> str | None:
 
 
 def sound_kind(predictor: Predictor | ZeroShot, observation: Observation) -> str:
-    """``not used`` by this run, ``absent`` (no audio track), ``silent`` (digital silence) or ``present``."""
+    """``not used`` by this run, ``absent`` (no audio track),
+    ``silent`` (digital silence) or ``present``.
+    """
     if predictor.audio is None:
         return "not used"
     if observation.sound is None:
@@ -156,7 +164,10 @@ def sound_kind(predictor: Predictor | ZeroShot, observation: Observation) -> str
 
 def describe(summary: dict[str, Any]) -> str:
     """One line for the console."""
-    line = f"{summary['video']}: {summary['frames']} frames, {summary['seconds']:.2f} s, a face in {summary['frames_with_face']}"
+    line = (
+        f"{summary['video']}: {summary['frames']} frames, {summary['seconds']:.2f} s, "
+        f"a face in {summary['frames_with_face']}"
+    )
     if summary["frames_followed"] < summary["frames_with_face"]:
         line += f", the followed one in {summary['frames_followed']}"
     if summary["tracks"] > 1:

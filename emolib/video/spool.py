@@ -11,7 +11,8 @@ class Spool:
     """Rows of one type and width on disk, appended at the end and read from anywhere."""
 
     def __init__(self, dtype: type, width: int) -> None:
-        self.file = tempfile.TemporaryFile(prefix="emolib-")  # noqa: SIM115 - lives as long as the spool
+        # It lives as long as the spool.
+        self.file = tempfile.TemporaryFile(prefix="emolib-")  # noqa: SIM115
         self.dtype, self.width = np.dtype(dtype), width
         self.rows = 0
 
@@ -30,7 +31,9 @@ class Spool:
         self.rows += len(rows)
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows ``first`` to ``last`` (not included) as far as they exist, ``[n, width]``, writable."""
+        """Rows ``first`` to ``last`` (not included) as far as they
+        exist, ``[n, width]``, writable.
+        """
         first, last = max(0, min(first, self.rows)), max(0, min(last, self.rows))
         self.file.seek(first * self.width * self.dtype.itemsize)
         content = self.file.read(max(0, last - first) * self.width * self.dtype.itemsize)
@@ -42,7 +45,9 @@ class Spool:
 
 
 class PieceSpool:
-    """Rows that stand at places of their own; between the pieces there is nothing, however far apart they are."""
+    """Rows that stand at places of their own;
+    between the pieces there is nothing, however far apart they are.
+    """
 
     def __init__(self, dtype: type, width: int) -> None:
         self.spool = Spool(dtype, width)
@@ -59,7 +64,10 @@ class PieceSpool:
         return self.pieces[-1][0] + self.rows - self.pieces[-1][1] if self.pieces else 0
 
     def append(self, place: int, rows: np.ndarray) -> None:
-        """``[n, width]`` from ``place`` on, which does not lie before :attr:`end`. Raises EmolibError as Spool does."""
+        """``[n, width]`` from ``place`` on, which does not lie before :attr:`end`.
+
+        Raises EmolibError as Spool does.
+        """
         if not self.pieces or place != self.end:
             self.pieces.append((place, self.rows))
         self.spool.append(rows)
@@ -70,7 +78,9 @@ class PieceSpool:
         return [(place, row, end) for (place, row), end in zip(self.pieces, ends, strict=True)]
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Places ``first`` to ``last`` (not included) as far as anything follows, zeros where there is nothing."""
+        """Places ``first`` to ``last`` (not included) as far as anything follows,
+        zeros where there is nothing.
+        """
         first, last = max(0, first), max(0, min(last, self.end))
         result = np.zeros((max(0, last - first), self.spool.width), self.spool.dtype)
         for place, row, end in self.spans():

@@ -15,7 +15,8 @@ PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 
 @mpl.rc_context(STYLE)
 def timeline(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Figure:
-    """Faces, probabilities and loudness over time, of the track ``observation.shown``; gaps where nothing was predicted.
+    """Faces, probabilities and loudness over time, of the track ``observation.shown``;
+    gaps where nothing was predicted.
 
     ``rows``: a table of ``predict.table``.
     """

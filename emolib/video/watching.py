@@ -1,4 +1,5 @@
-"""From a video file to an :class:`Observation`: pictures are watched and sound is listened to, both streamed.
+"""From a video file to an :class:`Observation`: pictures are watched and sound is listened to,
+both streamed.
 
 A frame lives until its face is cut out, a crop until its batch is encoded.
 """
@@ -35,7 +36,8 @@ def watch(
 ) -> Observation:
     """Decode ``video``, choose faces and encode them (only choose, without an ``encoder``).
 
-    ``crops`` as ``Experiment.crops``; ``rotate``: degrees clockwise. Raises EmolibError when nothing can be decoded.
+    ``crops`` as ``Experiment.crops``;
+    ``rotate``: degrees clockwise. Raises EmolibError when nothing can be decoded.
     """
     visual = Spool(np.float16, VisualEncoder.width if encoder is None else encoder.width)
     waiting, thumbnails, report = _Batches(encoder), Albums(), StreamReport()
@@ -77,7 +79,8 @@ def watch(
 def listen(observation: Observation) -> None:
     """Decode the sound into ``observation``, as far as the pictures go and a second more.
 
-    Sound that cannot be decoded is none: what went wrong is in its report. Raises EmolibError when the disk is full.
+    Sound that cannot be decoded is none: what went wrong is in its report.
+    Raises EmolibError when the disk is full.
     """
     spool = PieceSpool(np.int16, 1)
     for place, block in _sound(observation):

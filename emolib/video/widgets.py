@@ -1,6 +1,7 @@
 """Interactive views for notebook 08: a slider over a predicted video, and a button to upload one.
 
-Both are ipywidgets of the ``notebooks`` extra; headlessly they are inert, and the static figures say the same.
+Both are ipywidgets of the ``notebooks`` extra;
+headlessly they are inert, and the static figures say the same.
 """
 
 import base64
@@ -49,7 +50,9 @@ def chosen(button: Any, video: str, folder: Path) -> Path | None:
 
 
 def slider(rows: pd.DataFrame, observation: Observation) -> Any:
-    """A slider over the video's time; below it the picture and the eight probabilities of each face at that moment."""
+    """A slider over the video's time;
+    below it the picture and the eight probabilities of each face at that moment.
+    """
     import ipywidgets
 
     several = rows["track"].nunique() > 1
@@ -74,7 +77,8 @@ def slider(rows: pd.DataFrame, observation: Observation) -> Any:
 def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -> str:
     """HTML of one moment: the picture (RGB) with its boxes, and a bar for each class of each face.
 
-    ``several``: the video has more than one track, so each box and its bars carry the track's number.
+    ``several``: the video has more than one track,
+    so each box and its bars carry the track's number.
     """
     image = np.ascontiguousarray(image)
     for row in rows.dropna(subset=["x"]).itertuples():
@@ -126,6 +130,9 @@ def _bars(row: pd.Series, caption: str) -> str:
     lines = []
     for name, colour in zip(EXPRESSIONS, CLASS_COLOURS, strict=True):
         share = float(row[f"p_{name}"])
-        bar = f'<span style="display: inline-block; width: {8 * share:.2f}em; height: 0.8em; background: {colour}"></span>'
+        bar = (
+            f'<span style="display: inline-block; width: {8 * share:.2f}em; height: 0.8em; '
+            f'background: {colour}"></span>'
+        )
         lines.append(f"<tr><td>{name}</td><td>{bar} {share:.2f}</td></tr>")
     return f"<table>{caption and f'<caption>{caption}</caption>'}{''.join(lines)}</table>"

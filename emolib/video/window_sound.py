@@ -1,6 +1,7 @@
 """The sound of windows as features, from an :class:`Observation`.
 
-A window that is digital silence throughout has no steps, as one without a sound track: both are the same to hear.
+A window that is digital silence throughout has no steps, as one without a sound track:
+both are the same to hear.
 """
 
 import numpy as np

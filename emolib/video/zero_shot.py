@@ -1,7 +1,7 @@
 """Emotions of a video without any training: CLIP's image and text towers alone, frame by frame.
 
-Each face is compared with one prompt a class, as the paper's text tower is prompted (section 3.1), and takes the softmax
-of the cosines times CLIP's own temperature.
+Each face is compared with one prompt a class, as the paper's text tower is prompted (section 3.1),
+and takes the softmax of the cosines times CLIP's own temperature.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ LIMITS = (
 def encoder_experiment(weights: str) -> Experiment:
     """The paper's visual encoder.
 
-    ``weights``: a folder that holds it, or that holds folders of weights as ``--weights`` does; empty for the hub's
-    cache; ``synthetic`` for the package's own encoder.
+    ``weights``: a folder that holds it, or that holds folders of weights as ``--weights`` does;
+    empty for the hub's cache; ``synthetic`` for the package's own encoder.
     """
     paper = preset("paper", modalities="visual", fusion="concat", contrastive_weight=0.0)
     if weights == "synthetic":
@@ -69,7 +69,9 @@ def zero_shot_probabilities(
 
 @dataclass(frozen=True, eq=False)
 class ZeroShot:
-    """CLIP with one prompt a class, ready for any number of videos; the same to use as a Predictor."""
+    """CLIP with one prompt a class, ready for any number of videos;
+    the same to use as a Predictor.
+    """
 
     visual: VisualEncoder
     finder: FaceFinder | None  # None: nothing is detected
@@ -92,9 +94,11 @@ class ZeroShot:
         prompt_set: str = "paper",
         smooth_seconds: float = 0.0,
     ) -> "ZeroShot":
-        """``weights`` as :func:`encoder_experiment` takes them; ``faces``: one of ``options.WHICH_FACES``.
+        """``weights`` as :func:`encoder_experiment` takes them;
+        ``faces``: one of ``options.WHICH_FACES``.
 
-        Raises EmolibError when weights or the face detector are missing, WrongCall for a choice that there is not.
+        Raises EmolibError when weights or the face detector are missing,
+        WrongCall for a choice that there is not.
         """
         check_faces(faces)
         if not smooth_seconds >= 0:
@@ -134,7 +138,9 @@ class ZeroShot:
         return watch(video, choose, self.visual, crops, rotate=rotate, progress=progress)
 
     def probabilities(self, observation: Observation, *, progress: bool = True) -> Predicted:
-        """For the R faces of ``observation``, each from its own frame, smoothed over its person's neighbouring ones."""
+        """For the R faces of ``observation``, each from its own frame,
+        smoothed over its person's neighbouring ones.
+        """
         count = len(observation.frame)
         directions = class_features(self.visual, self.prompt_set)
         features = torch.from_numpy(observation.visual.read(0, count)).to(directions.device)

@@ -1,4 +1,6 @@
-"""Notebook 11 with few repetitions: it runs without a run, a data set or training, and other parameters work as well."""
+"""Notebook 11 with few repetitions: it runs without a run, a data set or training,
+and other parameters work as well.
+"""
 
 import json
 import os

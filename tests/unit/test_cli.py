@@ -380,7 +380,10 @@ def test_info_counts_runs_and_caches_apart(call, tmp_path):
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
-    code = "import sys; import emolib.cli; print([m for m in ('torch', 'pandas', 'papermill', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys; import emolib.cli; print([m for m in ('torch', 'pandas', 'papermill', "
+        "'scipy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -1,7 +1,8 @@
 """Video, sound and JPEG files to arrays and back, on true time.
 
-Every time is in seconds on the video's own clock, 0 where its first frame begins to show; sound is cut or padded to
-the same zero. Container timestamps are used as they are, so variable frame rates and late sound tracks keep their
+Every time is in seconds on the video's own clock, 0 where its first frame begins to show; sound is
+cut or padded to the same zero. Container timestamps are used as they are, so variable frame rates
+and late sound tracks keep their
 place: an assumed 30 frames a second drifts by up to 143 s on Aff-Wild2 (docs/data.md).
 """
 

@@ -42,15 +42,17 @@ class StreamReport:
 def opened(video: Path) -> Iterator[Any]:
     """The container of ``video``; nothing but this file is ever opened.
 
-    Whatever FFmpeg reports inside the block becomes an EmolibError that names the file, as does a pipe or a device,
-    from which reading could wait for ever. Pictures of more than MAX_PIXELS are not decoded.
+    Whatever FFmpeg reports inside the block becomes an EmolibError that names the file, as does a
+    pipe or a device, from which reading could wait for ever.
+    Pictures of more than MAX_PIXELS are not decoded.
     """
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(sorted(av.formats_available - REFERRING)),
         "max_pixels": str(MAX_PIXELS),
     }
-    # "file:", since FFmpeg takes what stands before a colon for a protocol. Titles may be in any encoding.
+    # "file:", since FFmpeg takes what stands before a colon for a protocol.
+    # Titles may be in any encoding.
     try:
         check_regular(video)
         with av.open(f"file:{video}", options=options, metadata_errors="replace") as container:
@@ -87,10 +89,11 @@ def sound_track(container: Any) -> Any | None:
 def decoded(
     container: Any, stream: Any, report: StreamReport | None = None
 ) -> Iterator[tuple[Any, list[Any]]]:
-    """(packet, the frames that the decoder gives back for it) of ``stream``; at the end (None, what it still held).
+    """(packet, the frames that the decoder gives back for it) of ``stream``;
+    at the end (None, what it still held).
 
-    Without ``report`` the first packet that cannot be decoded raises av.FFmpegError. With it, such packets are counted
-    there and left out, and a file that cannot be read any further ends there.
+    Without ``report`` the first packet that cannot be decoded raises av.FFmpegError. With it, such
+    packets are counted there and left out, and a file that cannot be read any further ends there.
     """
     last_end = 0.0
     try:
@@ -98,8 +101,8 @@ def decoded(
             if packet.pts is not None:
                 end = (packet.pts + (packet.duration or 0)) * packet.time_base
                 last_end = max(last_end, float(end))
-            # An empty packet repeats the frame before, which then simply goes on showing. It must not reach the
-            # decoder, for which it is the end.
+            # An empty packet repeats the frame before, which then simply goes on showing. It must
+            # not reach the decoder, for which it is the end.
             if packet.stream.index == stream.index and packet.size:
                 try:
                     frames = packet.decode()
@@ -132,7 +135,9 @@ def expected_frames(container: Any, stream: Any) -> int | None:
 
 
 def _timed_streams(container: Any, stream: Any, report: StreamReport | None) -> list[Any]:
-    """``stream``; with the other sound and pictures where the end of the whole file is asked for."""
+    """``stream``; with the other sound and pictures where the end of the
+    whole file is asked for.
+    """
     if report is None:
         return [stream]
     others = [*container.streams.video, *container.streams.audio]

@@ -1,4 +1,6 @@
-"""The pictures of a video: when each begins to show, and what it shows, upright with square pixels."""
+"""The pictures of a video: when each begins to show, and what it shows,
+upright with square pixels.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,9 +21,11 @@ from emolib.data.media.container import (
 )
 from emolib.errors import EmolibError
 
-# Containers whose packets always carry presentation times; elsewhere (AVI, MPEG) only decoded frames tell.
+# Containers whose packets always carry presentation times;
+# elsewhere (AVI, MPEG) only decoded frames tell.
 TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
-# Containers that know only when a packet is decoded; FFmpeg's presentation times are guesses there, wrong ones for H.264.
+# Containers that know only when a packet is decoded;
+# FFmpeg's presentation times are guesses there, wrong ones for H.264.
 DECODE_TIMED = {"avi"}
 CLOCK_BEGINS_ANEW = (
     1.0  # seconds that a timestamp lies back; less is a repeated or a disordered one
@@ -30,7 +34,9 @@ TIE = 0.001  # seconds between frames whose timestamps are equal
 
 
 class Clock:
-    """Timestamps as they are where they increase, and strictly increasing times where they do not."""
+    """Timestamps as they are where they increase,
+    and strictly increasing times where they do not.
+    """
 
     def __init__(self, step: float) -> None:
         self.step = step  # seconds a frame, where timestamps say nothing
@@ -57,7 +63,10 @@ class Clock:
 
 
 def video_stream(container: Any, video: Path) -> Any:
-    """The pictures of ``container``, decoded by several threads. Raises EmolibError when there are none."""
+    """The pictures of ``container``, decoded by several threads.
+
+    Raises EmolibError when there are none.
+    """
     stream = moving_pictures(container)
     if stream is None:
         raise EmolibError(f"{video}: holds no pictures; give a video file")
@@ -71,7 +80,8 @@ def timed_frames(
     """(seconds on the container's clock, decoded frame), in order of time."""
     stream = video_stream(container, video)
     clock = Clock(1 / float(stream.average_rate or 25))
-    # Of a container that knows decode times only; they grow, so the next frame shown takes the next one.
+    # Of a container that knows decode times only;
+    # they grow, so the next frame shown takes the next one.
     slots: deque[float] = deque()
     in_slots = bool(DECODE_TIMED & formats(container))
     for packet, frames in decoded(container, stream, report):
@@ -82,9 +92,11 @@ def timed_frames(
 
 
 def frame_times(video: Path) -> np.ndarray:
-    """When each frame begins to show: float64 ``[n]``, seconds from the first frame, strictly increasing.
+    """When each frame begins to show: float64 ``[n]``, seconds from the first frame,
+    strictly increasing.
 
-    MP4 and Matroska are only demuxed, other containers decoded. Raises EmolibError when there is no picture.
+    MP4 and Matroska are only demuxed, other containers decoded.
+    Raises EmolibError when there is no picture.
     """
     times = None
     with opened(video) as container:
@@ -115,10 +127,11 @@ def _demuxed_times(container: Any, video: Path) -> np.ndarray | None:
 def read_frames(
     video: Path, report: StreamReport | None = None
 ) -> Iterator[tuple[int, float, np.ndarray]]:
-    """(1-based frame number, seconds, RGB uint8 ``[H, W, 3]`` upright) of each frame, one in memory at a time.
+    """(1-based frame number, seconds, RGB uint8 ``[H, W, 3]`` upright) of each frame,
+    one in memory at a time.
 
-    What cannot be decoded is counted in ``report`` and left out; without it, it raises EmolibError, as does a video
-    of which nothing can be decoded.
+    What cannot be decoded is counted in ``report`` and left out; without it, it raises EmolibError,
+    as does a video of which nothing can be decoded.
     """
     number, first = 0, 0.0
     with opened(video) as container:
@@ -136,7 +149,8 @@ def read_frames(
 
 
 def upright(frame: Any, ratio: Fraction | None = None) -> np.ndarray:
-    """A decoded frame as players show it: RGB uint8 ``[H, W, 3]``, turned and mirrored as its display matrix says.
+    """A decoded frame as players show it: RGB uint8 ``[H, W, 3]``,
+    turned and mirrored as its display matrix says.
 
     ``ratio``: width of a pixel in heights; the image returned has square ones.
     """
@@ -156,7 +170,9 @@ def square_pixels(image: np.ndarray, ratio: Fraction | None) -> np.ndarray:
 
 
 def _display_steps(frame: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where the frame's display matrix sends one step to the right and one step down, ``[2]`` each as (x, y)."""
+    """Where the frame's display matrix sends one step to the right and one step down,
+    ``[2]`` each as (x, y).
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None

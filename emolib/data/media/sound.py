@@ -14,7 +14,8 @@ from emolib.data.media.pictures import timed_frames
 from emolib.errors import EmolibError
 
 SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2 hears
-GAP = 0.002  # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
+# seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
+GAP = 0.002
 PIECE = 1.0  # seconds; a longer silence is not filled with samples but begins another piece
 SILENCE = 2**18  # samples in memory at once of a silence that is filled
 INAUDIBLE = 3  # int16 samples up to this are digital silence: -80 dB of full scale
@@ -24,7 +25,9 @@ Piece = tuple[int, np.ndarray]  # (first sample at 16 kHz, float32 [n])
 
 
 def read_waveform(video: Path) -> np.ndarray | None:
-    """The sound: float32 ``[n]``, mono, 16 kHz, sample 0 at the time of the first frame. None when there is no sound.
+    """The sound: float32 ``[n]``, mono, 16 kHz, sample 0 at the time of the first frame.
+
+    None when there is no sound.
 
     Sound that starts late is preceded by silence, sound that starts early is cut.
     Raises EmolibError when the file cannot be decoded.
@@ -34,7 +37,9 @@ def read_waveform(video: Path) -> np.ndarray | None:
 
 
 def stream_waveform(video: Path) -> Iterator[np.ndarray] | None:
-    """:func:`read_waveform` block by block, so that memory does not grow with the length of the sound."""
+    """:func:`read_waveform` block by block, so that memory does not grow
+    with the length of the sound.
+    """
     pieces = sound_pieces(video)
     return None if pieces is None else _filled(video, pieces)
 
@@ -60,9 +65,12 @@ def silence(count: int) -> Iterator[np.ndarray]:
 
 
 def sound_pieces(video: Path, report: StreamReport | None = None) -> Iterator[Piece] | None:
-    """The sound in pieces, in order of time and without overlap; between them nothing sounds. None without a track.
+    """The sound in pieces, in order of time and without overlap; between them nothing sounds.
 
-    What cannot be decoded is counted in ``report`` and is silent; without it, it raises EmolibError.
+    None without a track.
+
+    What cannot be decoded is counted in ``report`` and is silent;
+    without it, it raises EmolibError.
     """
     with opened(video) as container:
         if sound_track(container) is None:
@@ -119,7 +127,9 @@ class _Track:
         return round(self.position * rate / self.rate), self.zero
 
     def add(self, samples: np.ndarray, time: float | None) -> Iterator[Piece]:
-        """``samples`` float32 ``[n]`` that begin at ``time`` on the container's clock; None: where the last ended."""
+        """``samples`` float32 ``[n]`` that begin at ``time`` on the container's clock;
+        None: where the last ended.
+        """
         if time is not None:
             begin = round((time - self.zero) * self.rate)
             if self.begun and self.position - begin > self.rate:
@@ -134,7 +144,9 @@ class _Track:
             yield from self._through(samples)
 
     def _advance(self, begin: int) -> Iterator[Piece]:
-        """Silence up to sample ``begin``, as samples or as a new piece; nothing where it is behind."""
+        """Silence up to sample ``begin``, as samples or as a new piece;
+        nothing where it is behind.
+        """
         gap = begin - self.position
         if gap > PIECE * self.rate:
             yield from self.finish()
@@ -174,7 +186,8 @@ def audible(samples: np.ndarray) -> np.ndarray:
 class _Mixer:
     """Channels of any number and format to one, mixed by FFmpeg at the rate they have.
 
-    Mixing into integers keeps the sum of the channels' weights at one, so two equal channels stay as loud as one.
+    Mixing into integers keeps the sum of the channels' weights at one,
+    so two equal channels stay as loud as one.
     """
 
     def __init__(self) -> None:
@@ -196,7 +209,8 @@ class _Mixer:
 def sound_seconds(video: Path, *, decode: bool) -> float | None:
     """Second at which the sound ends, by decoding it or by its header; None without sound.
 
-    A header that does not tell counts as infinitely long. Raises EmolibError when the sound cannot be decoded.
+    A header that does not tell counts as infinitely long.
+    Raises EmolibError when the sound cannot be decoded.
     """
     if decode:
         blocks = stream_waveform(video)

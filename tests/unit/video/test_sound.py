@@ -1,4 +1,6 @@
-"""What is heard: sound that is absent, silent, late, short or long, and runs that do not hear or do not see."""
+"""What is heard: sound that is absent, silent, late, short or long,
+and runs that do not hear or do not see.
+"""
 
 import numpy as np
 import pandas as pd
