@@ -15,20 +15,12 @@ from emolib.bench.side_by_side import interleaved
 from emolib.encoders.clip import VisualEncoder
 from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.features.work import gflop_of, matrix_rate
-from tests.support.small_encoders import clip_model, wav2vec
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Encoders of the tests' sizes, one round, no programs for the memory's peak."""
-
-    def weights(root):
-        clip_model().save_pretrained(root / "clip")
-        wav2vec(root / "wav2vec2")
-        return root / "clip", root / "wav2vec2"
-
+    """No programs for the memory's peak."""
     monkeypatch.setenv("EMOLIB_DEVICE", "cpu")
-    monkeypatch.setattr(bench_extract, "random_weights", weights)
     monkeypatch.setattr(
         bench_extract, "_memory", lambda root: {"peak_memory_mb": 1.0, "memory_ratio_at_10x": 1.0}
     )
@@ -37,6 +29,7 @@ def tiny(monkeypatch):
 def measured(tmp_path):
     return bench_extract.run(
         tmp_path,
+        small=True,
         size=Size(12, 4, 2, repeats=1, ingested=8, extracted=1, budget=60.0),
         seconds=0.25,
     )
