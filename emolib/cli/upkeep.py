@@ -1,4 +1,4 @@
-"""Verbs that look at what there is, and free it: settings, doctor, bench, info, clean."""
+"""Verbs that look at what there is, and free it: settings, doctor, weights, bench, info, clean."""
 
 import importlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from emolib.cli.command import output, verb
-from emolib.cli.options import Json, Quiet, completing
+from emolib.cli.options import Json, Quiet, Weights, completing
 from emolib.config import describe, in_lines, preset
 from emolib.errors import WrongCall, nearest
 from emolib.system.files import runs_root
@@ -58,6 +58,17 @@ def doctor(
     report = examination.examine(root, full=full, crops=crops, progress=not quiet)
     output(report, as_json, examination.format_report(report))
     if not report["exit_ok"]:
+        raise typer.Exit(1)
+
+
+@verb("emolib weights\nemolib weights --weights DIR --json")
+def weights(weights: Weights = "", as_json: Json = False) -> None:
+    """Which encoders' weights are on this machine, whether their files are whole and work, and which preset they serve."""
+    from emolib.encoders import survey
+
+    rows = survey.survey(weights)
+    output(rows, as_json, survey.table(rows))
+    if any("problem" in row for row in rows):
         raise typer.Exit(1)
 
 

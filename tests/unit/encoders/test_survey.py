@@ -27,7 +27,9 @@ def test_the_package_s_own_encoders_are_found_and_work_and_others_have_their_com
     rows = {(row["kind"], row["name"]): row for row in survey.survey()}
     for kind in ("visual", "audio"):
         own = rows[kind, "synthetic"]
-        assert (own["presets"] == ["demo"] and "apart" in own["outputs"]) or "tone" in own["outputs"]
+        assert (own["presets"] == ["demo"] and "apart" in own["outputs"]) or "tone" in own[
+            "outputs"
+        ]
     missing = rows["visual", "ViT-B-32-quickgelu/openai"]
     assert "hf download openai/clip-vit-base-patch32" in missing["problem"]
     assert {"paper", "released_code"} <= set(missing["presets"])
