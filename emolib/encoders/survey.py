@@ -30,8 +30,8 @@ ALIKE = 1 - 1e-4  # cosine from which two features say nothing about what differ
 
 
 def survey(weights: str = "") -> list[dict[str, Any]]:
-    """One row for each encoder that a preset names: ``kind``, ``name``, ``presets``, and either ``problem``, or
-    ``folder``, ``file``, ``checksum``, ``width``, ``outputs``."""
+    """One row for each encoder that a preset names: ``kind``, ``name``, ``presets``, and ``folder``, ``file``,
+    ``checksum``, ``width`` and ``outputs`` as far as they are known; else why not, as ``problem``."""
     used: dict[tuple[str, str], list[str]] = {}
     for name in PRESETS:
         experiment = preset(name)
@@ -45,10 +45,11 @@ def survey(weights: str = "") -> list[dict[str, Any]]:
 
 def examined(kind: str, name: str, weights: str) -> dict[str, Any]:
     """What is known of encoder ``name``; a ``problem`` instead of an error."""
+    found: dict[str, Any] = {}
     try:
         folder = find_folder(name, weights, kind)
         file = checkpoint_of(folder, kind).weights
-        found: dict[str, Any] = {"folder": str(folder), "file": file.name}
+        found |= {"folder": str(folder), "file": file.name}
         found["checksum"] = checksum(file, name)
         if kind == "visual":
             clip = VisualEncoder(folder, name=name)
@@ -56,7 +57,7 @@ def examined(kind: str, name: str, weights: str) -> dict[str, Any]:
         wav2vec2 = AudioEncoder(folder)
         return found | {"width": wav2vec2.width, "outputs": audio_outputs(wav2vec2)}
     except EmolibError as error:
-        return {"problem": str(error)}
+        return found | {"problem": str(error)}
 
 
 def checksum(file: Path, name: str) -> str:
