@@ -9,6 +9,7 @@ decide as little as 70 videos. Two runs have the same outcome in a stated share 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -193,14 +194,29 @@ def _matrices(
 # what it means
 
 
-def interval_width(scores: np.ndarray) -> float:
-    """Width of the 95 % interval of one macro-F1, from ``scores`` of :func:`redraw`."""
+def interval_width(
+    frames: np.ndarray,
+    confusion: np.ndarray,
+    concentration: float,
+    *,
+    repetitions: int = REPETITIONS,
+) -> float:
+    """Width of the 95 % interval of one macro-F1: how far a model's score moves when videos are drawn anew."""
+    one_model = Assumptions(concentration, shared=1.0, shared_by_seeds=1.0)
+    scores = redraw(frames, confusion, one_model, repetitions=repetitions)
     low, high = np.quantile(scores[:, 0, 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(high - low)
 
 
-def smallest_difference(scores: np.ndarray) -> float:
-    """What a paired difference of two runs must exceed for its 95 % interval to leave zero out, from :func:`redraw`."""
+def smallest_difference(
+    frames: np.ndarray,
+    confusion: np.ndarray,
+    assumptions: Assumptions,
+    *,
+    repetitions: int = REPETITIONS,
+) -> float:
+    """What a paired difference of two runs must exceed for its 95 % interval to leave zero out."""
+    scores = redraw(frames, confusion, assumptions, repetitions=repetitions)
     return float(np.quantile(np.abs(scores[:, 0, 0] - scores[:, 1, 0]), LEVEL))
 
 
@@ -249,18 +265,27 @@ def _half_width(
 
 
 def band(
-    measure: Callable[[Assumptions], float],
+    measure: Callable[..., float],
+    frames: np.ndarray,
+    confusion: np.ndarray,
     *,
     concentrations: tuple[float, float] = CONCENTRATIONS,
     shared: tuple[float, float] = SAME_METHOD,
+    **options: Any,
 ) -> tuple[float, float]:
-    """``measure`` at the mildest and at the hardest of these assumptions: what is known when neither can be measured.
+    """:func:`smallest_difference` or :func:`smallest_effect` at the mildest and at the hardest of these assumptions.
 
-    Chance falls with the concentration and with what two models share, so the two ends bound everything between them.
-    Two seeds of one variant are taken to lie half-way between two variants and one and the same run.
+    That is what is known when neither can be measured. Chance falls with the concentration and with what two models
+    share, so the two ends bound everything between them. Two seeds of one variant are taken to lie half-way between
+    two variants and one and the same run. ``options`` go to ``measure``.
     """
     mildest, hardest = (
-        measure(Assumptions(end(concentrations), end(shared), (1 + end(shared)) / 2))
+        measure(
+            frames,
+            confusion,
+            Assumptions(end(concentrations), end(shared), (1 + end(shared)) / 2),
+            **options,
+        )
         for end in (max, min)
     )
     return mildest, hardest

@@ -15,11 +15,9 @@ F1 = list(paper.CLASS_F1.values())
 def band(shared, level):
     confusion = resolution.confusion_of_f1(resolution.at_level(F1, level), FRAMES)
 
-    def must_exceed(assumptions):
-        scores = resolution.redraw(FRAMES, confusion, assumptions, repetitions=800)
-        return resolution.smallest_difference(scores)
-
-    return resolution.band(must_exceed, shared=shared)
+    return resolution.band(
+        resolution.smallest_difference, FRAMES, confusion, shared=shared, repetitions=800
+    )
 
 
 @pytest.fixture(scope="module")

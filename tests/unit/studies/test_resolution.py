@@ -154,8 +154,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
 
 def test_chance_falls_with_concentration_with_what_is_shared_and_with_videos():
     def width(**changes):
-        scores = resolution.redraw(FRAMES, CONFUSION, Assumptions(**changes), repetitions=1000)
-        return resolution.smallest_difference(scores)
+        return resolution.smallest_difference(
+            FRAMES, CONFUSION, Assumptions(**changes), repetitions=1000
+        )
 
     assert width(concentration=2.0) > 1.2 * width(concentration=16.0)
     assert width(shared=0.2) > 1.2 * width(shared=0.8)
@@ -168,21 +169,20 @@ def test_chance_falls_with_concentration_with_what_is_shared_and_with_videos():
 
 
 def test_the_rough_first_figures_of_the_data_set():
-    scores = resolution.redraw(FRAMES, CONFUSION, Assumptions(4.0, 0.7, 0.85))
-    assert 0.09 < resolution.interval_width(scores) < 0.13
-    assert 0.03 < resolution.smallest_difference(scores) < 0.06
+    assert 0.09 < resolution.interval_width(FRAMES, CONFUSION, 4.0) < 0.13
+    assumptions = Assumptions(4.0, 0.7, 0.85)
+    assert 0.03 < resolution.smallest_difference(FRAMES, CONFUSION, assumptions) < 0.06
 
 
-def test_band_holds_what_lies_between_its_ends():
-    def measure(assumptions):
-        return resolution.smallest_difference(
-            resolution.redraw(FRAMES, CONFUSION, assumptions, repetitions=500)
-        )
-
-    low, high = resolution.band(measure)
-    assert low < measure(Assumptions(16.0, 0.5, 0.75)) < high
-    assert low < measure(Assumptions(2.0, 0.9, 0.95)) < high
-    assert low < measure(Assumptions(6.0, 0.7, 0.85)) < high
+@pytest.mark.parametrize("measure", [resolution.smallest_difference, resolution.smallest_effect])
+def test_band_holds_what_lies_between_its_ends(measure):
+    low, high = resolution.band(measure, FRAMES, CONFUSION, repetitions=500)
+    for between in (
+        Assumptions(16.0, 0.5, 0.75),
+        Assumptions(2.0, 0.9, 0.95),
+        Assumptions(6.0, 0.7, 0.85),
+    ):
+        assert low < measure(FRAMES, CONFUSION, between, repetitions=500) < high
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
