@@ -1,8 +1,8 @@
 """The process that decodes for :mod:`emolib.video.reading`: ``python -m emolib.video.decoding``.
 
-FFmpeg is native code that a damaged or hostile file can crash, hang or make ask for any memory. Here it can only take
-this process with it. Requests are lines of JSON on the standard input. Each answer is a series of messages on the
-standard output: the length of a header (4 bytes), the header in JSON, and the bytes of an array if it names a shape.
+FFmpeg is native code that a damaged or hostile file can crash or hang. Here it can only take this process with it.
+Requests are lines of JSON on the standard input. Each answer is a series of messages on the standard output: the length
+of a header (4 bytes), the header in JSON, and the bytes of an array if it names a shape.
 """
 
 import contextlib
@@ -19,10 +19,6 @@ import numpy as np
 
 from emolib.data import media
 from emolib.errors import EmolibError
-
-MOST_MEMORY = (
-    4 * 2**30
-)  # bytes of address space; a damaged header may ask for a picture of any size
 
 
 def pictures(
@@ -84,19 +80,10 @@ def send(out: BinaryIO, header: dict[str, Any], array: np.ndarray | None = None)
     out.flush()
 
 
-def limit_memory() -> None:
-    """Keep this process from taking the whole machine's memory, where the system can."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, resource.RLIM_INFINITY))
-
-
 def main() -> None:
     """Answer requests until the standard input ends, which it does with the process that asks."""
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
-    limit_memory()
     cv2.setNumThreads(1)
     send(out, {"ready": True})
     for line in sys.stdin:

@@ -115,7 +115,9 @@ def _answers(
 
     Raises EmolibError where nothing at all could be decoded.
     """
-    video = request["video"]
+    given = request["video"]
+    # The process may have been started in another folder.
+    request = {**request, "video": str(Path(given).absolute())}
     decoder, whole, count = _decoder(), False, 0
     try:
         decoder.ask(request)
@@ -129,14 +131,14 @@ def _answers(
         whole = True
         vars(report).update(header["report"])
         if "error" in header:
-            report.stopped = header["error"]
+            report.stopped = header["error"].replace(request["video"], given)
             if not count:
-                raise EmolibError(header["error"])
+                raise EmolibError(report.stopped)
     except DecoderLost as lost:
         report.stopped = str(lost)
         if not count:
             raise EmolibError(
-                f"{video}: {lost}; convert it (`ffmpeg -i FILE new.mp4`) or leave it out"
+                f"{given}: {lost}; convert it (`ffmpeg -i FILE new.mp4`) or leave it out"
             ) from lost
     finally:
         if whole:

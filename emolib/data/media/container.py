@@ -120,9 +120,19 @@ def decoded(
         if report is None:
             raise
         report.stopped = error.strerror or type(error).__name__
-    if report is not None and LENGTH_STATED & formats(container) and container.duration:
-        length = (container.duration + (container.start_time or 0)) / av.time_base
-        report.missing_seconds = max(0.0, length - last_end)
+    if report is not None:
+        report.missing_seconds = max(0.0, _stated_end(container, stream) - last_end)
+
+
+def _stated_end(container: Any, stream: Any) -> float:
+    """Where the file ends by its own header, seconds on its clock; 0 where that says nothing."""
+    if not LENGTH_STATED & formats(container) or not container.duration:
+        return 0.0
+    end = (container.duration + (container.start_time or 0)) / av.time_base
+    if "avi" in formats(container) and stream.average_rate:
+        # FFmpeg shortens the length of a cut AVI by guess; the number of frames in its header stays.
+        end = max(end, stream.frames / float(stream.average_rate))
+    return end
 
 
 def expected_frames(container: Any, stream: Any) -> int | None:
