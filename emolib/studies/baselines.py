@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -52,7 +53,7 @@ def zero_shot(experiment: Experiment, data: Data) -> Predict:
     def predict(windows: "WindowSet") -> np.ndarray:
         faces = windows.visual[windows.frames[:, -1]].astype(np.float32)
         faces /= np.linalg.norm(faces, axis=1, keepdims=True)
-        return _softmax(data.logit_scale * faces @ prompts.T)
+        return softmax(data.logit_scale * faces @ prompts.T, axis=1)
 
     return predict
 
@@ -87,19 +88,14 @@ def frame_mlp(experiment: Experiment, data: Data) -> Predict:
     _fit_without_warning(model, scaler.transform(features), label)
 
     def predict(windows: "WindowSet") -> np.ndarray:
-        return _all_classes(
-            model.classes_,
-            model.predict_proba(
-                scaler.transform(windows.visual[windows.frames[:, -1]].astype(np.float32))
-            ),
-        )
+        faces = windows.visual[windows.frames[:, -1]].astype(np.float32)
+        return _all_classes(model.classes_, model.predict_proba(scaler.transform(faces)))
 
     return predict
 
 
-BASELINES: dict[
-    str, tuple[str, Callable[[Experiment, Data], Predict], bool]
-] = {  # title, how to fit it, smoothed over frames
+# name: (title, how to fit it, smoothed over frames)
+BASELINES: dict[str, tuple[str, Callable[[Experiment, Data], Predict], bool]] = {
     "majority": ("Always the majority class", majority, False),
     "zero_shot": ("Zero-shot CLIP, eight prompts", zero_shot, False),
     "logistic": ("Logistic regression, mean features", logistic, False),
@@ -129,25 +125,26 @@ def run(
     for name in tqdm(chosen, desc="baselines", unit="baseline", disable=not progress):
         if name in BASELINES:
             title, fit, smoothed = BASELINES[name]
-            scores = score(
-                experiment, data, fit(experiment, data), SMOOTHING_HALF_WIDTH if smoothed else 0
-            )
+            half_width = SMOOTHING_HALF_WIDTH if smoothed else 0
+            scores = score(experiment, data, fit(experiment, data), half_width)
         else:
             title = SINGLE_STREAM[name]
             scores = training.run(single_stream(experiment, name), folder / name, progress=progress)
-        row: dict[str, Any] = {"name": name, "title": title}
-        for protocol in ("frame", "window"):
-            low, high = scores[protocol]["macro_f1_interval"]
-            row |= {
-                f"{protocol}_macro_f1": scores[protocol]["macro_f1"],
-                f"{protocol}_macro_f1_low": low,
-                f"{protocol}_macro_f1_high": high,
-            }
-        rows.append(row)
+        rows.append({"name": name, "title": title, **_scores(scores)})
     table = pd.DataFrame(rows)
     with atomic_path(folder / "baselines.csv") as temporary:
         table.to_csv(temporary, index=False)
     return table
+
+
+def _scores(scores: dict[str, Any]) -> dict[str, float]:
+    """The columns of a row: macro-F1 and its interval under both protocols."""
+    row = {}
+    for protocol in metrics.PROTOCOLS:
+        column = f"{protocol}_macro_f1"
+        row[column] = scores[protocol]["macro_f1"]
+        row[f"{column}_low"], row[f"{column}_high"] = scores[protocol]["macro_f1_interval"]
+    return row
 
 
 def single_stream(experiment: Experiment, stream: str) -> Experiment:
@@ -155,9 +152,9 @@ def single_stream(experiment: Experiment, stream: str) -> Experiment:
     for audio, to align.
     """
     changes: dict[str, Any] = {"modalities": stream, "fusion": "concat"}
-    return experiment.replace(
-        **changes, **({"contrastive_weight": 0.0} if stream == "audio" else {})
-    )
+    if stream == "audio":
+        changes["contrastive_weight"] = 0.0
+    return experiment.replace(**changes)
 
 
 def score(
@@ -177,18 +174,19 @@ def score(
                 "extract them again"
             )
         for position, clip in enumerate(part.clips):
-            mine = part.clip == position
+            in_clip = part.clip == position
             frames = frame_predictions(
-                by_window[mine],
-                part.end[mine],
+                by_window[in_clip],
+                part.end[in_clip],
                 len(clip.labels),
                 length=experiment.window,
                 fallback=prior,
             )
             rows.append(smooth(frames, "box", half_width) if half_width else frames)
         clips += part.clips
-    v = data.validation
-    window = metrics.score(v.label, predict(v).argmax(axis=1), v.clip, protocol="window")
+    validation = data.validation
+    predicted = predict(validation).argmax(axis=1)
+    window = metrics.score(validation.label, predicted, validation.clip, protocol="window")
     return {"window": window, "frame": evaluation.score_of_clips(clips, rows)}
 
 
@@ -231,11 +229,6 @@ def _all_classes(classes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     result = np.zeros((len(probabilities), NUM_CLASSES), np.float32)
     result[:, classes] = probabilities
     return result
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)
 
 
 def _fit_without_warning(model: MLPClassifier, features: np.ndarray, label: np.ndarray) -> None:

@@ -19,6 +19,8 @@ from emolib.data.synthetic import labels_of
 from emolib.evaluation import metrics
 from emolib.studies import submission
 
+HIDDEN = {"macro_f1": None, "accuracy": None, "classes": None}  # where the truth is not known
+
 
 def rows(
     runs: pd.DataFrame, experiment: Experiment, root: Path, folder: Path, *, progress: bool = True
@@ -30,13 +32,8 @@ def rows(
     ``classes`` (how many of the eight the truth shows), None where the truth is hidden.
     Empty where the tree has no template with rows.
     """
-    templates = [
-        path
-        for path in find_layout(
-            root, experiment.crops, need_annotations=False
-        ).submission_templates()
-        if has_rows(path)
-    ]
+    layout = find_layout(root, experiment.crops, need_annotations=False)
+    templates = [path for path in layout.submission_templates() if has_rows(path)]
     if not templates:
         return []
     result = []
@@ -45,20 +42,9 @@ def rows(
         written = submission.of_run(
             Path(group["folder"].iloc[0]), out, template=templates[0], progress=progress
         )
-        row = {
-            "window": int(str(window)),
-            "rows": written["rows"],
-            "filled": written["filled"],
-            "clips": written["clips"],
-        }
-        result.append(
-            row
-            | (
-                score(out, templates[0], root)
-                if is_synthetic(root)
-                else dict.fromkeys(("macro_f1", "accuracy", "classes"))
-            )
-        )
+        row = {name: written[name] for name in ("rows", "filled", "clips")}
+        known = score(out, templates[0], root) if is_synthetic(root) else HIDDEN
+        result.append({"window": int(str(window)), **row, **known})
     return result
 
 
@@ -78,12 +64,11 @@ def score(file: Path, template: Path, root: Path) -> dict[str, Any]:
     predicted = pd.read_csv(file, skiprows=1, header=None)[1].to_numpy()
     truth = {clip_id: labels_of(root, clip_id) for clip_id in asked.ids}
     # the template may ask for a line more than there are frames, as annotations have (docs/data.md)
-    label = np.array(
-        [
-            truth[asked.ids[c]][min(f, len(truth[asked.ids[c]])) - 1]
-            for c, f in zip(asked.clip, asked.frame, strict=True)
-        ]
-    )
+    expected: list[int] = []
+    for clip, frame in zip(asked.clip, asked.frame, strict=True):
+        labels = truth[asked.ids[clip]]
+        expected.append(labels[min(frame, len(labels)) - 1])
+    label = np.array(expected)
     return {
         "macro_f1": metrics.macro_f1(label, predicted),
         "accuracy": float((label == predicted).mean()),

@@ -14,12 +14,12 @@ from emolib.results.tables.clips import clip_table, influence_table
 from emolib.results.tables.files import record, write
 from emolib.results.tables.latex import latex
 from emolib.results.tables.paper_shapes import (
+    paper_tables,
     poster_class_table,
     poster_table,
     table1,
     table2,
     v1_table1,
-    with_ours,
 )
 from emolib.results.tables.text import markdown, number, signed, with_interval
 from emolib.results.tables.windows import (
@@ -39,6 +39,7 @@ __all__ = [
     "latex",
     "markdown",
     "number",
+    "paper_tables",
     "per_class_table",
     "poster_class_table",
     "poster_table",
@@ -52,6 +53,5 @@ __all__ = [
     "window_rows",
     "window_table",
     "with_interval",
-    "with_ours",
     "write",
 ]

@@ -20,8 +20,10 @@ COLUMN, TEXT = 237.13, 496.85  # TeX points: \columnwidth and \textwidth of the 
 FONT = 8  # points, \footnotesize
 GAP = 8.0  # points between columns
 NARROWEST = 55.0  # points, of a column whose texts are broken into lines
+HEADER_LINES = 3  # about as many as a header that is wider than its cells is broken into
 SAFETY = 1.06  # of the estimate: the fonts differ a little
 NUMBER = re.compile(r"[-+−–±\d.,:%\[\]() k]*")
+MINUS = re.compile(r"(?<![\w-])-(?=\d)")  # of a number, not in a name
 SPECIAL = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -63,7 +65,7 @@ class Column:
 
     def text(self, index: int) -> str:
         """One cell of the body."""
-        text = self.cells[index].translate(SPECIAL)
+        text = MINUS.sub("$-$", self.cells[index].translate(SPECIAL))
         return rf"\raggedright {text}" if self.width is not None else text
 
 
@@ -121,7 +123,7 @@ def _column(header: str, cells: list[str]) -> Column:
     """A column whose header is broken where it is wider than the cells."""
     widest = max(map(text_width, cells), default=0.0)
     longest_word = max(map(text_width, header.split()), default=0.0)
-    lines = _broken(header, max(widest, longest_word))
+    lines = _broken(header, max(widest, longest_word, text_width(header) / HEADER_LINES))
     natural = max([widest, *map(text_width, lines)])
     wraps = any(" " in cell and not NUMBER.fullmatch(cell) for cell in cells)
     return Column(lines, cells, natural, wraps and natural > NARROWEST)

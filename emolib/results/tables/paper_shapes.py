@@ -111,7 +111,7 @@ def poster_class_table(
     )
 
 
-def with_ours(
+def paper_tables(
     folder: Path,
     *,
     origin: str,

@@ -66,6 +66,12 @@ def test_what_latex_reads_as_commands_is_escaped():
     assert r"\caption{50 \% of \{it\}\textbackslash{} \textasciicircum{}\textasciitilde{}}" in text
 
 
+def test_a_minus_is_one_and_a_name_keeps_its_hyphens():
+    table = pd.DataFrame({"Clip": ["138-30-1920x1080"], "Change": ["-0.1 [-0.2, +0.1]"]})
+    text = latex(table, "x", "y")
+    assert "138-30-1920x1080 & $-$0.1 [$-$0.2, +0.1]" in text
+
+
 def test_a_header_wider_than_its_cells_is_stacked():
     table = pd.DataFrame({"Macro-F1 without it": ["0.1"], "x": ["0.2"]})
     assert r"\shortstack{Macro-F1 \\ without it}" in latex(table, "x", "y")

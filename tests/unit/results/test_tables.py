@@ -270,7 +270,7 @@ def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
             {"frame": {"accuracy": i / 10}, "window": {"accuracy": 0.9}},
         )
     tested = [{"window": 60, "macro_f1": 0.5}, {"window": 10, "macro_f1": None}]
-    written = tables.with_ours(
+    written = tables.paper_tables(
         tmp_path, origin="synthetic", runs=frame, tested=tested, score=score(), ratio=[1 / 8] * 8
     )
     assert {path.stem for path in tmp_path.glob("*.tex")} == set(written)
@@ -291,7 +291,7 @@ def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
 
 def test_the_posters_window_is_called_an_inference(tmp_path):
     """The poster names no window for its class table; that it is T = 30 is read from its mean."""
-    tables.with_ours(tmp_path, origin="", score=score(), ratio=[1 / 8] * 8)
+    tables.paper_tables(tmp_path, origin="", score=score(), ratio=[1 / 8] * 8)
     caption = (tmp_path / "poster_class_table.md").read_text().splitlines()[0]
     assert "names no window" in caption and "0.3670" in caption
     mean = np.mean(list(paper.CLASS_F1.values()))
