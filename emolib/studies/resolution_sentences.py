@@ -87,6 +87,24 @@ def gains(videos: Mapping[int, Band], seeds: Mapping[int, Band]) -> str:
     )
 
 
+def before_any_run(frames: np.ndarray, seeds: int, *, level: float, repetitions: int = 500) -> str:
+    """The smallest effect that ``seeds`` runs a side can decide on clips with these ``frames`` ``[clips, 8]``.
+
+    For a study that is still to be run: ``level`` is the macro-F1 that one expects, taken for every class alike.
+    """
+    confusion = resolution.confusion_of_f1([level] * len(EXPRESSIONS), frames)
+    effects = resolution.band(
+        resolution.smallest_effect, frames, confusion, seeds=seeds, repetitions=repetitions
+    )
+    runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    return (
+        f"Before any run: {runs} on {len(frames)} clips, at a macro-F1 near {level:g}, decide a true "
+        f"difference of {_band(effects)} (power {100 * resolution.POWER:.0f} %; where in this band depends on how "
+        "much clips differ and how much models share, see notebook 11). A smaller one will most likely come out "
+        "as undecided."
+    )
+
+
 def folded(question: str, answer: str) -> str:
     """An answer that opens on a click."""
     return f"<details><summary>{question}</summary>\n\n{answer}\n\n</details>"

@@ -1,7 +1,10 @@
 """Sentences of notebook 11 follow their numbers."""
 
+import re
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from emolib import paper
 from emolib.data import structure
@@ -68,3 +71,17 @@ def test_changed_answers_are_those_within_one_method():
 
 def test_versions_are_said_to_disagree():
     assert sentences.best_windows().startswith("The versions disagree")
+
+
+def test_more_clips_and_more_seeds_decide_less():
+    def ends(frames, seeds):
+        text = sentences.before_any_run(frames, seeds, level=0.9, repetitions=300)
+        assert f"on {len(frames)} clips" in text
+        return [float(end) for end in re.search(r"difference of (\S+) to (\S+)", text).groups()]
+
+    clips = np.eye(8, dtype=np.int64)[np.arange(40) % 8] * 300
+    more_clips = np.tile(clips, (4, 1))
+    few, many, seeds = ends(clips, 3), ends(more_clips, 3), ends(clips, 10)
+    assert 0 < few[0] < few[1] < 0.3
+    assert few[1] / many[1] == pytest.approx(2, rel=0.2), "chance falls with the square root"
+    assert seeds[1] < few[1]
