@@ -143,6 +143,12 @@ def submit(
         Path | None,
         typer.Option(help="The official example file; without it, the one in the tree."),
     ] = None,
+    min_face_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Stop where fewer of a clip's frames have a face; 0: go on."
+        ),
+    ] = None,
     check: Annotated[
         Path | None, typer.Option(help="Only check this file against --template.")
     ] = None,
@@ -169,7 +175,12 @@ def submit(
     if data:
         folder("--data", data)
     result = submission.of_run(
-        run_folder(run), out, data=data, template=template, progress=not quiet
+        run_folder(run),
+        out,
+        data=data,
+        template=template,
+        min_face_share=min_face_share,
+        progress=not quiet,
     )
     for key, what in {
         "empty": "without any face, all filled",
@@ -177,7 +188,10 @@ def submit(
     }.items():
         if result[key] and not as_json:
             print(f"emolib: {len(result[key])} clip(s) {what}: {few(result[key])}", file=sys.stderr)
-    text = labelled(f"{out}: {result['rows']} rows of {result['clips']} clips", result["origin"])
+    rows = (
+        f"{result['rows']} rows of {result['clips']} clips, {result['face_share']:.1%} with a face"
+    )
+    text = labelled(f"{out}: {rows}", result["origin"])
     output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}")
 
 

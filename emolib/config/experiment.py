@@ -49,6 +49,8 @@ class Experiment:
     data: str = setting("", "folder of the Aff-Wild2 tree; empty: the generated benchmark", "ours", "data")
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
     timing: str = setting("true", "frame times from the video, or a fixed 30 fps", "ours; released: fixed_30", "data", ("true", "fixed_30"))
+    min_face_share: float = setting(0.5, "least share of a split's and of a clip's annotated frames with a face; 0: go on whatever is missing", "ours", "", "[0, 1]")
+    links_out: bool = setting(False, "read through links that lead out of the data's folder", "ours", "")
     synth_train_clips: int = setting(110, "generated training clips", "ours", "synth", "[0, inf)")
     synth_validation_clips: int = setting(56, "generated validation clips", "ours", "synth", "[0, inf)")
     synth_test_clips: int = setting(4, "generated test clips", "ours", "synth", "[0, inf)")

@@ -15,6 +15,7 @@ import numpy as np
 
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.system.files import check_regular
 
 ROW_NAME = re.compile(r"([^/\\,]+)/(\d{5,7})\.jpg")  # of a template row: <id>/{frame:05d}.jpg
 SUBMISSION_HEADER = "image_location," + ",".join(EXPRESSIONS)
@@ -59,6 +60,7 @@ def read_lines(path: Path) -> list[str]:
     Raises EmolibError for a missing, empty or non-text file.
     """
     try:
+        check_regular(path)
         text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise BadFile("unreadable-file", f"{path}: cannot be read: {error.strerror}") from error

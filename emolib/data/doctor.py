@@ -10,31 +10,18 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from emolib.data.affwild2 import FAR, find_layout
-from emolib.data.examination import KINDS, Examination
-from emolib.data.index import LinkOut
+from emolib.data.across import find_leaks, find_left_over
+from emolib.data.affwild2 import FAR
+from emolib.data.examination import Examination, kind_of
+from emolib.data.kinds import KINDS
+from emolib.data.layout import find_layout
+from emolib.data.mark import is_synthetic
+from emolib.data.official import OFFICIAL
 from emolib.errors import EmolibError, WrongCall
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 from emolib.system.files import few
 
-# The official release: docs/data.md, Size.
-OFFICIAL: dict[str, dict[str, Any]] = {
-    "train": {
-        "clips": 248,
-        "labelled": 597_361,
-        "with_face": 585_317,
-        "classes": [177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866],
-    },
-    "validation": {
-        "clips": 70,
-        "labelled": 284_230,
-        "with_face": 280_532,
-        "classes": [82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444],
-    },
-    "test": {"clips": 228},
-}
 LOOKS_OFFICIAL = 200  # training clips; from here on the totals are held against the official ones
-GENERATED = "ceilings.json"  # stands in every generated tree, whose totals are its own
 SAMPLED_IMAGES = 50_000  # decoded without ``full``, spread evenly; about 15 s
 
 
@@ -57,7 +44,7 @@ def examine(
     except WrongCall:
         raise
     except EmolibError as error:
-        kind = "link-out" if isinstance(error, LinkOut) else "not-a-tree"
+        kind = kind_of(error, "not-a-tree")
         severity, advice = KINDS[kind]
         problem = {
             "kind": kind,
@@ -84,12 +71,13 @@ def examine(
             examination.clip(split, clip_id)
     finally:
         examination.index.save()
-    examination.leaks()
-    examination.left_over()
+    examination.missing_faces()
+    find_leaks(examination)
+    find_left_over(examination)
     images_read = _decode_images(examination, full=full, progress=progress)
     totals = _totals(examination)
     _usable(examination, totals)
-    if totals["train"]["clips"] >= LOOKS_OFFICIAL and not (Path(root) / GENERATED).exists():
+    if totals["train"]["clips"] >= LOOKS_OFFICIAL and not is_synthetic(root):
         _against_official(examination, totals, with_faces=crops == "cropped_aligned")
     order = {severity: i for i, severity in enumerate(("error", "warning", "note"))}
     problems = sorted(examination.problems, key=lambda problem: order[problem["severity"]])
@@ -157,24 +145,11 @@ def _totals(examination: Examination) -> dict[str, Any]:
 
 
 def _usable(examination: Examination, totals: dict[str, Any]) -> None:
-    """A split without one image or without any sound:
-    scores on it would not be those of an audio-visual model.
-    """
+    """A split without one label or without any sound: scores on it would not be those of an audio-visual model."""
     for split, counts in totals.items():
         rows = [row for row in examination.clips if row["split"] == split]
-        if split == "test":
-            if rows and not any(examination.faces[row["id"]].any() for row in rows):
-                examination.found(
-                    "nothing-to-use",
-                    split,
-                    f"none of the {len(rows)} clips to predict has an image",
-                )
-        elif not counts["with_face"]:
-            examination.found(
-                "nothing-to-use",
-                split,
-                f"none of the {counts['labelled']:,} labelled frames of this split has an image",
-            )
+        if split != "test" and not counts["labelled"]:
+            examination.found("nothing-to-use", split, "no frame of this split is annotated")
         if rows and not any(row["sound"] for row in rows):
             examination.found(
                 "nothing-to-use", split, f"none of the {len(rows)} clips of this split has sound"

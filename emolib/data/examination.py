@@ -1,11 +1,6 @@
-"""Looking at a tree for ``emolib doctor``: every fault by name, with a severity and what to do (docs/data.md).
-
-Three severities. ``error``: training on the tree would stop or give wrong numbers. ``warning``: something is absent
-or unusual, what is left is used correctly. ``note``: normal for Aff-Wild2 and handled, told because other code stumbles.
-"""
+"""Looking at a tree for ``emolib doctor``: every fault by its name (:mod:`emolib.data.kinds`), told by clip."""
 
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -13,97 +8,21 @@ import numpy as np
 
 from emolib.data import media
 from emolib.data.affwild2 import (
-    ANNOTATION_FOLDERS,
-    SPLIT_FOLDERS,
     USUAL_DIFFERENCE,
-    Layout,
     far_off,
     fit_times,
+    image_folder,
     listed_for_test,
 )
 from emolib.data.annotations import BadFile, read_frame_rates, read_labels, read_template, source_id
 from emolib.data.clip import ASSUMED_FPS
-from emolib.data.index import IMAGE_NAME, LinkOut, TreeIndex, inside
+from emolib.data.coverage import Coverage, shortfalls
+from emolib.data.index import LinkOut, TreeIndex
+from emolib.data.kinds import KINDS
+from emolib.data.layout import ANNOTATION_FOLDERS, SPLIT_FOLDERS, Layout, TwoCandidates
 from emolib.errors import EmolibError
-from emolib.system.files import few, hash_file
+from emolib.system.files import few
 
-# kind -> (severity, what to do)
-KINDS: dict[str, tuple[str, str]] = {
-    "not-a-tree": ("error", "give the folder that holds the annotations and the crops"),
-    "link-out": ("error", "put the files inside the tree"),
-    "empty-file": ("error", "download the annotation again"),
-    "unreadable-file": ("error", "download the annotation again"),
-    "header": ("error", "download the annotation again"),
-    "header-order": ("error", "download the annotation again; its numbers may mean other classes"),
-    "label-range": ("error", "correct the line or download the annotation again"),
-    "label-not-a-number": ("error", "correct the line or download the annotation again"),
-    "id-in-both-splits": ("error", "remove the annotation from one split"),
-    "id-in-test-too": ("error", "remove the id from the test list or its annotation"),
-    "shared-source": ("error", "move both people of the video to one split; they share the sound"),
-    "shared-video": ("error", "remove one of the two; the same video stands in two splits"),
-    "video-unreadable": ("error", "download the video again, or remove it to go without sound"),
-    "frame-count-far": (
-        "error",
-        "check that the video belongs to the annotation; labels and sound do not match",
-    ),
-    "images-beyond-labels": (
-        "error",
-        "check that the crops belong to the annotation; labels and images do not match",
-    ),
-    "images-from-zero": ("error", "number the images from 00001.jpg; every label is one frame off"),
-    "image-names": (
-        "error",
-        "name the images {frame:05d}.jpg; as they are they count as missing faces",
-    ),
-    "image-unreadable": (
-        "error",
-        "download the image again, or delete it to count as a missing face",
-    ),
-    "frame-rates": ("error", "correct the line of frame_rates.csv"),
-    "test-files": ("error", "download the test list and the template again"),
-    "nothing-to-use": (
-        "error",
-        "look whether the crops and the videos were unpacked where they belong, not a folder deeper",
-    ),
-    "totals-far": ("error", "complete the tree; scores on it cannot be compared"),
-    "totals": ("warning", "compare with the official release; a little is missing or added"),
-    "two-annotation-folders": ("warning", "remove the older one; the newer one is used"),
-    "images-twice": ("warning", "remove one of the folders; the first is used"),
-    "video-twice": ("warning", "remove one of the files; the first is used"),
-    "no-images": ("warning", "download the crops, or go on without the clip's frames"),
-    "few-faces": (
-        "warning",
-        "check that the crops are complete; most annotated frames have no image",
-    ),
-    "nothing-annotated": ("warning", "nothing to learn or to score in this clip"),
-    "no-video": ("warning", "download the video, or go on without the clip's sound"),
-    "no-sound": ("warning", "the clip goes without sound"),
-    "sound-shorter": ("warning", "windows after the end of the sound go without it"),
-    "frame-count": ("warning", "the last frames' times are extrapolated or dropped"),
-    "test-clips-differ": (
-        "warning",
-        "clips of either are predicted, the rows of the template written; download both again",
-    ),
-    "test-files-twice": ("warning", "the first one counts; remove the other"),
-    "known-shared-source": ("note", "the official splits share this sound; nothing to do"),
-    "older-annotation-folder": ("note", "nothing to do"),
-    "byte-order-mark": ("note", "nothing to do"),
-    "crlf": ("note", "nothing to do"),
-    "line-count": ("note", "nothing to do; frames are matched by number, times by the video"),
-    "unpaired-images": (
-        "note",
-        "nothing to do; these crops have no EXPR annotation and are not used",
-    ),
-    "unpaired-videos": (
-        "note",
-        "nothing to do; these videos have no EXPR annotation and are not used",
-    ),
-}
-
-KNOWN_SHARED = {
-    "6-30-1920x1080",
-    "135-24-1920x1080",
-}  # one person in train, the other in validation (docs/data.md, Structure)
 SHORTER = 1.0  # seconds of sound missing at the end
 
 
@@ -112,16 +31,19 @@ class Examination:
 
     def __init__(self, root: Path, layout: Layout, *, full: bool) -> None:
         self.root, self.layout, self.full = Path(root), layout, full
-        self.index = TreeIndex(layout.root)
+        self.index = TreeIndex(layout.root, links_out=layout.links_out)
         self.problems: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
         self.labels: dict[str, np.ndarray] = {}  # int8 [n]
         self.faces: dict[str, np.ndarray] = {}  # bool [n]
         self.folders: dict[str, Path | None] = {}  # with the images that count
+        self.coverages: list[Coverage] = []  # of clips whose images could be looked at
         self.known: set[str] = set()  # ids of every annotation file and of the test set
+        self.test_clips_known = True  # False: the list or the template cannot be read
         self.test_rows: dict[str, int | None] = {}  # highest frame of the template
         self.rates: dict[str, float] = {}
         self.off_by_few: list[str] = []  # clips with one or two lines more or less than frames
+        self.videos: dict[str, Path | None] = {}  # by id; None: there is none, or two
         self.decoded: dict[Path, np.ndarray | None] = {}
         self.sounds: dict[Path, bool | None] = {}
 
@@ -141,28 +63,23 @@ class Examination:
         )
 
     def refused(self, kind: str, where: Path | str, error: EmolibError) -> None:
-        """A refusal of the reader becomes a problem: of an annotation's own kind, of a link, or of ``kind``."""
-        if isinstance(error, BadFile) and kind == "unreadable-file":
-            kind = error.kind
-        elif isinstance(error, LinkOut):
-            kind = "link-out"
-        self.found(kind, where, str(error))
+        """A refusal of the reader becomes a problem, of the error's own kind or of ``kind``."""
+        self.found(kind_of(error, kind), where, str(error))
 
     def annotations(self) -> list[tuple[str, str]]:
         """(split, id) of every clip whose labels could be read."""
-        folders = self.layout.annotations
-        if len(folders) > 1:
-            self.found("two-annotation-folders", folders[1], f"{folders[0].name} stands beside it")
-        elif folders[0].name == ANNOTATION_FOLDERS[1]:
+        folder = self.layout.annotations
+        assert folder is not None  # find_layout was asked for them
+        if folder.name == ANNOTATION_FOLDERS[1]:
             self.found(
-                "older-annotation-folder", folders[0], "the annotation folder has its older name"
+                "older-annotation-folder", folder, "the annotation folder has its older name"
             )
         split_of: dict[str, str] = {}
         for split in SPLIT_FOLDERS:
             try:
                 files = self.layout.labels_of(split)
             except EmolibError as error:
-                self.refused("not-a-tree", folders[0] / SPLIT_FOLDERS[split], error)
+                self.refused("not-a-tree", folder / SPLIT_FOLDERS[split], error)
                 continue
             for file in files:
                 if file.stem in split_of:
@@ -178,7 +95,7 @@ class Examination:
 
     def _labels(self, file: Path) -> bool:
         try:
-            labels = read_labels(inside(file, self.root))
+            labels = read_labels(self.layout.inside(file))
         except EmolibError as error:
             self.refused("unreadable-file", file, error)
             return False
@@ -198,23 +115,13 @@ class Examination:
             return []
         try:
             listed = listed_for_test(self.layout)
-            frames = (
-                read_template(self.layout.submission_templates()[0]).frames()
-                if self.layout.templates
-                else {}
-            )
+            templates = self.layout.submission_templates()
+            frames = read_template(templates[0]).frames() if templates else {}
         except EmolibError as error:
+            self.test_clips_known = False
             self.refused("test-files", (self.layout.test_lists or self.layout.templates)[0], error)
             return []
         rows = self.test_rows = {clip_id: frames.get(clip_id) for clip_id in [*listed, *frames]}
-        for found in (self.layout.test_lists, self.layout.templates):
-            if len(found) > 1:
-                self.found(
-                    "test-files-twice",
-                    found[1],
-                    f"{os.path.relpath(found[0], self.root)} is another one",
-                    len(found) - 1,
-                )
         if self.layout.test_lists and self.layout.templates:
             extra = sorted(set(frames) - set(listed))
             if extra:
@@ -248,12 +155,17 @@ class Examination:
 
     def clip(self, split: str, clip_id: str) -> None:
         """Images, video and sound of one clip; adds its row to the table."""
-        images, labels = self._images(clip_id), self.labels.get(clip_id)
+        found, labels = self._images(clip_id), self.labels.get(clip_id)
+        images = np.zeros(0, dtype=bool) if found is None else found
         n = self.test_rows.get(clip_id) or len(images) if labels is None else len(labels)
         present = np.pad(images[:n], (0, max(0, n - len(images))))
         self.faces[clip_id] = present
-        if labels is not None and len(images):
-            self._against_labels(clip_id, labels, images, present)
+        if labels is not None and far_off(len(images) - n, n):
+            what = f"the last image is {len(images):05d}.jpg, the annotation ends at frame {n}"
+            self.found("images-beyond-labels", clip_id, what)
+        elif found is not None:
+            counted = np.zeros(n, np.int8) if labels is None else labels
+            self.coverages.append(Coverage.of(clip_id, split, counted, present))
         self.clips.append(
             {
                 "id": clip_id,
@@ -265,63 +177,38 @@ class Examination:
             }
         )
 
-    def _images(self, clip_id: str) -> np.ndarray:
-        """Which image numbers exist: bool ``[highest]``."""
-        first = np.zeros(0, dtype=bool)
-        self.folders[clip_id] = None
-        for folder in self.layout.images.get(clip_id, []):
+    def _images(self, clip_id: str) -> np.ndarray | None:
+        """Which images there are, bool ``[highest]``; None where the reader refuses them."""
+        try:
+            self.folders[clip_id], images = image_folder(self.layout, self.index, clip_id)
+        except EmolibError as error:
+            self.folders[clip_id] = None
+            self.refused("image-names", self.layout.images[clip_id][0], error)
+            return None
+        return images
+
+    def missing_faces(self) -> None:
+        """Splits and clips of which too few frames have a face, as the reader judges it."""
+        for shortfall in shortfalls(self.coverages):
+            self.found(shortfall.kind, shortfall.where, shortfall.what)
+
+    def video_of(self, clip_id: str) -> Path | None:
+        """The clip's video, None where there is none, or two of which none can be chosen."""
+        if clip_id not in self.videos:
             try:
-                numbers = self.index.faces(folder)
+                self.videos[clip_id] = self.layout.video_of(clip_id)
             except EmolibError as error:
-                self.refused("link-out", folder, error)
-                return first
-            if numbers[0]:
-                self.found(
-                    "images-from-zero",
-                    folder,
-                    "there is an image 00000.jpg; frames count from 00001.jpg",
-                )
-            else:
-                self._names(folder)
-            images = numbers[1:]
-            if images.any() and first.any():
-                self.found(
-                    "images-twice", folder, f"{clip_id} has images in another folder as well"
-                )
-            if not first.any():
-                first, self.folders[clip_id] = images, folder
-        if not first.any():
-            self.found("no-images", clip_id, f"{clip_id} has no images")
-        return first
-
-    def _names(self, folder: Path) -> None:
-        """Images whose name is not the number of a frame."""
-        suffixes = (".jpg", ".jpeg", ".png", ".bmp")
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not IMAGE_NAME.fullmatch(entry.name)]
-        wrong = sorted(
-            name for name in names if name.lower().endswith(suffixes) and not name.startswith(".")
-        )
-        if wrong:
-            self.found(
-                "image-names", folder, f"images not named like 00001.jpg: {few(wrong)}", len(wrong)
-            )
-
-    def _against_labels(
-        self, clip_id: str, labels: np.ndarray, images: np.ndarray, present: np.ndarray
-    ) -> None:
-        if far_off(len(images) - len(labels), len(labels)):
-            what = f"the last image is {len(images):05d}.jpg, the annotation ends at frame {len(labels)}"
-            self.found("images-beyond-labels", clip_id, what)
-        elif (labels >= 0).any() and present[labels >= 0].mean() < 0.5:
-            what = f"{present[labels >= 0].sum()} of {(labels >= 0).sum()} annotated frames have an image"
-            self.found("few-faces", clip_id, what)
+                self.videos[clip_id] = None
+                self.refused("video-unreadable", clip_id, error)
+        return self.videos[clip_id]
 
     def _time(self, clip_id: str, n: int, *, annotated: bool) -> dict[str, Any]:
         """decoded frames, frame rate and its source, drift of a fixed 30 fps at the end, sound: of one clip."""
-        video = self.layout.video_of(clip_id)
+        video = self.video_of(clip_id)
         decoded = None if video is None else self._decoded(video)
-        if video is None:
+        if video is None and not (
+            self.layout.videos.get(source_id(clip_id)) or self.layout.videos.get(clip_id)
+        ):
             self.found("no-video", clip_id, f"{clip_id} has no video, so no sound")
         if decoded is None or video is None:
             rate = self.rates.get(clip_id) or self.rates.get(source_id(clip_id))
@@ -396,70 +283,11 @@ class Examination:
             return str(error)
         return None
 
-    def leaks(self) -> None:
-        """One source video in two splits: under one id (two people), or the same file under two."""
-        splits: dict[str, set[str]] = defaultdict(set)
-        files: dict[Path, str] = {}
-        for row in self.clips:
-            splits[source_id(row["id"])].add(row["split"])
-            video = self.layout.video_of(row["id"])
-            if video is not None:
-                files[video] = row["split"]
-        for source in sorted(source for source, found in splits.items() if len(found) > 1):
-            kind = "known-shared-source" if source in KNOWN_SHARED else "shared-source"
-            self.found(
-                kind,
-                source,
-                f"people of one video in {' and '.join(sorted(splits[source]))}: shared sound",
-            )
-        self._same_files(files)
 
-    def _same_files(self, files: dict[Path, str]) -> None:
-        by_size: dict[int, list[Path]] = defaultdict(list)
-        for video in sorted(files):
-            by_size[video.stat().st_size].append(video)
-        for videos in by_size.values():
-            if (
-                len({files[video] for video in videos}) > 1
-            ):  # only then is the content worth reading
-                first: dict[str, Path] = {}
-                for video in videos:
-                    earlier = first.setdefault(hash_file(video), video)
-                    if files[earlier] != files[video]:
-                        what = f"the same file as {os.path.relpath(earlier, self.root)}, in {files[earlier]} and {files[video]}"
-                        self.found("shared-video", video, what)
-
-    def left_over(self) -> None:
-        """Differences of one or two lines, crops and videos that no annotation names, videos of one name."""
-        if self.off_by_few:
-            what = f"one or two lines more (+) or less (-) than frames: {few(self.off_by_few)}"
-            self.found("line-count", f"{len(self.off_by_few)} clips", what, len(self.off_by_few))
-        images = sorted(set(self.layout.images) - self.known)
-        complete = all(
-            problem["kind"] != "test-files" for problem in self.problems
-        )  # else nobody knows which are test clips
-        if images and complete:
-            self.found(
-                "unpaired-images",
-                self.layout.image_roots[0],
-                f"crops without an annotation: {few(images)}",
-                len(images),
-            )
-        wanted = {video for video in map(self.layout.video_of, self.known) if video is not None}
-        videos = sorted(
-            name for name, paths in self.layout.videos.items() if not wanted & set(paths)
-        )
-        if videos and complete:
-            self.found(
-                "unpaired-videos",
-                self.layout.root,
-                f"videos without an annotation: {few(videos)}",
-                len(videos),
-            )
-        for name, paths in sorted(self.layout.videos.items()):
-            if len(paths) > 1 and wanted & set(paths):
-                self.found(
-                    "video-twice",
-                    paths[1],
-                    f"{name} is {os.path.relpath(paths[0], self.root)} as well",
-                )
+def kind_of(error: EmolibError, otherwise: str) -> str:
+    """The name under which a refusal of the reader is reported."""
+    if isinstance(error, LinkOut):
+        return "link-out"
+    if isinstance(error, TwoCandidates):
+        return "two-candidates"
+    return error.kind if isinstance(error, BadFile) else otherwise

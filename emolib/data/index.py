@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 
 from emolib.data import media
+from emolib.data.annotations import BadFile
 from emolib.errors import EmolibError
-from emolib.system.files import atomic_path, cache_root, hash_of
+from emolib.system.files import atomic_path, cache_root, few, hash_of
 
-FORMAT = 3  # raise it when the meaning of what is stored changes
+FORMAT = 4  # raise it when the meaning of what is stored changes
 # seconds; a folder changed so recently could change again within one tick
 # of the file system's clock
 SETTLED = 2.0
 SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more than this
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,6})\.jpg")  # 7 digits are 92 hours at 30 frames a second
 
 
@@ -45,12 +47,13 @@ def inside(path: Path, root: Path) -> Path:
     return path
 
 
-def list_images(folder: Path, root: Path) -> np.ndarray:
+def list_images(folder: Path, root: Path | None) -> np.ndarray:
     """Which image numbers exist in ``folder``:
     bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
 
-    Frames count from 1, so element 0 tells of a folder numbered otherwise. Other names are not
-    images. Raises EmolibError for a link that leads out of ``root``.
+    Frames count from 1, so element 0 tells of a folder numbered otherwise. Raises BadFile for images
+    of other names, which would count as missing faces, and EmolibError for a link that leads out of
+    ``root``; None: it may.
     """
     with os.scandir(folder) as entries:
         names = [
@@ -58,23 +61,42 @@ def list_images(folder: Path, root: Path) -> np.ndarray:
             for entry in entries
             if entry.is_file(follow_symlinks=False) or _good_link(entry, root)
         ]
-    numbers = np.array(
-        [int(name[:-4]) for name in names if IMAGE_NAME.fullmatch(name)], dtype=np.int64
-    )
+    numbered = [name for name in names if IMAGE_NAME.fullmatch(name)]
+    if len(numbered) < len(names):
+        _refuse_misnamed(folder, sorted(set(names) - set(numbered)))
+    numbers = np.array([int(name[:-4]) for name in numbered], dtype=np.int64)
     present = np.zeros(numbers.max(initial=0) + 1, dtype=bool)
     present[numbers] = True
     return present
 
 
-def _good_link(entry: os.DirEntry, root: Path) -> bool:
-    return entry.is_symlink() and inside(Path(entry.path), root).is_file()
+def _refuse_misnamed(folder: Path, names: list[str]) -> None:
+    images = [
+        name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and name[:1] not in "._"
+    ]
+    if images:
+        raise BadFile(
+            "image-names",
+            f"{folder}: {len(images)} images not named like 00001.jpg: {few(images)};"
+            " as they are they count as missing faces, so rename or remove them",
+        )
+
+
+def _good_link(entry: os.DirEntry, root: Path | None) -> bool:
+    if not entry.is_symlink():
+        return False
+    path = Path(entry.path)
+    return (inside(path, root) if root is not None else path).is_file()
 
 
 class TreeIndex:
-    """The index of one tree. ``store`` False: nothing is read from or written to the cache."""
+    """The index of one tree. ``store`` False: nothing is read from or written to the cache.
 
-    def __init__(self, root: Path, *, store: bool = True) -> None:
-        self.root = Path(root)
+    ``links_out``: links may lead out of the tree.
+    """
+
+    def __init__(self, root: Path, *, store: bool = True, links_out: bool = False) -> None:
+        self.root, self.links_out = Path(root), links_out
         self.path = (
             cache_root() / "index" / f"{hash_of(os.path.realpath(root))}.npz" if store else None
         )
@@ -94,18 +116,21 @@ class TreeIndex:
         if key in self.faces_of and self.faces_of[key][0] == stamp:
             return self.faces_of[key][1]
         scanned = time.time()
-        present = list_images(inside(folder, self.root), self.root)
+        present = list_images(self._inside(folder), None if self.links_out else self.root)
         if scanned - status.st_mtime > SETTLED:
             self._keep(self.faces_of, key, stamp, present)
         return present
 
     def times(self, video: Path) -> np.ndarray:
         """``media.frame_times`` of ``video``, from the index when the file did not change."""
-        status = inside(video, self.root).stat()
+        status = self._inside(video).stat()
         stamp, key = [status.st_mtime_ns, status.st_size], self._key(video)
         if key not in self.times_of or self.times_of[key][0] != stamp:
             self._keep(self.times_of, key, stamp, media.frame_times(video))
         return self.times_of[key][1]
+
+    def _inside(self, path: Path) -> Path:
+        return path if self.links_out else inside(path, self.root)
 
     def save(self) -> None:
         """Write the index, when there is something new in it."""

@@ -9,6 +9,7 @@ import numpy as np
 from emolib.config import Experiment
 from emolib.data import affwild2, synthetic
 from emolib.data.clip import Clip
+from emolib.data.coverage import check_coverage, coverage_of, face_shares
 from emolib.errors import EmolibError
 from emolib.features.extraction import extract, prompt_features
 from emolib.features.protocols import index_of
@@ -26,6 +27,11 @@ class Data:
     frames: Iterable[WindowSet]  # the validation clips again, frame protocol, a few clips at a time
     prompts: np.ndarray  # float32 [8, 512]
     logit_scale: float  # CLIP's
+
+    @property
+    def face_shares(self) -> dict[str, float]:
+        """Share of the annotated frames with a face, for each split."""
+        return face_shares(coverage_of([*self.train.clips, *self.validation.clips]))
 
 
 def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
@@ -47,11 +53,21 @@ def clips_of(
     """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing.
 
     ``template``: the submission template that says which test clips there are, else what the tree itself lists.
+    Raises EmolibError where fewer than ``experiment.min_face_share`` of a clip's or a split's frames have a face.
     """
-    root, e = root_of(experiment, progress=progress), experiment
-    return affwild2.read_tree(
-        root, crops=e.crops, timing=e.timing, splits=splits, template=template, progress=progress
+    e = experiment
+    clips = affwild2.read_tree(
+        root_of(e, progress=progress),
+        crops=e.crops,
+        timing=e.timing,
+        splits=splits,
+        template=template,
+        links_out=e.links_out,
+        progress=progress,
     )
+    if e.modalities != "audio":
+        check_coverage(clips, e.min_face_share)
+    return clips
 
 
 def check_windows(

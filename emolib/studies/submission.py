@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 
 from emolib.config import Experiment
-from emolib.data.affwild2 import find_layout, listed_for_test
+from emolib.data.affwild2 import listed_for_test
 from emolib.data.annotations import Template, read_template
 from emolib.data.clip import Clip
+from emolib.data.coverage import coverage_of, face_shares
+from emolib.data.layout import find_layout
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
 from emolib.features import extraction, protocols
@@ -39,7 +41,13 @@ NEUTRAL = 0
 
 
 def of_run(
-    run: Path, out: Path, *, data: str = "", template: Path | None = None, progress: bool = True
+    run: Path,
+    out: Path,
+    *,
+    data: str = "",
+    template: Path | None = None,
+    min_face_share: float | None = None,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Predict the template's clips with the run in folder ``run``, write ``out`` along the template
     and check it.
@@ -47,14 +55,20 @@ def of_run(
     ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says
     which clips and how many frames are predicted. Each clip's predictions are kept in
     ``run``/test_predictions and, while what they come from is the same, not made again. Returns
-    what :func:`write_submission` does, with ``origin``; ``left_out`` are ids of the tree's test
-    list that the template lacks. Raises EmolibError when there is no template, no clip with
-    anything to predict from, or the written file does not pass ``submission_check.check``.
+    what :func:`write_submission` does, with ``origin`` and ``face_share``, the share of all rows
+    with a face; ``left_out`` are ids of the tree's test list that the template lacks. Raises
+    EmolibError when there is no template, no clip with anything to predict from, where a clip has
+    faces in less than ``min_face_share`` of its frames (by default the run's setting; 0: go on), or
+    the written file does not pass ``submission_check.check``.
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
+    if min_face_share is not None:
+        experiment = experiment.replace(min_face_share=min_face_share)
     root = inputs.root_of(experiment, progress=progress)
-    layout = find_layout(root, experiment.crops, need_annotations=False)
+    layout = find_layout(
+        root, experiment.crops, need_annotations=False, links_out=experiment.links_out
+    )
     templates = [template] if template else layout.submission_templates()
     if not templates:
         raise EmolibError(
@@ -78,6 +92,7 @@ def of_run(
         raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
     return result | {
         "origin": origin(experiment),
+        "face_share": face_shares(coverage_of(clips)).get("test", 0.0),
         "left_out": sorted(set(listed_for_test(layout)) - set(classes)),
     }
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from emolib.config import Experiment
-from emolib.data.affwild2 import find_layout
 from emolib.data.annotations import read_template
+from emolib.data.layout import find_layout
 from emolib.data.mark import is_synthetic
 from emolib.data.synthetic import labels_of
 from emolib.evaluation import metrics

@@ -2,7 +2,7 @@
 and on request the faults that spoil it.
 
 Oddities are normal: a tree with them trains, and the labels, images and times of every clip stay
-true; a few clips lose their images, video or sound, as in the real tree. Faults make a reader stop
+true; a few clips lose their video or sound, as in the real tree. Faults make a reader stop
 or a score wrong. Each row of what was planted names the kinds of ``emolib.data.examination`` under
 which ``emolib doctor`` must find it, if any.
 """
@@ -19,8 +19,8 @@ import av
 import numpy as np
 
 from emolib.data import media
-from emolib.data.affwild2 import ANNOTATION_FOLDERS, FRAME_RATES, SPLIT_FOLDERS, Layout, find_layout
 from emolib.data.annotations import source_id
+from emolib.data.layout import ANNOTATION_FOLDERS, FRAME_RATES, SPLIT_FOLDERS, Layout, find_layout
 from emolib.errors import WrongCall
 from emolib.labels import EXPRESSIONS
 from emolib.system.files import atomic_path, write_text
@@ -209,7 +209,6 @@ CLIP_ODDITIES: dict[str, tuple[list[str], Callable[[Site], Any]]] = {
     "video as .avi": ([], _avi),
     "video in one flat folder": ([], _flat_video),
     "video in a third batch": ([], _third_batch),
-    "no images": (["no-images"], lambda site: shutil.rmtree(site.images)),
     "no video": (["no-video"], lambda site: site.video.unlink()),
     "no video but a frame rate": (["no-video"], _rate_list),
     "no sound": (["no-sound"], lambda site: _rewrite_sound(site, None)),
@@ -246,7 +245,8 @@ def _plant_in_tree(root: Path, layout: Layout, spare: Site) -> list[dict[str, An
     (crops / "Thumbs.db").write_bytes(b"left by a file manager")
     (spare.annotation.parent / f"._{spare.id}.txt").write_bytes(b"\x00\x05\x16\x07")
     planted.append(_row("files left by file managers", "", []))
-    layout.annotations[0].rename(layout.annotations[0].with_name(ANNOTATION_FOLDERS[1]))
+    annotations = spare.annotation.parents[1]
+    annotations.rename(annotations.with_name(ANNOTATION_FOLDERS[1]))
     planted.append(_row("older name of the annotation folder", "", ["older-annotation-folder"]))
     return planted
 
@@ -265,7 +265,7 @@ def _share_source(root: Path, layout: Layout) -> str | None:
     for side in ("_left", "_right"):
         old, new = f"{pairs[0]}{side}", f"{SHARED_ID}{side}"
         split = SPLIT_FOLDERS["train" if side == "_left" else "validation"]
-        ids[old].rename(layout.annotations[0] / split / f"{new}.txt")
+        ids[old].rename(ids[old].parents[1] / split / f"{new}.txt")
         for folder in layout.images.get(old, []):
             folder.rename(folder.with_name(new))
         latents = root / "latents" / f"{old}.json"
@@ -314,6 +314,7 @@ CLIP_FAULTS: dict[str, tuple[list[str], Callable[[Site], Any]]] = {
     "label of 9": (["label-range"], _last("9")),
     "label that is no number": (["label-not-a-number"], _last("happy")),
     "empty annotation": (["empty-file"], lambda site: site.annotation.write_bytes(b"")),
+    "no images": (["no-images"], lambda site: shutil.rmtree(site.images)),
     "truncated image": (["image-unreadable"], _truncated),
     "images from zero": (["images-from-zero"], _from_zero),
     "image with another name": (["image-names"], _misnamed),

@@ -11,8 +11,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from emolib.data import affwild2, index, media
+from emolib.data import index, media
 from emolib.data.affwild2 import fit_times, read_tree, source_id
+from emolib.data.layout import TEST_LIST, find_layout
 from emolib.errors import EmolibError, WrongCall
 from emolib.windows import index_windows
 from tests.support.avi_files import moving, write_avi
@@ -240,13 +241,23 @@ def test_avi_and_ids_without_images_or_video(tmp_path):
 def test_only_numbered_images_count(tmp_path):
     make_tree(tmp_path, clean())
     folder = tmp_path / "cropped_aligned" / "1-30-640x480"
-    for name in ("1.jpg", "000007.jpg", "00003.png", "00004.jpg.tmp", "Thumbs.db", "00025.jpg"):
+    for name in ("00004.jpg.tmp", "Thumbs.db", ".00002.jpg", "._00003.jpg", "00025.jpg"):
         (folder / name).write_bytes(JPEG)
     (folder / "00002.jpg").unlink()
     (folder / "00002.jpg").mkdir()  # a folder is no image
     faces = read_tree(tmp_path)[0].face_present
     assert len(faces) == 24
     assert np.flatnonzero(~faces).tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "000007.jpg", "00003.png", "00003.JPG", "face_1.jpeg"])
+def test_images_of_other_names_are_refused_by_folder_and_name(tmp_path, name):
+    """They would count as missing faces."""
+    make_tree(tmp_path, clean())
+    folder = tmp_path / "cropped_aligned" / "1-30-640x480"
+    (folder / "00003.jpg").rename(folder / name)
+    with pytest.raises(EmolibError, match=rf"1-30-640x480: 1 images not named .*{name}"):
+        read_tree(tmp_path)
 
 
 def test_images_from_zero_are_refused_by_folder_also_from_the_index(tmp_path, monkeypatch):
@@ -358,9 +369,9 @@ def test_byte_order_mark_line_ends_and_blank_tail_are_understood(tmp_path, end, 
 )
 def test_an_id_that_could_leave_the_tree_is_refused_with_file_and_line(tmp_path, bad):
     make_tree(tmp_path, clean())
-    names = tmp_path / "names_of_videos_in_each_test_set" / affwild2.TEST_LIST
+    names = tmp_path / "names_of_videos_in_each_test_set" / TEST_LIST
     names.write_text(f"4-30-640x480\n{bad}\n")
-    with pytest.raises(EmolibError, match=rf"{affwild2.TEST_LIST}:2: .*not the id"):
+    with pytest.raises(EmolibError, match=rf"{TEST_LIST}:2: .*not the id"):
         read_tree(tmp_path, splits=("test",))
 
 
@@ -423,7 +434,7 @@ def test_a_video_that_is_a_link_to_another_clips_keeps_its_name(tmp_path):
     (tmp_path / "batch1" / "4-30-640x480.mp4").unlink()
     (tmp_path / "batch1" / "4-30-640x480.mp4").symlink_to("1-30-640x480.mp4")
     (tmp_path / "batch1" / "1-30-640x480.avi").symlink_to("1-30-640x480.mp4")
-    layout = affwild2.find_layout(tmp_path)
+    layout = find_layout(tmp_path)
     assert layout.videos["4-30-640x480"] == [tmp_path / "batch1" / "4-30-640x480.mp4"]
     assert layout.videos["1-30-640x480"] == [tmp_path / "batch1" / "1-30-640x480.mp4"]
 

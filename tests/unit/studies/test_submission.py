@@ -250,6 +250,7 @@ def a_run(folder, root, seed=0, **changes):
         "amp": "float32",
         "window": 10,
         "timing": "fixed_30",
+        "min_face_share": 0.0,  # the tree lacks a clip's images
     }
     experiment = preset("demo", data=str(root), **{**small, **changes})
     experiment.save(folder / "experiment.json")
@@ -278,6 +279,16 @@ def tree(tmp_path, monkeypatch):
     )
     age(root)
     return root
+
+
+def test_a_clip_without_its_faces_stops_a_submission_unless_an_option_goes_on(tmp_path, tree):
+    run, out = a_run(tmp_path / "run", tree, min_face_share=0.5), tmp_path / "out.txt"
+    with pytest.raises(EmolibError, match=r"6-30-640x480: no image of its 24 frames.*--min-face"):
+        of_run(run, out, progress=False)
+    assert not out.exists()
+    result = of_run(run, out, min_face_share=0.0, progress=False)
+    total = sum(TEST.values())
+    assert result["face_share"] == pytest.approx((total - TEST["6-30-640x480"]) / total)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from emolib.config import preset
 from emolib.data import synthetic
-from emolib.data.affwild2 import find_layout
+from emolib.data.layout import find_layout
 from emolib.errors import EmolibError
 from emolib.studies import submission
 from emolib.studies import test_scores as testset
