@@ -1,6 +1,7 @@
-"""The losses: class-weighted cross-entropy and bidirectional contrastive alignment with the prompts (paper section 3.5)."""
+"""The losses: class-weighted cross-entropy, prompt supervision, and their sum (paper section 3.5, equation 3)."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,12 +11,13 @@ from torch.nn import functional
 from emolib.errors import EmolibError
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 
-MAX_SCALE = 100.0  # CLIP's bound on the logit scale
+MAX_SCALE = 100.0  # CLIP's bound on its logit scale
 
 
 def class_weights(labels: np.ndarray, kind: str) -> Tensor:
-    """float32 [8]: N / (8 n_c) over window labels [N] for ``inverse`` (released code), ones for ``none``.
+    """float32 [8]: N / (8 n_c) over the training windows' labels [N] for ``inverse``, ones for ``none``.
 
+    The paper (section 4.1) says "class-weighted"; the formula is the released code's.
     Raises EmolibError naming the classes without a window under ``inverse``.
     """
     counts = class_counts(labels)
@@ -30,56 +32,89 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
 
 
 class Classification(nn.Module):
-    """Cross-entropy weighted by class; with ``adjustment`` tau the logits of a training step get tau * log prior added."""
+    """L_cls: cross-entropy, each class by its weight.
+
+    With ``adjustment`` tau, tau * log(class share) is added to the logits of a training step (Menon et al., 2021,
+    arXiv 2007.07314); 0 in the paper.
+    """
 
     def __init__(self, weights: Tensor, prior: Tensor, adjustment: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer("weights", weights)
+        self.weights: Tensor
+        self.shift: Tensor
+        self.register_buffer("weights", weights)  # [8]
         tiny = torch.finfo(prior.dtype).tiny  # an absent class: far below every other, yet finite
-        self.register_buffer("shift", adjustment * prior.clamp(min=tiny).log())
+        self.register_buffer("shift", adjustment * prior.clamp(min=tiny).log())  # [8]
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits [B, 8] and labels [B] to the weighted mean, a scalar."""
-        return functional.cross_entropy(
-            logits + self.get_buffer("shift"), labels, weight=self.get_buffer("weights")
-        )
+        """logits [B, 8] and labels int64 [B] to the weighted mean, a scalar."""
+        return functional.cross_entropy(logits + self.shift, labels, weight=self.weights)
 
 
 class Contrastive(nn.Module):
-    """Bidirectional contrastive loss between video embeddings and the prompts of their labels.
+    """L_con: each window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
-    ``pairs``: the target is the position in the batch, as published, so two samples of one class are each other's
-    negatives. ``classes``: all same-class pairs are positives, equally likely (multi-positive cross-entropy).
-    The scale starts at CLIP's and, when learnable, is held at 100 or less by :meth:`clamp` as in CLIP.
+    S_ij = s v_i . t_j with both l2-normalised; L_con is the mean of the cross-entropies along the rows (video to text)
+    and along the columns (text to video). What the positives are:
+
+    - ``pairs``, as published: j = i only, so two windows of one class are each other's negatives;
+    - ``classes``: all j of i's class, equally likely.
+
+    The scale s starts at CLIP's and is learned unless ``learnable`` is false; :meth:`clamp` holds it at 100 or less.
     """
 
     def __init__(
         self, prompts: Tensor, scale: float, *, targets: str = "pairs", learnable: bool = True
     ) -> None:
         super().__init__()
-        self.register_buffer("prompts", functional.normalize(prompts.float(), dim=1))  # [8, 512]
+        self.prompts: Tensor
+        self.register_buffer("prompts", functional.normalize(prompts.float(), dim=1))  # [8, D_v]
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learnable)
         self.targets = targets
 
     def forward(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        """l2-normalised embedding [B, 512] and labels [B] to the mean of both directions, a scalar."""
-        similarity = self.log_scale.exp() * (
-            embedding @ self.get_buffer("prompts")[labels].t()
-        )  # [B, B]: video by text
+        """l2-normalised embedding [B, D_v] and labels int64 [B] to a scalar."""
+        text = self.prompts[labels]  # (B, D_v)
+        similarity = self.log_scale.exp() * (embedding @ text.t())  # (B, B): video by text
         if self.targets == "pairs":
-            target = torch.arange(len(labels), device=labels.device)
+            positives = torch.eye(len(labels), device=labels.device)
         else:
-            target = (labels[:, None] == labels[None, :]).float()
-            target = target / target.sum(
-                dim=1, keepdim=True
-            )  # symmetric: a class has equally many videos and texts
-        by_video, by_text = (
-            functional.cross_entropy(similarity, target),
-            functional.cross_entropy(similarity.t(), target),
-        )
-        return (by_video + by_text) / 2
+            positives = (labels[:, None] == labels[None, :]).float()
+        positives = positives / positives.sum(dim=1, keepdim=True)  # symmetric, rows add up to 1
+        video_to_text = functional.cross_entropy(similarity, positives)
+        text_to_video = functional.cross_entropy(similarity.t(), positives)
+        return (video_to_text + text_to_video) / 2
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Hold the scale at 100 or less; call after an optimiser step."""
+        """Hold s at 100 or less, as CLIP does; call after an optimiser step."""
         self.log_scale.clamp_(max=math.log(MAX_SCALE))
+
+
+class Losses(NamedTuple):
+    """What a batch costs, scalars: ``total`` = ``classification`` + lambda * ``contrastive``."""
+
+    total: Tensor
+    classification: Tensor
+    contrastive: Tensor  # 0 where it has no weight
+
+
+class Objective(nn.Module):
+    """L = L_cls + lambda L_con (equation 3); lambda is 0.1 in the paper."""
+
+    def __init__(
+        self, classification: Classification, contrastive: Contrastive, contrastive_weight: float
+    ) -> None:
+        super().__init__()
+        self.classification, self.contrastive = classification, contrastive
+        self.contrastive_weight = contrastive_weight
+
+    def forward(self, logits: Tensor, embedding: Tensor | None, labels: Tensor) -> Losses:
+        """logits [B, 8], embedding [B, D_v] (None: a model without faces), labels int64 [B]."""
+        classification = self.classification(logits, labels)
+        contrastive = torch.zeros_like(classification)
+        if self.contrastive_weight and embedding is not None:
+            contrastive = self.contrastive(embedding, labels)
+        return Losses(
+            classification + self.contrastive_weight * contrastive, classification, contrastive
+        )

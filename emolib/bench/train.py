@@ -179,12 +179,10 @@ def equal_losses(
     theirs = list(loop.steps(order, rates))
     ours = []
     for rows, rate in zip(order.split(experiment.batch_size), rates, strict=True):
-        classification, aligned, _ = trainer.losses(rows)
-        loss = classification + experiment.contrastive_weight * aligned
-        loss.backward()
-        trainer.weights.collect()
+        losses, _ = trainer.losses(rows)
+        losses.total.backward()
         trainer.step(rate)
-        ours.append(loss.item())
+        ours.append(losses.total.item())
     return float(np.abs(np.array(ours) - np.array(theirs)).max()), np.array(ours)
 
 
@@ -215,7 +213,7 @@ def step_ratio(
         lambda: trainer.epoch(0), lambda: list(loop.steps(order, [1e-5] * trainer.steps)), repeats
     )
     count = len(windows.label)
-    peak = 1e9 * matrix_rate(trainer.device, training_dtype(trainer.device, experiment.amp))
+    peak = 1e9 * matrix_rate(device(), training_dtype(device(), experiment.amp))
     return {
         "windows_per_second": count / ours,
         "plain_windows_per_second": count / theirs,
@@ -225,16 +223,11 @@ def step_ratio(
     }
 
 
-def flops_a_window(experiment: Experiment, padded: bool = False) -> float:
-    """Floating-point operations of one window forward and backward; ``padded`` counts what nn.Conv1d with padding and chomp does."""
+def flops_a_window(experiment: Experiment) -> float:
+    """Floating-point operations of one window forward and backward, with the taps that a short window needs."""
     e, window, sound = experiment, experiment.window, AUDIO_STEPS[experiment.window]
-    back = e.tcn_kernel - 1
-    rows = [
-        e.tcn_kernel * (window + back * 2**i)
-        if padded
-        else sum(max(0, window - j * 2**i) for j in range(e.tcn_kernel))
-        for i in range(e.tcn_blocks)
-    ]  # time steps times taps that a convolution of block i multiplies
+    # Time steps times taps that each convolution of block i multiplies.
+    rows = [window * min(e.tcn_kernel, 1 + (window - 1) // 2**i) for i in range(e.tcn_blocks)]
     inputs = (
         512 * e.width * (rows[0] + window) + 768 * e.width * sound
     )  # on features, which need no gradient

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from emolib.data.clip import Clip
     from emolib.features.window_sets import WindowSet
 
-BATCH = {
-    "cpu": 64,
-    "cuda": 1024,
-}  # windows per forward pass: what stays in the cache; what fills the device
+# Windows per forward pass: what stays in a CPU's cache; what fills another device.
+BATCH_ON_CPU, BATCH_ELSEWHERE = 64, 1024
 
 
 @torch.no_grad()
@@ -37,8 +35,8 @@ def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
     parts = []
     dtype = training_dtype(kind, model.experiment.amp)
     with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-        for batch in windows.in_order(BATCH.get(kind, 64)):
-            parts.append(model.decide(*batch)[0].softmax(dim=1))
+        for batch in windows.in_order(BATCH_ON_CPU if kind == "cpu" else BATCH_ELSEWHERE):
+            parts.append(model(*batch)[0].softmax(dim=1))
     model.train(was_training)
     return (
         torch.cat(parts).float().cpu().numpy() if parts else np.zeros((0, NUM_CLASSES), np.float32)

@@ -32,7 +32,8 @@ from emolib.system.files import atomic_path, hash_of, read_json, write_json
 from emolib.system.process import end_with
 from emolib.training import cluster
 from emolib.training import run as training
-from emolib.training.stacked import fit_stack, stack_key
+from emolib.training.fit import Fitted, fit_stack
+from emolib.training.stacked import stack_key
 
 STACK = 16  # runs in one stack at most
 MINUTES = 240  # of a SLURM job; one that needs more is queued again and goes on
@@ -298,7 +299,7 @@ def _finished(
     experiments: list[Experiment],
     data: inputs.Data,
     folders: list[Path],
-    results: list[training.Fitted | str],
+    results: list[Fitted | str],
     seconds: float,
 ) -> list[str]:
     """Evaluate a stack's models, all in one pass over the frames, and write their files; what went wrong with each, or ""."""

@@ -1,29 +1,76 @@
-"""Model, losses and optimiser of one run, an epoch at a time (paper section 4.1)."""
+"""Model, losses and optimiser of one run, trained an epoch at a time (paper section 4.1)."""
 
 import math
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emolib.config import Experiment
 from emolib.errors import EmolibError
-from emolib.features.batches import DeviceWindows, fit_statistics
+from emolib.features.batches import Batch, DeviceWindows, fit_statistics
 from emolib.features.window_sets import WindowSet
-from emolib.losses import Classification, Contrastive, class_weights
+from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
 from emolib.model import EmotionModel
-from emolib.parameter_vector import ParameterVector
 from emolib.system.arithmetic import training_dtype
 from emolib.system.device import make_deterministic
-from emolib.system.files import (
-    hash_of,
-)
+from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
 
 
+class Learner(nn.Module):
+    """The model and what it is trained for: a batch in, its losses out. A step differentiates this, alone or stacked."""
+
+    def __init__(self, model: EmotionModel, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Batch, labels: Tensor) -> tuple[Losses, Tensor]:
+        """Windows and their labels int64 [B] to the losses and the number of windows classified rightly."""
+        dtype = training_dtype(labels.device, self.model.experiment.amp)
+        with torch.autocast(labels.device.type, dtype, enabled=dtype is not torch.float32):
+            logits, embedding = self.model(*batch)
+        losses = self.objective(logits, embedding, labels)
+        return losses, (logits.argmax(dim=1) == labels).sum()
+
+
+def make_learner(
+    experiment: Experiment, train: WindowSet, prompts: np.ndarray, logit_scale: float
+) -> Learner:
+    """A new model with its training set's statistics, and its objective; prompts [8, D_v]. On the CPU.
+
+    Raises EmolibError when a class has no training window.
+    """
+    e = experiment
+    model = EmotionModel(e, train.visual.shape[1], train.audio.shape[1])
+    fit_statistics(model, train)
+    prior = model.get_buffer("class_prior")
+    classification = Classification(
+        class_weights(train.label, e.class_weights), prior.clone(), e.logit_adjustment
+    )
+    contrastive = Contrastive(
+        torch.from_numpy(prompts),
+        logit_scale,
+        targets=e.contrastive_targets,
+        learnable=e.contrastive_scale == "learnable",
+    )
+    return Learner(model, Objective(classification, contrastive, e.contrastive_weight))
+
+
+def make_optimiser(experiment: Experiment, learner: Learner) -> torch.optim.Optimizer:
+    """AdamW (paper section 4.1); the contrastive scale does not decay, as in CLIP. Steps set the learning rate."""
+    scale = list(learner.objective.contrastive.parameters())
+    groups = [
+        {"params": list(learner.model.parameters()), "weight_decay": experiment.weight_decay},
+        {"params": [each for each in scale if each.requires_grad], "weight_decay": 0.0},
+    ]
+    on = next(learner.parameters()).device.type
+    return torch.optim.AdamW(groups, experiment.learning_rate, fused=on in ("cpu", "cuda") or None)
+
+
 class Trainer:
-    """Model, losses and optimiser of one run. ``fit`` drives it; the benchmark and the stacked runs use its parts."""
+    """One run's learner and optimiser on its training windows; ``run.fit`` and the stack drive it."""
 
     def __init__(
         self,
@@ -32,74 +79,48 @@ class Trainer:
         prompts: np.ndarray,
         logit_scale: float,
         device: str,
-        like: "Trainer | None" = None,
+        windows: DeviceWindows | None = None,
     ) -> None:
-        """``like``: a Trainer on the same ``train`` whose experiment has equal feature settings; its windows and statistics serve again."""
+        """``windows``: ``train`` on the device already, from another trainer of the same stack.
+
+        Raises EmolibError when there are too few training windows for a batch, or none of some class.
+        """
         e = experiment
         if len(train.label) == 0:
             raise EmolibError(
-                f"no training window: every clip is shorter than window={e.window} or has no labelled faces; use a shorter one"
+                f"no training window: every clip is shorter than window={e.window} or has no labelled "
+                "faces; use a shorter one"
             )
         if e.batch_size > len(train.label):
             raise EmolibError(
-                f"batch_size={e.batch_size} is larger than the {len(train.label)} training windows; use a smaller one"
+                f"batch_size={e.batch_size} is larger than the {len(train.label)} training windows; "
+                "use a smaller one"
             )
-        weights = class_weights(train.label, e.class_weights)
         make_deterministic(e.seed)
-        self.experiment, self.device = e, device
-        self.model = EmotionModel(e)
-        if like:
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(like.model.get_buffer(name))
-        else:
-            fit_statistics(self.model, train)
-        self.model.to(device)
-        self.classification = Classification(
-            weights, self.model.get_buffer("class_prior").cpu(), e.logit_adjustment
-        ).to(device)
-        learnable = e.contrastive_scale == "learnable"
-        self.contrastive = Contrastive(
-            torch.from_numpy(prompts),
-            logit_scale,
-            targets=e.contrastive_targets,
-            learnable=learnable,
-        ).to(device)
-        self.windows: DeviceWindows = like.windows if like else DeviceWindows(train, self.model)
-        self.label = torch.from_numpy(train.label)
-        self.weights = ParameterVector(self.model, training_dtype(device, e.amp))
-        groups: list[dict[str, Any]] = [
-            {"params": [self.weights.vector], "weight_decay": e.weight_decay}
-        ]
-        if e.contrastive_weight and learnable:
-            groups.append(
-                {"params": [self.contrastive.log_scale], "weight_decay": 0.0}
-            )  # CLIP does not decay it
-        self.optimiser = torch.optim.AdamW(groups, lr=e.learning_rate, fused=True)
-        self.parts = {
-            "model": self.model,
-            "contrastive": self.contrastive,
+        self.experiment = e
+        self.learner = make_learner(e, train, prompts, logit_scale).to(device)
+        self.model = self.learner.model
+        self.optimiser = make_optimiser(e, self.learner)
+        self.parts: dict[str, Any] = {
+            "learner": self.learner,
             "optimiser": self.optimiser,
         }  # of state.pt
-        self.steps = math.ceil(
-            math.ceil(len(train.label) / e.batch_size) / e.accumulation
-        )  # of the optimiser, an epoch
-        self.totals = torch.zeros(
-            3, device=device
-        )  # of an epoch: both losses and the hits, summed over windows
+        self.windows = windows or DeviceWindows(train, self.model)
+        self.label = torch.from_numpy(train.label)
+        batches = math.ceil(len(train.label) / e.batch_size)
+        self.steps = math.ceil(batches / e.accumulation)  # of the optimiser, an epoch
+        # Of an epoch: both losses and the number of hits, each summed over windows.
+        self.totals = torch.zeros(3, device=device)
         self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Cosine from learning_rate to min_learning_rate; ``epoch`` and ``step`` within it count from 0."""
         e = self.experiment
-        done = (
-            epoch / e.epochs
-            if e.schedule == "epoch"
-            else (epoch * self.steps + step) / (e.epochs * self.steps)
-        )
-        return (
-            e.min_learning_rate
-            + (e.learning_rate - e.min_learning_rate) * (1 + math.cos(math.pi * done)) / 2
-        )
+        done = epoch / e.epochs
+        if e.schedule == "step":
+            done += step / (e.epochs * self.steps)
+        above = (e.learning_rate - e.min_learning_rate) * (1 + math.cos(math.pi * done)) / 2
+        return e.min_learning_rate + above
 
     def order(self, epoch: int) -> Tensor:
         """int64 [N], the windows of an epoch in their order; depends on seed and epoch only."""
@@ -111,79 +132,70 @@ class Trainer:
             )
         return torch.randperm(len(self.label), generator=generator)
 
-    def losses(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Classification loss, contrastive loss (0 when it has no weight) and number of hits of windows ``rows`` [B]."""
-        e, kind = self.experiment, self.windows.device.type
-        with torch.autocast(
-            kind, dtype=torch.bfloat16, enabled=training_dtype(kind, e.amp) is torch.bfloat16
-        ):
-            logits, embedding = self.weights.worker.decide(*self.windows.batch(rows))
-        label = self.windows.label[rows.to(self.windows.device, non_blocking=True)]
-        aligned = (
-            self.contrastive(embedding, label)
-            if e.contrastive_weight and embedding is not None
-            else logits.new_zeros(())
-        )
-        return self.classification(logits, label), aligned, (logits.argmax(dim=1) == label).sum()
-
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch, counted from 0; the host waits for the device before the first step and after the last, never between.
+        """Train one epoch, counted from 0, and return its row of history.
 
-        Steps are replayed as a CUDA graph where the features lie on a GPU, and computed eagerly elsewhere.
+        The host waits for the device before the first step and after the last, never between. Steps are replayed as
+        a CUDA graph where the features lie on a GPU, and computed eagerly elsewhere.
         """
-        e = self.experiment
-        torch.manual_seed(epoch_seed(e.seed, epoch, "dropout"))
-        self.weights.worker.train()
+        torch.manual_seed(epoch_seed(self.experiment.seed, epoch, "dropout"))
+        self.learner.train()
         self.totals.zero_()
-        order, rates = (
-            self.order(epoch),
-            [self.learning_rate(epoch, step) for step in range(self.steps)],
-        )
+        order = self.order(epoch)
+        rates = [self.learning_rate(epoch, step) for step in range(self.steps)]
         if self.replays:
-            on_device = torch.tensor(rates, device=self.device)
-            for group, rate in zip(grouped(order.to(self.device), e), on_device, strict=True):
-                self.replays.run(self.advance, rate, *group)
+            on_device = torch.tensor(rates, device=self.windows.device)
+            for rows, rate in zip(
+                grouped(order.to(self.windows.device), self.experiment), on_device, strict=True
+            ):
+                self.replays.run(self.advance, rate, *rows)
         else:
-            for group, number in zip(grouped(order, e), rates, strict=True):
-                self.advance(number, *group)
-        classification, aligned, accuracy = (self.totals.double() / len(self.label)).tolist()
+            for rows, number in zip(grouped(order, self.experiment), rates, strict=True):
+                self.advance(number, *rows)
+        return self.history(self.totals / len(order), rates[-1])
+
+    def history(self, means: Tensor, learning_rate: float) -> dict[str, float]:
+        """A row of history from the epoch's mean losses and accuracy, float [3]."""
+        classification, contrastive, accuracy = means.tolist()
         return {
-            "learning_rate": rates[-1],
-            "train_loss": classification + e.contrastive_weight * aligned,
+            "learning_rate": learning_rate,
+            "train_loss": classification + self.experiment.contrastive_weight * contrastive,
             "classification_loss": classification,
-            "contrastive_loss": aligned,
+            "contrastive_loss": contrastive,
             "train_accuracy": accuracy,
         }
 
-    def advance(self, learning_rate: float | Tensor, *group: Tensor) -> None:
-        """One optimiser step on the batches ``group`` of window numbers [B]; their scores are added to ``totals``."""
-        for rows in group:
-            classification, aligned, hits = self.losses(rows)
-            (
-                (classification + self.experiment.contrastive_weight * aligned) / len(group)
-            ).backward()
-            self.weights.collect(first=rows is group[0])
-            self.totals += torch.stack(
-                [classification.detach() * len(rows), aligned.detach() * len(rows), hits]
-            )
+    def advance(self, learning_rate: float | Tensor, *groups: Tensor) -> None:
+        """One optimiser step on batches of window numbers [B]; their losses and hits are added to ``totals``."""
+        for rows in groups:
+            losses, hits = self.losses(rows)
+            (losses.total / len(groups)).backward()
+            self.totals += batch_totals(losses, hits, len(rows))
         self.step(learning_rate)
 
+    def losses(self, rows: Tensor) -> tuple[Losses, Tensor]:
+        """The losses of the windows ``rows`` [B], and how many are classified rightly."""
+        return self.learner(self.windows.batch(rows), self.windows.labels(rows))
+
     def step(self, learning_rate: float | Tensor) -> None:
-        """Clip the collected gradient, update, and empty it. On a GPU a tensor on the device is the rate of every replay."""
-        vector, gradient = self.weights.vector, self.weights.gradient
-        with torch.no_grad():
-            gradient *= (self.experiment.clip_norm / (gradient.norm() + 1e-6)).clamp(
-                max=1
-            )  # as clip_grad_norm_
-        vector.grad = gradient
+        """Clip the collected gradients, update, and empty them.
+
+        On a GPU the rate is a tensor on the device, which a replayed graph reads anew each time.
+        """
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.experiment.clip_norm)
         for group in self.optimiser.param_groups:
-            group.update(
-                lr=learning_rate, capturable=vector.is_cuda
-            )  # here, since a state from a CPU says that it is not
+            group["lr"] = learning_rate
+            if "capturable" in group:  # here, since a state from a CPU says that it is not
+                group["capturable"] = isinstance(learning_rate, Tensor)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.weights.changed()
-        self.contrastive.clamp()
+        self.learner.objective.contrastive.clamp()
+
+
+def batch_totals(losses: Losses, hits: Tensor, windows: int) -> Tensor:
+    """Both losses times the number of windows, and the hits: [3], or [3, M] for M models."""
+    sums = (losses.classification.detach() * windows, losses.contrastive.detach() * windows, hits)
+    return torch.stack(sums)
 
 
 def grouped(order: Tensor, experiment: Experiment) -> list[tuple[Tensor, ...]]:

@@ -1,5 +1,5 @@
-"""The same training as one would write it first: nn.Conv1d with padding and chomp, nn.MultiheadAttention, nn.Dropout,
-a DataLoader over windows, plain AdamW, ``loss.item()`` every step. What ``emolib bench train`` compares with."""
+"""The same model trained by the loop one would write first: a DataLoader over windows, float32 features sliced per
+item, plain AdamW, ``loss.item()`` every step. What ``emolib bench train`` compares with."""
 
 import copy
 from collections.abc import Iterator
@@ -11,104 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-
-class PlainBlock(nn.Module):
-    """One temporal block; x [B, C, T]."""
-
-    def __init__(
-        self, channels_in: int, width: int, kernel: int, dilation: int, rate: float
-    ) -> None:
-        super().__init__()
-        self.chomp = (kernel - 1) * dilation
-        self.conv1 = nn.Conv1d(channels_in, width, kernel, dilation=dilation, padding=self.chomp)
-        self.conv2 = nn.Conv1d(width, width, kernel, dilation=dilation, padding=self.chomp)
-        self.dropout = nn.Dropout(rate)
-        self.project = nn.Conv1d(channels_in, width, 1) if channels_in != width else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.dropout(functional.relu(self.conv1(x)[:, :, : -self.chomp]))
-        y = self.dropout(functional.relu(self.conv2(y)[:, :, : -self.chomp]))
-        return functional.relu(self.project(x) + y)
-
-
-class PlainModel(nn.Module):
-    """EmotionModel at bidirectional fusion, with PyTorch's own layers."""
-
-    def __init__(self, e: Any) -> None:
-        super().__init__()
-        width, rate = e.width, e.classifier_dropout
-        self.blocks = nn.Sequential(
-            *(
-                PlainBlock(512 if i == 0 else width, width, e.tcn_kernel, 2**i, e.tcn_dropout)
-                for i in range(e.tcn_blocks)
-            )
-        )
-        self.adapter = nn.Sequential(
-            nn.Linear(768, width), nn.LayerNorm(width), nn.ReLU(), nn.Dropout(e.adapter_dropout)
-        )
-        self.attend = nn.ModuleDict(
-            {
-                name: nn.MultiheadAttention(
-                    width, e.attention_heads, e.attention_dropout, batch_first=True
-                )
-                for name in ("visual", "audio")
-            }
-        )
-        self.norm = nn.ModuleDict({name: nn.LayerNorm(width) for name in ("visual", "audio")})
-        self.classifier = nn.Sequential(
-            nn.Linear(2 * width, width),
-            nn.LayerNorm(width),
-            nn.ReLU(),
-            nn.Dropout(rate),
-            nn.Linear(width, width // 2),
-            nn.ReLU(),
-            nn.Dropout(rate),
-            nn.Linear(width // 2, 8),
-        )
-        self.contrastive = nn.Linear(width, 512)
-
-    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
-        visual = self.blocks(visual.transpose(1, 2)).transpose(1, 2)
-        audio = self.adapter(audio)
-        seen = self.norm["visual"](
-            visual + self.attend["visual"](visual, audio, audio, need_weights=False)[0]
-        ).mean(dim=1)
-        heard = self.norm["audio"](
-            audio + self.attend["audio"](audio, visual, visual, need_weights=False)[0]
-        ).mean(dim=1)
-        return self.classifier(torch.cat([seen, heard], dim=1)), functional.normalize(
-            self.contrastive(seen), dim=1
-        )
-
-    @torch.no_grad()
-    def copy_from(self, model: Any) -> "PlainModel":
-        """Take the weights of an EmotionModel."""
-        for plain, ours in zip(self.blocks, model.tcn.blocks, strict=True):
-            for mine, theirs in ((plain.conv1, ours.first), (plain.conv2, ours.second)):
-                mine.weight.copy_(theirs.weight)
-                mine.bias.copy_(theirs.bias)
-            if isinstance(plain.project, nn.Conv1d):
-                plain.project.weight.copy_(ours.project.weight[:, :, None])
-                plain.project.bias.copy_(ours.project.bias)
-        for name in ("visual", "audio"):
-            mine, theirs = self.attend[name], getattr(model.fusion, name)
-            mine.in_proj_weight.copy_(torch.cat([theirs.query.weight, theirs.key_value.weight]))
-            mine.in_proj_bias.copy_(torch.cat([theirs.query.bias, theirs.key_value.bias]))
-            mine.out_proj.load_state_dict(theirs.out.state_dict())
-            self.norm[name].load_state_dict(theirs.norm.state_dict())
-        self.adapter.load_state_dict(model.adapter.state_dict())
-        self.classifier.load_state_dict(model.classifier.state_dict())
-        self.contrastive.load_state_dict(model.contrastive.state_dict())
-        return self
+from emolib.system.arithmetic import training_dtype
 
 
 class PlainWindows(Dataset):
-    """A window as (visual [T, 512], audio [S, 768], label); standardised float32 features, sliced per item."""
+    """A window as (visual [T, 512], audio [S, 768], label); float32 features, sliced per item."""
 
-    def __init__(self, windows: Any, model: Any) -> None:
+    def __init__(self, windows: Any) -> None:
         self.windows = windows
-        self.visual = model.standardised(torch.from_numpy(windows.visual), "visual").cpu()
-        self.audio = model.standardised(torch.from_numpy(windows.audio), "audio").cpu()
+        self.visual = torch.from_numpy(windows.visual).float()
+        self.audio = torch.from_numpy(windows.audio).float()
 
     def __len__(self) -> int:
         return len(self.windows.label)
@@ -128,16 +40,14 @@ class PlainLoop:
 
     def __init__(self, trainer: Any, windows: Any) -> None:
         e = trainer.experiment
-        self.e, self.device, self.low = (
-            e,
-            trainer.device,
-            trainer.weights.rounded.dtype == torch.bfloat16,
-        )
-        self.model = PlainModel(e).copy_from(trainer.model).to(self.device).train()
-        self.data = PlainWindows(windows, copy.deepcopy(trainer.model).cpu())
-        self.weights = trainer.classification.weights
-        self.prompts = trainer.contrastive.prompts
-        self.log_scale = nn.Parameter(trainer.contrastive.log_scale.detach().clone())
+        self.e, self.device = e, trainer.windows.device
+        self.low = training_dtype(self.device, e.amp) is torch.bfloat16
+        self.model = copy.deepcopy(trainer.model).train()
+        objective = trainer.learner.objective
+        self.data = PlainWindows(windows)
+        self.weights = objective.classification.weights
+        self.prompts = objective.contrastive.prompts
+        self.log_scale = nn.Parameter(objective.contrastive.log_scale.detach().clone())
         parameters = [
             {"params": list(self.model.parameters())},
             {"params": [self.log_scale], "weight_decay": 0.0},

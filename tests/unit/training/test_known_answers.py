@@ -171,8 +171,8 @@ def test_labels_of_another_window_are_caught_by_training(monkeypatch, long):
         Defect(
             "label of the next window",
             Trainer.losses,
-            "self.windows.label[",
-            "self.windows.label.roll(1)[",
+            "self.windows.labels(rows)",
+            "self.windows.label.roll(1)[rows]",
             check_ladder,
         ),
     )

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from emolib import model
 from emolib.errors import EmolibError, WrongCall
+from emolib.fusion import masked_mean
 from emolib.system.files import hash_file
-from emolib.training import stacked
-from emolib.training.run import fit
-from emolib.training.stacked import Stack, fit_stack
+from emolib.training import fit as fitting
+from emolib.training import trainer
+from emolib.training.fit import fit, fit_stack
+from emolib.training.stacked import Stack
 from emolib.training.trainer import Trainer
 from tests.support.windowsets import make, prompts, tiny
 
@@ -46,17 +50,16 @@ def test_stack_equals_runs_alone_over_20_steps(changes):
     losses = np.zeros((2, 20, 3))
     for step in range(20):
         rows = order[:, 8 * (step % 6) : 8 * (step % 6) + 8]
-        total = stack.losses(rows)
-        (total[0] + 0.1 * total[1]).sum().backward()
-        stack.step(torch.tensor([experiment.learning_rate for experiment in experiments]))
-        losses[0, step] = (total[0] + 0.1 * total[1]).detach()
+        stacked_losses, stacked_hits = stack.losses(rows)
+        stacked_losses.total.sum().backward()
+        stack.step([experiment.learning_rate for experiment in experiments])
+        losses[0, step] = stacked_losses.total.detach()
         for m, single in enumerate(alone):
-            classification, aligned, hits = single.losses(rows[m])
-            (classification + 0.1 * aligned).backward()
-            single.weights.collect()
+            single_losses, hits = single.losses(rows[m])
+            single_losses.total.backward()
             single.step(experiments[m].learning_rate)
-            losses[1, step, m] = (classification + 0.1 * aligned).detach()
-            assert hits == total[2][m]
+            losses[1, step, m] = single_losses.total.detach()
+            assert hits == stacked_hits[m]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert losses[1][-5:].mean() < losses[1][:5].mean() and np.ptp(losses[1][5]) > 1e-3
 
@@ -72,18 +75,17 @@ def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
     stack = Stack([experiment, experiment], windows, *prompts(), "cpu")
     for epoch in range(3):  # before training the loss is near log 8 with and without dropout
         stack.epoch(epoch)
-    stack.flat.data[1] = stack.flat.data[0]
+    for parameter in stack.parameters.values():
+        parameter.data[1] = parameter.data[0]
     rows = torch.arange(56).repeat(2, 1)
     torch.manual_seed(0)
-    stacked = torch.stack([stack.losses(rows)[0].detach() for _ in range(60)])
+    stacked = torch.stack([stack.losses(rows)[0].total.detach() for _ in range(60)])
     assert (stacked[:, 0] != stacked[:, 1]).all()
-    stack.single(0)
-    single = stack.singles[0]
-    single.weights.changed()
-    single.weights.worker.train()
-    alone = torch.stack([single.losses(rows[0])[0].detach() for _ in range(60)])
-    single.weights.worker.eval()
-    without = torch.stack([single.losses(rows[0])[0].detach() for _ in range(2)])
+    single = stack.trainers[0]
+    single.learner.train()
+    alone = torch.stack([single.losses(rows[0])[0].total.detach() for _ in range(60)])
+    single.learner.eval()
+    without = torch.stack([single.losses(rows[0])[0].total.detach() for _ in range(2)])
     error = 4 * alone.std().item() / np.sqrt(60)
     assert stacked[:, 0].mean().item() == pytest.approx(alone.mean().item(), abs=error)
     assert stacked[:, 1].std().item() == pytest.approx(alone.std().item(), rel=0.5)
@@ -91,20 +93,59 @@ def test_dropout_differs_between_models_and_has_the_law_of_single_runs():
     assert alone.mean().item() - without[0].item() > error and alone.std() > 0.01
 
 
-def test_learning_rates_are_sent_to_the_device_once_an_epoch(monkeypatch):
-    """Each torch.tensor(list, device="cuda") makes the host wait."""
-    stack = Stack([tiny(seed=seed) for seed in (1, 2)], make(), *prompts(), "cpu")
-    sent, tensor = [], torch.tensor
+class ProductFusion(nn.Module):
+    """A fusion that the package does not know: each stream times the other's mean."""
 
-    def counted(data, *arguments, **options):
-        sent.append(data)
-        return tensor(data, *arguments, **options)
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(width, width)
 
-    monkeypatch.setattr(torch, "tensor", counted)
-    rows = stack.epoch(0)
-    lists = [data for data in sent if isinstance(data, list)]
-    assert stack.steps == 7 and len(lists) == 1 and np.shape(lists[0]) == (7, 2)
-    assert lists[0][-1] == [row["learning_rate"] for row in rows]
+    def forward(self, visual, audio, audio_length=None):
+        heard = self.gate(masked_mean(audio, audio_length))[:, None]
+        return visual * heard, audio * torch.tanh(self.gate(visual.mean(dim=1)))[:, None]
+
+
+class SignDescent(torch.optim.Optimizer):
+    """An optimiser that the package does not know: the sign of a running mean of the gradient."""
+
+    def __init__(self, parameters) -> None:
+        super().__init__(parameters, {"lr": 0.0})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    mean = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
+                    mean.mul_(0.9).add_(parameter.grad)
+                    parameter.sub_(group["lr"] * mean.sign())
+
+
+def test_the_stack_trains_whatever_model_and_optimiser_there_are(monkeypatch):
+    monkeypatch.setattr(model, "Fusion", lambda kind, width, *_: ProductFusion(width))
+    monkeypatch.setattr(
+        trainer, "make_optimiser", lambda _, learner: SignDescent(learner.parameters())
+    )
+    windows, experiments = make(ragged=True), [tiny(**STILL, seed=seed) for seed in (1, 2, 3)]
+    alone = [Trainer(experiment, windows, *prompts(), "cpu") for experiment in experiments]
+    stack = Stack(experiments, windows, *prompts(), "cpu")
+    order = torch.stack([single.order(0) for single in alone])
+    start = {name: value.detach().clone() for name, value in stack.parameters.items()}
+    for step in range(20):
+        rows = order[:, 8 * (step % 6) : 8 * (step % 6) + 8]
+        together = stack.losses(rows)[0].total
+        expected = torch.stack([single.losses(rows[m])[0].total for m, single in enumerate(alone)])
+        torch.testing.assert_close(together, expected, atol=1e-5, rtol=0)
+        stack.advance([1e-4] * 3, rows)
+        for m, single in enumerate(alone):
+            single.advance(1e-4, rows[m])
+    gates = stack.parameters["model.fusion.gate.weight"]
+    assert (gates - start["model.fusion.gate.weight"]).abs().mean() > 1e-4
+    for m, single in enumerate(alone):
+        torch.testing.assert_close(gates[m], single.model.fusion.gate.weight, atol=1e-5, rtol=0)
+        assert any(
+            value.abs().sum() for value in single.optimiser.state_dict()["state"][0].values()
+        )
 
 
 def together(experiments, folder, **options):
@@ -157,17 +198,17 @@ def test_stack_resumes_to_the_same_bits(tmp_path, monkeypatch, amp):
     class Stopped(Exception):
         pass
 
-    written = stacked.save_file
+    written = fitting.save_file
 
     def write_then_stop(path, state):
         written(path, state)
         raise Stopped
 
-    monkeypatch.setattr(stacked, "save_file", write_then_stop)
+    monkeypatch.setattr(fitting, "save_file", write_then_stop)
     for _ in range(3):  # an epoch in each attempt
         with pytest.raises(Stopped):
             together(experiments, tmp_path / "pieces")
-    monkeypatch.setattr(stacked, "save_file", written)
+    monkeypatch.setattr(fitting, "save_file", written)
     together(experiments, tmp_path / "pieces")
     for file in ("1/model.safetensors", "2/model.safetensors", "1/history.csv", "2/history.csv"):
         assert hash_file(tmp_path / "whole" / file) == hash_file(tmp_path / "pieces" / file)
@@ -216,5 +257,8 @@ def test_a_stack_replayed_on_a_gpu_has_the_bits_of_an_eager_one():
     eager.replays = None
     for epoch in range(3):
         assert replayed.epoch(epoch) == eager.epoch(epoch)
-        assert torch.equal(replayed.flat, eager.flat)
+        assert all(
+            torch.equal(replayed.parameters[name], eager.parameters[name])
+            for name in eager.parameters
+        )
     assert all(replayed.replays.graphs.values())

@@ -16,8 +16,9 @@ import torch
 from emolib.errors import EmolibError, WrongCall
 from emolib.features import prepare as inputs
 from emolib.system.files import hash_file, read_json, write_json
+from emolib.training import fit as fitting
 from emolib.training import run as training
-from emolib.training import stacked, sweep
+from emolib.training import sweep
 from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
 from tests.support.windowsets import make, prompts, tiny
 
@@ -147,17 +148,18 @@ def in_every_process(tmp_path, monkeypatch, prepared):
             import os, sys, time
             sys.path.insert(0, {str(Path(__file__).parents[3])!r})
             from emolib.features import prepare as inputs
+            from emolib.training import fit as fitting
             from emolib.training import run as training
             from tests.support.windowsets import make, prompts
             inputs.prepare = training.prepare = lambda experiment, *, progress=True: inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
-            saved = training.save_state
+            saved = fitting.save_state
             def save_state(path, parts, state):
                 saved(path, parts, state)
                 with open({str(tmp_path / "epochs")!r}, "a") as file:
                     file.write(f"{{path.parent.name}} {{len(state['history'])}} {{os.getpid()}}\\n")
                 if os.path.exists({str(tmp_path / "slowly")!r}):
                     time.sleep(3)
-            training.save_state = save_state
+            fitting.save_state = save_state
         """)
     )
     monkeypatch.setenv(
@@ -275,7 +277,7 @@ def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, m
 
         monkeypatch.setattr(module, name, counted)
 
-    stop_at(stacked, "save_file", 3)
+    stop_at(fitting, "save_file", 3)
     stop_at(training, "finish", 2)
     for grid in ([1, 2], [1, 2, 3]):
         with pytest.raises(Stopped):
