@@ -13,8 +13,7 @@ from emolib.evaluation import metrics
 from emolib.features.batches import DeviceWindows
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
-from emolib.system.arithmetic import training_dtype
-from emolib.system.device import run_threads
+from emolib.system.device import run_threads, training_dtype
 from emolib.system.files import atomic_path
 from emolib.windows import frame_predictions, smooth
 

@@ -17,8 +17,8 @@ from emolib.features.origin import origin
 from emolib.features.prepare import Data, prepare
 from emolib.features.window_sets import WindowSet
 from emolib.model import EmotionModel
-from emolib.system.arithmetic import training_dtype
 from emolib.system.device import device as default_device
+from emolib.system.device import training_dtype
 from emolib.system.files import (
     read_json,
     remove_leftovers,

@@ -13,8 +13,7 @@ from emolib.features.batches import Batch, DeviceWindows, fit_statistics
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
 from emolib.model import EmotionModel
-from emolib.system.arithmetic import training_dtype
-from emolib.system.device import make_deterministic
+from emolib.system.device import make_deterministic, training_dtype
 from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
 

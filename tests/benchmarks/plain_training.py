@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from emolib.system.arithmetic import training_dtype
+from emolib.system.device import training_dtype
 
 
 class PlainWindows(Dataset):

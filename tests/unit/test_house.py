@@ -28,10 +28,9 @@ STILL_LARGE = {
     "emolib.results.figures",
     "emolib.results.report",
     "emolib.results.tables",
-    "emolib.training.stacked",
     "emolib.training.sweep",
 }
-LEAVING = {"emolib.dropout", "emolib.parameter_vector"}
+LEAVING: set[str] = set()
 
 
 @cache

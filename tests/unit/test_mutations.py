@@ -238,8 +238,8 @@ DEFECTS = (
     Defect(
         "macro-F1 over present classes only",
         metrics.macro_f1,
-        "_f1(confusion(labels, predictions)).mean()",
-        "_f1(confusion(labels, predictions))[np.unique(labels[labels >= 0])].mean()",
+        "f1_of_classes(confusion(labels, predictions)).mean()",
+        "f1_of_classes(confusion(labels, predictions))[np.unique(labels[labels >= 0])].mean()",
         checks.macro_f1_is_over_all_eight_classes,
     ),
     Defect(
