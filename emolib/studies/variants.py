@@ -234,7 +234,6 @@ RECIPE = (  # parts of the preset `strong` that change training, and one that wa
     ),
     Variant("strong", "Preset strong, one seed", STRONG),
 )
-VARIANTS = {"components": COMPONENTS, "choices": CHOICES, "imbalance": IMBALANCE, "recipe": RECIPE}
 
 
 def choose(experiment: Experiment, variants: Sequence[Variant], names: str = "") -> list[Variant]:

@@ -14,7 +14,7 @@ from emolib.studies.variants import (
     COMPONENTS,
     FULL,
     IMBALANCE,
-    VARIANTS,
+    RECIPE,
     as_paper,
     choose,
     harder,
@@ -42,6 +42,9 @@ def test_verdict(interval, seeds, expected):
         and claims.NEGLIGIBLE == 0.02
         and "fewer than 3" in claims.RULE
     )
+
+
+VARIANTS = {"components": COMPONENTS, "choices": CHOICES, "imbalance": IMBALANCE, "recipe": RECIPE}
 
 
 @pytest.mark.parametrize("variants", VARIANTS.values(), ids=VARIANTS)
