@@ -37,9 +37,13 @@ CLASS_F1 = {
     "Surprise": 0.3314,
     "Other": 0.6382,
 }
-# The poster names no window for this table either. That it is T = 30 is an inference of ours, from its mean.
+# The poster names no window for this table either.
+# That it is T = 30 is an inference of ours, from its mean.
 CLASS_TABLE_WINDOW = 30
-CLASS_TABLE_SOURCE = f"poster, which names no window; its mean F1 of 0.3670 equals table 1's at T = {CLASS_TABLE_WINDOW}"
+CLASS_TABLE_SOURCE = (
+    "poster, which names no window; its mean F1 of 0.3670 equals table 1's at T = "
+    f"{CLASS_TABLE_WINDOW}"
+)
 
 # Frames with a face per class in Aff-Wild2's EXPR annotations (docs/data.md, Size).
 TRAIN_FRAMES = {

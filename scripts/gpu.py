@@ -1,10 +1,13 @@
-"""Everything that needs a GPU, in at most eight minutes: ``make gpu``, or ``python scripts/gpu.py [--out FOLDER]``.
+"""Everything that needs a GPU, in at most eight minutes:
+``make gpu``, or ``python scripts/gpu.py [--out FOLDER]``.
 
-The GPU tests, then ``bench train``, then ``bench extract``; each part under a time limit, so that the next one still
-runs, and each writes its file when it ends: tests.txt, train.json and extract.json in figures/bench/<device>. Without a
-GPU the same parts run at a small size into runs/bench/small: that shows that they run, and its figures say nothing.
+The GPU tests, then ``bench train``, then ``bench extract``; each part under a time limit, so that
+the next one still runs, and each writes its file when it ends: tests.txt, train.json and
+extract.json in figures/bench/<device>. Without a GPU the same parts run at a small size into
+runs/bench/small: that shows that they run, and its figures say nothing.
 
-Needs a Python that has torch and the package's other requirements, and nothing installed: no network, no Jupyter.
+Needs a Python that has torch and the package's other requirements, and nothing installed:
+no network, no Jupyter.
 """
 
 import argparse
@@ -53,7 +56,10 @@ def parts(out: Path, small: bool) -> list[Part]:
 
 
 def run(part: Part, out: Path) -> str:
-    """Run ``part``, its output in ``out``/<name>.txt; empty, or what went wrong. Ends what it started at the limit."""
+    """Run ``part``, its output in ``out``/<name>.txt; empty, or what went wrong.
+
+    Ends what it started at the limit.
+    """
     log = out / f"{part.name}.txt"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as text:

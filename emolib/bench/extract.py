@@ -1,7 +1,9 @@
-"""``emolib bench extract``: how fast features are made, against plain loops and against the machine's own bound.
+"""``emolib bench extract``: how fast features are made,
+against plain loops and against the machine's own bound.
 
-Encoders of the paper's sizes with random weights (speed does not depend on their values). All figures come from one run,
-interleaved, as medians; ratios count only when the fidelity gates beside them hold. On a GPU it takes about three minutes.
+Encoders of the paper's sizes with random weights (speed does not depend on their values). All
+figures come from one run, interleaved, as medians; ratios count only when the fidelity gates beside
+them hold. On a GPU it takes about three minutes.
 """
 
 import subprocess
@@ -45,7 +47,9 @@ SMALL_WAV2VEC2: dict[str, Any] = {
 
 
 def random_weights(folder: Path, small: bool = False) -> tuple[Path, Path]:
-    """ViT-B/32 CLIP and Wav2Vec2 base with random values, in the hub's layout; ``small``: with few layers and channels."""
+    """ViT-B/32 CLIP and Wav2Vec2 base with random values, in the hub's layout;
+    ``small``: with few layers and channels.
+    """
     from transformers import (
         CLIPConfig,
         CLIPModel,
@@ -65,10 +69,11 @@ def random_weights(folder: Path, small: bool = False) -> tuple[Path, Path]:
 def run(
     folder: Path, *, small: bool = False, size: Size | None = None, seconds: float = 2.0
 ) -> dict[str, Any]:
-    """Measure, write ``extract.json`` into ``folder`` after each part, and return it; see :func:`table` for printing.
+    """Measure, write ``extract.json`` into ``folder`` after each part, and return it;
+    see :func:`table` for printing.
 
-    ``small``: only to see that it runs; ``size``: by default as SIZES has it for this device; ``seconds``: of a segment of
-    sound. Raises WrongCall outside a checkout.
+    ``small``: only to see that it runs; ``size``: by default as SIZES has it for this device;
+    ``seconds``: of a segment of sound. Raises WrongCall outside a checkout.
     """
     peer, place, started = plain_code("peer_extract"), device(), time.monotonic()
     usual = SIZES.get(torch.device(place).type, SIZES["cpu"])
@@ -109,13 +114,16 @@ paths = sorted(Path(sys.argv[1]).iterdir())[:64] * int(sys.argv[2])
 encoder = VisualEncoder(ASSETS / "visual")
 for slab in slabs(enumerate(paths), batch=32, size=encoder.image_size, fit=encoder.fit, workers=2):
     encoder.images(slab.images)
-peak = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))
+status = Path('/proc/self/status').read_text().splitlines()
+peak = next(line for line in status if line.startswith('VmHWM'))
 print(peak.split()[1])  # of this program alone; getrusage would count the parent's as well
 """
 
 
 def _memory(root: Path) -> dict[str, float]:
-    """Peak memory of a process at 10 times the frames over that at once, with the package's small encoder."""
+    """Peak memory of a process at 10 times the frames over that at once,
+    with the package's small encoder.
+    """
     peaks = []
     for times in (4, 40):
         command = [sys.executable, "-c", MEMORY, str(root / "images"), str(times)]
@@ -154,7 +162,10 @@ def targets(result: dict[str, Any]) -> dict[str, float]:
 
 
 def met(result: dict[str, Any]) -> dict[str, bool]:
-    """Whether each figure measured so far reaches its target: at least, for memory at most. NaN does not."""
+    """Whether each figure measured so far reaches its target: at least, for memory at most.
+
+    NaN does not.
+    """
     wanted = {name: value for name, value in targets(result).items() if name in result}
     reached = {
         name: result[name] <= value if name.startswith("memory") else result[name] >= value
@@ -172,7 +183,8 @@ def table(result: dict[str, Any]) -> str:
         )
         lines.append(f"{name:28}{result[name]:12.5g}{target:>12}  {'met' if is_met else 'NOT MET'}")
     lines.append(
-        f"fidelity {'holds' if result['fidelity_holds'] else 'DOES NOT HOLD: the ratios do not count'}"
+        "fidelity "
+        f"{'holds' if result['fidelity_holds'] else 'DOES NOT HOLD: the ratios do not count'}"
     )
     for name in ("profile_visual", "profile_audio"):
         shares = result.get(name, {}).items()

@@ -63,7 +63,9 @@ def doctor(
 
 @verb("emolib weights\nemolib weights --weights DIR --json")
 def weights(weights: Weights = "", as_json: Json = False) -> None:
-    """Which encoders' weights are on this machine, whether their files are whole and work, and which preset they serve."""
+    """Which encoders' weights are on this machine, whether their files are whole and work,
+    and which preset they serve.
+    """
     from emolib.encoders import survey
 
     rows = survey.survey(weights)

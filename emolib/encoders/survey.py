@@ -1,7 +1,9 @@
-"""``emolib weights``: which encoders are on this machine, whether their files are whole, and whether they work.
+"""``emolib weights``: which encoders are on this machine, whether their files are whole,
+and whether they work.
 
-A file is verified by its SHA-256 where that is known: from the package's own table, or from the hub, whose cache names a
-large file by it. An encoder is verified by what it makes of two pictures or two sounds.
+A file is verified by its SHA-256 where that is known: from the package's own table, or from the
+hub, whose cache names a large file by it. An encoder is verified by what it
+makes of two pictures or two sounds.
 """
 
 from pathlib import Path
@@ -30,8 +32,10 @@ ALIKE = 1 - 1e-4  # cosine from which two features say nothing about what differ
 
 
 def survey(weights: str = "") -> list[dict[str, Any]]:
-    """One row for each encoder that a preset names: ``kind``, ``name``, ``presets``, and ``folder``, ``file``,
-    ``checksum``, ``width`` and ``outputs`` as far as they are known; else why not, as ``problem``."""
+    """One row for each encoder that a preset names: ``kind``, ``name``, ``presets``, and
+    ``folder``, ``file``, ``checksum``, ``width`` and ``outputs`` as far as they are known;
+    else why not, as ``problem``.
+    """
     used: dict[tuple[str, str], list[str]] = {}
     for name in PRESETS:
         experiment = preset(name)
@@ -61,7 +65,10 @@ def examined(kind: str, name: str, weights: str) -> dict[str, Any]:
 
 
 def checksum(file: Path, name: str) -> str:
-    """How far the file's SHA-256 vouches for it. Raises EmolibError where it is another than the hub said."""
+    """How far the file's SHA-256 vouches for it.
+
+    Raises EmolibError where it is another than the hub said.
+    """
     actual = hash_of_weights(file)
     for hub in hub_names(name):
         if hub in PUBLISHED and actual == PUBLISHED[hub].sha256:
@@ -71,7 +78,8 @@ def checksum(file: Path, name: str) -> str:
         return "as the hub said when it was downloaded"
     if stated:
         raise EmolibError(
-            f"{file}: damaged: its SHA-256 starts {actual[:12]}, the hub said {stated[:12]}; delete it and get it again"
+            f"{file}: damaged: its SHA-256 starts {actual[:12]}, the hub said {stated[:12]}; "
+            "delete it and get it again"
         )
     return "not known"
 
@@ -106,7 +114,10 @@ def visual_outputs(encoder: VisualEncoder) -> str:
 
 
 def audio_outputs(encoder: AudioEncoder) -> str:
-    """What the encoder makes of a tone and of noise. Raises EmolibError where it cannot tell them apart."""
+    """What the encoder makes of a tone and of noise.
+
+    Raises EmolibError where it cannot tell them apart.
+    """
     times = np.arange(16000) / 16000
     tone = 0.1 * np.sin(2 * np.pi * 220 * times)
     noise = np.random.default_rng(0).normal(0, 0.1, len(times))
@@ -119,7 +130,8 @@ def _told_apart(features: torch.Tensor, what: str) -> None:
     cosine = float(torch.cosine_similarity(features[0], features[1], dim=0))
     if not features.isfinite().all() or not cosine < ALIKE:
         raise EmolibError(
-            f"loads, and its features of {what} are the same (cosine {cosine:.5f}) or not finite: these are no trained weights"
+            f"loads, and its features of {what} are the same (cosine {cosine:.5f}) or not finite: "
+            "these are no trained weights"
         )
 
 

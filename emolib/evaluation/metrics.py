@@ -1,8 +1,10 @@
-"""Scores with intervals: macro-F1 over the 8 classes, resampled by clip (docs/method.md, Evaluation).
+"""Scores with intervals: macro-F1 over the 8 classes,
+resampled by clip (docs/method.md, Evaluation).
 
-Every score names its protocol: ``frame`` (all annotated frames, the challenge) or ``window`` (the released code's).
-Single clips carry most of a rare class, so uncertainty resamples whole clips: each clip's confusion matrix is counted
-once, and a resample weights the matrices by how often its clip was drawn.
+Every score names its protocol: ``frame`` (all annotated frames, the challenge) or ``window`` (the
+released code's). Single clips carry most of a rare class, so uncertainty resamples whole clips:
+each clip's confusion matrix is counted once, and a resample weights the
+matrices by how often its clip was drawn.
 """
 
 from collections.abc import Sequence
@@ -12,11 +14,18 @@ import numpy as np
 from scipy import stats
 
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation.intervals import (
+    LEVEL,
+    MIN_RESAMPLES,
+    bca_interval,
+    draw_weights,
+    resampled,
+    seed_noise,
+    weighted,
+)
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 PROTOCOLS = ("frame", "window")
-LEVEL = 0.95  # of every interval
-MIN_RESAMPLES = 2000
 AXES = {
     "precision": -2,
     "recall": -1,
@@ -24,17 +33,26 @@ AXES = {
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """``[8, 8]`` int64, row = annotated class, column = predicted class. Labels of -1 are left out."""
+    """``[8, 8]`` int64, row = annotated class, column = predicted class.
+
+    Labels of -1 are left out.
+    """
     return _per_clip(labels, predictions, np.zeros(np.shape(labels), dtype=np.int64))[1].sum(axis=0)
 
 
 def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
+    """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction.
+
+    Labels of -1 are left out.
+    """
     return float(f1_of_classes(confusion(labels, predictions)).mean())
 
 
 def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """F1 of each class ``[8]``, 0 for a class that has neither annotation nor prediction. Labels of -1 are left out."""
+    """F1 of each class ``[8]``, 0 for a class that has neither annotation nor prediction.
+
+    Labels of -1 are left out.
+    """
     return f1_of_classes(confusion(labels, predictions))
 
 
@@ -48,18 +66,20 @@ def score(
     seed: int = 0,
     influence: bool = False,
 ) -> dict[str, Any]:
-    """Everything there is to say about predictions ``[n]`` of labels ``[n]``, with 95 % intervals over clips ``[n]``.
+    """Everything there is to say about predictions ``[n]`` of labels ``[n]``,
+    with 95 % intervals over clips ``[n]``.
 
-    Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``, ``per_class`` (name,
-    precision, recall, f1, each with its ``_interval``, support), ``confusion`` (8 lists of 8), ``n`` and ``clips``; with
-    ``influence`` also :func:`influence`'s rows. JSON-ready. Raises WrongCall for an unknown protocol or too few
-    resamples, EmolibError when nothing is annotated.
+    Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``,
+    ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
+    (8 lists of 8), ``n`` and ``clips``; with ``influence`` also :func:`influence`'s rows.
+    JSON-ready. Raises WrongCall for an unknown protocol or too few resamples,
+    EmolibError when nothing is annotated.
     """
     if protocol not in PROTOCOLS:
         raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(PROTOCOLS)}")
     names, matrices = _per_clip(labels, predictions, clips)
     total = matrices.sum(axis=0)
-    drawn = _resampled(matrices, resamples, seed)  # [R, 8, 8]
+    drawn = resampled(matrices, resamples, seed)  # [R, 8, 8]
     without = (
         total - matrices if len(matrices) > 1 else matrices
     )  # [C, 8, 8]; leaving out the only clip leaves nothing
@@ -78,11 +98,11 @@ def score(
     result: dict[str, Any] = {
         "protocol": protocol,
         "macro_f1": float(f1.mean()),
-        "macro_f1_interval": _interval(
+        "macro_f1_interval": bca_interval(
             float(f1.mean()), drawn_f1.mean(axis=1), without_f1.mean(axis=1)
         ),
         "accuracy": float(_accuracy(total)),
-        "accuracy_interval": _interval(
+        "accuracy_interval": bca_interval(
             float(_accuracy(total)), _accuracy(drawn), _accuracy(without)
         ),
         "per_class": [
@@ -90,7 +110,7 @@ def score(
                 "name": name,
                 **{kind: float(values[c]) for kind, (values, _, _) in around.items()},
                 **{
-                    f"{kind}_interval": _interval(float(v[c]), d[:, c], w[:, c])
+                    f"{kind}_interval": bca_interval(float(v[c]), d[:, c], w[:, c])
                     for kind, (v, d, w) in around.items()
                 },
                 "support": int(total[c].sum()),
@@ -109,15 +129,18 @@ def score(
 def influence(
     labels: np.ndarray, predictions: np.ndarray, clips: np.ndarray
 ) -> list[dict[str, Any]]:
-    """What each clip alone does to the score: rows of ``clip``, ``macro_f1`` without it, ``change`` (without - with)
-    and ``f1_change`` by class, the most influential first."""
+    """What each clip alone does to the score: rows of ``clip``, ``macro_f1`` without it, ``change``
+    (without - with) and ``f1_change`` by class, the most influential first.
+    """
     return _influence(*_per_clip(labels, predictions, clips))
 
 
 def over_seeds(values: Any) -> dict[str, Any]:
-    """Mean of one figure over several seeds with its 95 % Student-t interval: ``mean``, ``interval``, ``sd``, ``n``.
+    """Mean of one figure over several seeds with its 95 % Student-t interval:
+    ``mean``, ``interval``, ``sd``, ``n``.
 
-    One seed has no spread: ``interval`` and ``sd`` are None. Raises EmolibError for no value or one that is not finite.
+    One seed has no spread: ``interval`` and ``sd`` are None.
+    Raises EmolibError for no value or one that is not finite.
     """
     array = np.asarray(values, dtype=np.float64).ravel()
     if not len(array) or not np.isfinite(array).all():
@@ -133,7 +156,8 @@ def over_seeds(values: Any) -> dict[str, Any]:
 
 
 def rate(successes: int, trials: int) -> dict[str, Any]:
-    """How often something happened, with Wilson's 95 % interval for a binomial: ``rate``, ``interval``, ``n``.
+    """How often something happened, with Wilson's 95 % interval for a binomial:
+    ``rate``, ``interval``, ``n``.
 
     Raises WrongCall for no trials or for more successes than trials.
     """
@@ -144,12 +168,15 @@ def rate(successes: int, trials: int) -> dict[str, Any]:
 
 
 def calibration(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> dict[str, Any]:
-    """Is a confidence what it says? Probabilities ``[n, 8]`` of labels ``[n]``; labels of -1 are left out.
+    """Is a confidence what it says?
 
-    Returns ``expected_calibration_error`` (Guo et al. 2017: the mean distance of accuracy from confidence over equal
-    bins of confidence, weighted by their size), ``accuracy``, mean ``confidence``, and ``bins``: ``low``, ``high``,
-    ``count``, and where there are any rows ``confidence`` and ``accuracy`` with its binomial ``accuracy_interval``.
-    Raises EmolibError when nothing is annotated or a probability is not finite.
+    Probabilities ``[n, 8]`` of labels ``[n]``; labels of -1 are left out.
+
+    Returns ``expected_calibration_error`` (Guo et al. 2017: the mean distance of accuracy from
+    confidence over equal bins of confidence, weighted by their size), ``accuracy``, mean
+    ``confidence``, and ``bins``: ``low``, ``high``, ``count``, and where there are any rows
+    ``confidence`` and ``accuracy`` with its binomial ``accuracy_interval``. Raises EmolibError when
+    nothing is annotated or a probability is not finite.
     """
     annotated = np.asarray(labels) >= 0
     labels, probabilities = np.asarray(labels)[annotated], np.asarray(probabilities)[annotated]
@@ -187,12 +214,14 @@ def difference(
     resamples: int = MIN_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Macro-F1 of ``a`` minus that of ``b`` on the same rows, paired: both see the same drawn clips.
+    """Macro-F1 of ``a`` minus that of ``b`` on the same rows, paired:
+    both see the same drawn clips.
 
-    predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side is the mean over its
-    seeds, and the interval holds for training anew as well: each side's Student-t uncertainty of that mean is added.
-    With one seed it holds for these very models only. ``classes``: the mean is over the F1 of these alone. Returns
-    ``difference``, ``interval`` (95 %), ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
+    predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side
+    is the mean over its seeds, and the interval holds for training anew as well: each side's
+    Student-t uncertainty of that mean is added. With one seed it holds for these very models only.
+    ``classes``: the mean is over the F1 of these alone. Returns ``difference``, ``interval`` (95
+    %), ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
     """
     generator = np.random.default_rng(seed)
     weights, kept = None, list(range(NUM_CLASSES) if classes is None else classes)
@@ -202,13 +231,13 @@ def difference(
         matrices = np.stack([_per_clip(labels, row, clips)[1] for row in rows])  # [seeds, C, 8, 8]
         total = matrices.sum(axis=1, keepdims=True)
         if weights is None:
-            weights = _weights(matrices.shape[1], resamples, generator)
+            weights = draw_weights(matrices.shape[1], resamples, generator)
         by_seed = f1_of_classes(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
         clip_noise = np.mean(
-            [f1_of_classes(_weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices],
+            [f1_of_classes(weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices],
             axis=0,
         )  # [R]
-        drawn.append(clip_noise + _seed_noise(by_seed, resamples, generator))
+        drawn.append(clip_noise + seed_noise(by_seed, resamples, generator))
         estimate.append(float(by_seed.mean()))
         without.append(
             f1_of_classes(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(
@@ -218,7 +247,7 @@ def difference(
         seeds.append(len(rows))
     return {
         "difference": estimate[0] - estimate[1],
-        "interval": _interval(
+        "interval": bca_interval(
             estimate[0] - estimate[1], drawn[0] - drawn[1], without[0] - without[1], lowest=-1.0
         ),
         "a": estimate[0],
@@ -229,11 +258,14 @@ def difference(
 
 
 def _per_clip(labels: Any, predictions: Any, clips: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(names of the clips with an annotated row ``[C]``, their confusion matrices ``[C, 8, 8]`` int64)."""
+    """(names of the clips with an annotated row ``[C]``, their confusion
+    matrices ``[C, 8, 8]`` int64).
+    """
     labels, predictions, clips = np.asarray(labels), np.asarray(predictions), np.asarray(clips)
     if not labels.shape == predictions.shape == clips.shape or labels.ndim != 1:
         raise WrongCall(
-            f"labels {labels.shape}, predictions {predictions.shape}, clips {clips.shape}: expected three arrays of one length"
+            f"labels {labels.shape}, predictions {predictions.shape}, clips {clips.shape}: "
+            "expected three arrays of one length"
         )
     annotated = labels >= 0
     labels, predictions, clips = (
@@ -260,7 +292,9 @@ def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarra
 
 
 def _shares(matrices: np.ndarray, axis: int, empty: float = 0.0) -> np.ndarray:
-    """Hits of each class over the sum along ``axis`` of AXES, ``[..., 8, 8]`` -> ``[..., 8]``; ``empty`` where that is 0."""
+    """Hits of each class over the sum along ``axis`` of AXES, ``[..., 8, 8]`` -> ``[..., 8]``;
+    ``empty`` where that is 0.
+    """
     return _ratio(np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(axis=axis), empty)
 
 
@@ -272,58 +306,6 @@ def f1_of_classes(matrices: np.ndarray) -> np.ndarray:
 
 def _accuracy(matrices: np.ndarray) -> np.ndarray:
     return np.trace(matrices, axis1=-2, axis2=-1) / matrices.sum(axis=(-2, -1))
-
-
-def _weights(count: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each of ``count`` units is drawn in each resample: float64 ``[R, count]``."""
-    if resamples < MIN_RESAMPLES:
-        raise WrongCall(f"resamples={resamples}: expected at least {MIN_RESAMPLES}")
-    return generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(
-        np.float64
-    )
-
-
-def _seed_noise(by_seed: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Draws ``[R]`` of the error of a mean over few seeds; resampling 3 seeds would understate it (86 % coverage)."""
-    n = len(by_seed)
-    if n == 1:
-        return np.zeros(resamples)
-    return generator.standard_t(n - 1, resamples) * by_seed.std(ddof=1) / np.sqrt(n)
-
-
-def _weighted(weights: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """``[R, C] @ [C, 8, 8]`` -> ``[R, 8, 8]``; exact, as the counts are far below 2**53."""
-    return (weights @ matrices.reshape(len(matrices), -1).astype(np.float64)).reshape(
-        -1, NUM_CLASSES, NUM_CLASSES
-    )
-
-
-def _resampled(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    return _weighted(_weights(len(matrices), resamples, np.random.default_rng(seed)), matrices)
-
-
-def _interval(
-    estimate: float, drawn: np.ndarray, without: np.ndarray, lowest: float = 0.0
-) -> list[float]:
-    """BCa interval (Efron 1987) of ``estimate`` from its resamples ``[R]`` and leave-one-clip-out values ``[C]``.
-
-    Plain percentiles lie too low, because a resample with fewer distinct clips scores lower: on simulated clips they
-    held the true macro-F1 87 % of the time at a nominal 95 %. One clip says nothing about others: from ``lowest`` to 1,
-    also where a share is defined (not NaN) by one clip alone. A resample without the class is no recall of 0.
-    """
-    if len(without) == 1 or np.isnan(without).any():
-        return [lowest, 1.0]
-    drawn = drawn[~np.isnan(drawn)]
-    below = (np.sum(drawn < estimate) + np.sum(drawn == estimate) / 2) / len(drawn)
-    bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
-    deviation = without.mean() - without
-    spread = np.sum(deviation**2) ** 1.5
-    acceleration = np.sum(deviation**3) / (6 * spread) if spread > 0 else 0.0
-    z = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return [
-        float(bound)
-        for bound in np.quantile(drawn, stats.norm.cdf(bias + z / (1 - acceleration * z)))
-    ]
 
 
 def _influence(names: np.ndarray, matrices: np.ndarray) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ import pandas as pd
 from scipy import optimize, sparse, special, stats
 
 from emolib.errors import WrongCall
-from emolib.evaluation.metrics import LEVEL, f1_of_classes
+from emolib.evaluation.intervals import LEVEL
+from emolib.evaluation.metrics import f1_of_classes
 from emolib.labels import NUM_CLASSES
 
 CONCENTRATIONS = (2.0, 16.0)  # from videos that differ much to videos that differ little

@@ -1,8 +1,9 @@
 """The process that decodes for :mod:`emolib.video.reading`: ``python -m emolib.video.decoding``.
 
-FFmpeg is native code that a damaged or hostile file can crash or hang. Here it can only take this process with it.
-Requests are lines of JSON on the standard input. Each answer is a series of messages on the standard output: the length
-of a header (4 bytes), the header in JSON, and the bytes of an array if it names a shape.
+FFmpeg is native code that a damaged or hostile file can crash or hang. Here it can only take this
+process with it. Requests are lines of JSON on the standard input. Each answer is a series of
+messages on the standard output: the length of a header (4 bytes), the header in JSON,
+and the bytes of an array if it names a shape.
 """
 
 import contextlib
@@ -24,7 +25,9 @@ from emolib.errors import EmolibError
 def pictures(
     video: Path, report: media.StreamReport, rotate: int
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds, picture), turned clockwise by ``rotate`` degrees, all of the size of the first one."""
+    """(seconds, picture), turned clockwise by ``rotate`` degrees,
+    all of the size of the first one.
+    """
     size = None
     for _, time, image in media.read_frames(video, report):
         image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
@@ -33,7 +36,9 @@ def pictures(
 
 
 def fitted(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``image`` as large as it can be inside ``size`` (width, height), in the middle, black around it."""
+    """``image`` as large as it can be inside ``size`` (width, height), in the middle,
+    black around it.
+    """
     if image.shape[1::-1] == size:
         return image
     width, height = size

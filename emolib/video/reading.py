@@ -1,7 +1,7 @@
 """Read a user's video through processes of its own, so that no file can take this one with it.
 
-See :mod:`emolib.video.decoding` for the other side. A process that has answered in full serves again; one that has
-crashed, hangs or is no longer listened to is ended.
+See :mod:`emolib.video.decoding` for the other side. A process that has answered in full serves
+again; one that has crashed, hangs or is no longer listened to is ended.
 """
 
 import json
@@ -152,8 +152,8 @@ def read_frames(
 ) -> Iterator[tuple[int, float, np.ndarray]]:
     """As :func:`emolib.data.media.read_frames`, all frames of the size of the first.
 
-    ``rotate``: degrees clockwise, a multiple of 90. What could not be decoded is told in ``report`` at the end. Raises
-    EmolibError when nothing can be decoded.
+    ``rotate``: degrees clockwise, a multiple of 90. What could not be decoded is told in ``report``
+    at the end. Raises EmolibError when nothing can be decoded.
     """
     request = {"stream": "pictures", "video": str(video), "rotate": rotate}
     answers = _answers(request, media.StreamReport() if report is None else report)

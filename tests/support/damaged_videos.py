@@ -27,7 +27,9 @@ def write(
     keyframes: int = 12,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """``n`` pictures with one square each at ``times`` (seconds; 25 a second), with ``sound`` by that codec in ``layout``."""
+    """``n`` pictures with one square each at ``times`` (seconds;
+    25 a second), with ``sound`` by that codec in ``layout``.
+    """
     with av.open(f"file:{path}", "w", container_options=options or {}) as container:
         video = container.add_stream(codec, rate=RATE)
         video.width, video.height, video.pix_fmt = *size, pix_fmt
@@ -66,8 +68,11 @@ def encode_sound(container: Any, stream: Any, seconds: float, layout: str) -> No
 
 
 def rewrite(source: Path, target: Path, change: Callable[[Any, int], bytes | bool | None]) -> Path:
-    """``source`` packet by packet. ``change(packet, number in its stream)`` may move its times; False leaves it out, and
-    bytes stand in its place."""
+    """``source`` packet by packet.
+
+    ``change(packet, number in its stream)`` may move its times; False leaves it out, and
+    bytes stand in its place.
+    """
     with av.open(str(source)) as old, av.open(f"file:{target}", "w") as new:
         streams = {s.index: new.add_stream_from_template(s) for s in old.streams}
         numbers = dict.fromkeys(streams, 0)

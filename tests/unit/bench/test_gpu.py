@@ -17,7 +17,10 @@ def test_limits_add_up_to_eight_minutes(tmp_path):
 def test_a_part_that_hangs_or_fails_leaves_time_and_room_for_the_next(
     tmp_path, monkeypatch, capsys
 ):
-    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    child = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; "
+        "time.sleep(60)'])"
+    )
     chosen = [
         gpu.Part("hangs", ["-c", child], 1.0),
         gpu.Part("fails", ["-c", "print('half'); raise SystemExit(3)"], 60.0),

@@ -1,4 +1,6 @@
-"""Rates against a published table; calibration against scikit-learn's curve and against rows of known confidence."""
+"""Rates against a published table;
+calibration against scikit-learn's curve and against rows of known confidence.
+"""
 
 import json
 

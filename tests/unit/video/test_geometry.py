@@ -1,4 +1,6 @@
-"""Pictures upright: pixel aspect, display matrices, sizes that change, deep colours, and videos held sideways."""
+"""Pictures upright: pixel aspect, display matrices, sizes that change, deep colours,
+and videos held sideways.
+"""
 
 from fractions import Fraction
 
@@ -103,7 +105,9 @@ def test_deep_colours_look_as_eight_bits_do(tmp_path, codec, pix_fmt):
 
 
 def lying(path, turns):
-    """A video whose pictures are turned by ``turns`` quarters counter-clockwise; its face is a tall bright rectangle."""
+    """A video whose pictures are turned by ``turns`` quarters counter-clockwise;
+    its face is a tall bright rectangle.
+    """
     frames = []
     for _ in range(12):
         image = np.full((120, 160, 3), 20, np.uint8)
@@ -114,7 +118,9 @@ def lying(path, turns):
 
 
 class TallFinder:
-    """Stands in for a detector that finds only upright faces: bright rectangles that are higher than wide."""
+    """Stands in for a detector that finds only upright faces:
+    bright rectangles that are higher than wide.
+    """
 
     def __init__(self, squares):
         self.squares, self.model = squares, squares.model
@@ -134,7 +140,8 @@ def test_a_sideways_video_without_a_face_gets_a_hint_that_works(
     video = lying(tmp_path / "lying.mp4", turns)
     (summary,), lines = go(video, run, tmp_path / "out", detector=squares)
     assert summary["frames_with_face"] == 0
-    # Upside down is as upright as upright is for this detector, so the first of the two angles is named.
+    # Upside down is as upright as upright is for this detector,
+    # so the first of the two angles is named.
     hinted = int(summary["hint"].rsplit(" ", 1)[1])
     assert hinted % 180 == 90 and f"--rotate {hinted}" in lines[-1]
     options = {"detector": squares, "overwrite": True}
