@@ -650,6 +650,46 @@ def test_a_copied_tree_and_copied_runs_are_extracted_no_second_time(
     np.testing.assert_array_equal(after.audio, before.audio)
 
 
+class Wide:
+    """An encoder whose features are eight numbers wider than those of ``encoder``."""
+
+    def __init__(self, encoder):
+        self.encoder, self.width = encoder, encoder.width + 8
+
+    def __getattr__(self, name):
+        return getattr(self.encoder, name)
+
+    def encode(self, prepared):
+        features = self.encoder.encode(prepared)
+        return torch.cat([features, features[:, :8]], dim=1)
+
+    def waveforms(self, batch):
+        steps = self.encoder.waveforms(batch)
+        return torch.cat([steps, steps[..., :8]], dim=-1)
+
+
+@pytest.mark.parametrize("context", ["window", "track"])
+def test_the_encoders_say_how_wide_features_are(tmp_path, experiment, monkeypatch, context):
+    monkeypatch.setattr(extraction, "load_visual", lambda *args: Wide(load_visual(*args)))
+    monkeypatch.setattr(extraction, "load_audio", lambda *args: Wide(load_audio(*args)))
+    clips = [make_clip(tmp_path, "a", n=12, sound=0.5), make_clip(tmp_path, "silent", n=12)]
+    wide = experiment.replace(audio_context=context)
+    windows = features.window_set(wide, clips, protocol="window")
+    assert windows.visual.shape == (24, 512 + 8) and windows.audio.shape[1] == 768 + 8
+    np.testing.assert_array_equal(windows.visual[:, -8:], windows.visual[:, :8])
+    np.testing.assert_array_equal(windows.audio[:, -8:], windows.audio[:, :8])
+    assert len(windows.audio) and windows.visual.any()
+
+
+@pytest.mark.parametrize("name", ["_prompts", "prompts", "manifest"])
+def test_no_name_of_a_clip_is_taken(tmp_path, experiment, name):
+    prompts, _ = extraction.prompt_features(experiment)
+    clip = make_clip(tmp_path, name, n=12, sound=0.5)
+    assert extraction.extract(experiment, [clip]).report.clips == 2
+    assert stored(experiment, clip, "visual")["visual"].shape == (12, 512)
+    np.testing.assert_array_equal(extraction.prompt_features(experiment)[0], prompts)
+
+
 def test_trees_with_clips_of_one_name_do_not_take_each_others_features(tmp_path, experiment):
     one = make_clip(tmp_path / "one", "a", n=12, sound=0.5)
     other = make_clip(tmp_path / "other", "a", n=12, sound=0.5, seed=1)
