@@ -1,4 +1,4 @@
-"""The differences that were published on Aff-Wild2's validation set, held against what its videos can decide."""
+"""Differences published on Aff-Wild2's validation set, against what its videos can decide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ BELOW, WITHIN, ABOVE = "no", "depends on the assumptions", "yes"
 class Difference:
     """Two published macro-F1 on the validation set.
 
-    ``kind`` says which band it has to pass: ``same`` for two settings of one method, ``other`` for two methods,
-    ``peers`` for two methods that both score far above the paper's.
+    ``kind`` says which band it has to pass: ``same`` for two settings of one method, ``other`` for
+    two methods, ``peers`` for two methods that both score far above the paper's.
     """
 
     name: str
@@ -55,7 +55,10 @@ def differences() -> list[Difference]:
 
 
 def answer(size: float, band: tuple[float, float]) -> str:
-    """Whether the videos can show a difference of ``size``: below the ``band``, within it or above it."""
+    """Whether the videos can show a difference of ``size``.
+
+    Below the ``band``, within it or above it.
+    """
     low, high = band
     if size <= low:
         return BELOW
@@ -63,7 +66,10 @@ def answer(size: float, band: tuple[float, float]) -> str:
 
 
 def table(shown: Sequence[Difference], bands: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
-    """One row a difference: the two scores, their distance, the band it has to pass, and the answer."""
+    """One row a difference.
+
+    The two scores, their distance, the band it has to pass, and the answer.
+    """
     return pd.DataFrame(
         [
             {

@@ -1,10 +1,12 @@
-"""What can a set of videos decide? The chance in a macro-F1, and in a difference of two, when videos are drawn anew.
+"""What can a set of videos decide? The chance in a score when videos are drawn anew.
 
-No predictions are needed: the labelled frames of each video, a classifier's published F1 and a stated model of how its
-accuracy varies between videos. Videos are drawn with replacement. In a drawn video the frames of one class are shared
-out over the eight predictions by a Dirichlet distribution around the classifier's confusion matrix: the recall alone
-then follows a beta distribution. Frames of one class in one video succeed or fail together; that is why 284,230 frames
-decide as little as 70 videos. Two runs have the same outcome in a stated share of all pairs of video and class.
+No predictions are needed: the labelled frames of each video, a classifier's published F1 and a
+stated model of how its accuracy varies between videos. Videos are drawn with replacement. In a
+drawn video the frames of one class are shared out over the eight predictions by a Dirichlet
+distribution around the classifier's confusion matrix: the recall alone then follows a beta
+distribution. Frames of one class in one video succeed or fail together; that is why 284,230 frames
+decide as little as 70 videos. Two runs have the same outcome in a stated share of all pairs of
+video and class.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, sparse, special, stats
 
 from emolib.errors import WrongCall
@@ -32,9 +33,10 @@ CELLS = 200_000  # pairs of drawn video and class that are worked on at once; bo
 class Assumptions:
     """How outcomes vary between videos, and how much two runs have in common.
 
-    ``concentration``: of the beta distribution of a video's recall; its standard deviation around a mean recall r is
-    sqrt(r (1 - r) / (concentration + 1)). ``shared``: share of the pairs (video, class) in which runs of two variants
-    have the same outcome, which is their correlation. ``shared_by_seeds``: the same for two seeds of one variant.
+    ``concentration``: of the beta distribution of a video's recall; its standard deviation around a
+    mean recall r is sqrt(r (1 - r) / (concentration + 1)). ``shared``: share of the pairs (video,
+    class) in which runs of two variants have the same outcome, which is their correlation.
+    ``shared_by_seeds``: the same for two seeds of one variant.
     """
 
     concentration: float = 4.0
@@ -47,7 +49,8 @@ class Assumptions:
         if not 0 <= self.shared <= self.shared_by_seeds <= 1:
             raise WrongCall(
                 f"shared={self.shared}, shared_by_seeds={self.shared_by_seeds}: expected "
-                "0 <= shared <= shared_by_seeds <= 1; two seeds share at least what two variants share"
+                "0 <= shared <= shared_by_seeds <= 1; "
+                "two seeds share at least what two variants share"
             )
 
 
@@ -55,11 +58,14 @@ class Assumptions:
 
 
 def confusion_of_f1(f1: Sequence[float], frames: np.ndarray) -> np.ndarray:
-    """Expected confusion ``[8, 8]`` (annotated, predicted; rows sum to 1) with the F1 ``[8]`` on ``frames`` ``[videos, 8]``.
+    """Expected confusion ``[8, 8]`` with the F1 ``[8]`` on ``frames`` ``[videos, 8]``.
 
-    Published tables have F1 alone, so two things are assumed: each class is predicted as often as it is annotated
-    (precision = recall = F1), and errors go to the other classes independently of the annotated one, as far as these
-    sums allow (iterative proportional fitting). Raises WrongCall where no such matrix exists.
+    Row: annotated class, column: predicted class; rows sum to 1.
+
+    Published tables have F1 alone, so two things are assumed: each class is predicted as often as
+    it is annotated (precision = recall = F1), and errors go to the other classes independently of
+    the annotated one, as far as these sums allow (iterative proportional fitting). Raises WrongCall
+    where no such matrix exists.
     """
     scores, total = np.asarray(f1, dtype=np.float64), frames.sum(axis=0).astype(np.float64)
     if scores.shape != (NUM_CLASSES,) or not ((scores >= 0) & (scores <= 1)).all():
@@ -77,7 +83,10 @@ def confusion_of_f1(f1: Sequence[float], frames: np.ndarray) -> np.ndarray:
 
 
 def at_level(f1: Sequence[float], macro_f1: float) -> np.ndarray:
-    """F1 ``[8]`` with the mean ``macro_f1``: the pattern of ``f1``, every class moved by the same amount in log-odds."""
+    """F1 ``[8]`` with the mean ``macro_f1``.
+
+    The pattern of ``f1``, every class moved by the same amount in log-odds.
+    """
     if not 0 < macro_f1 < 1:
         raise WrongCall(f"macro_f1={macro_f1}: must lie between 0 and 1")
     logits = special.logit(np.asarray(f1, dtype=np.float64))
@@ -91,7 +100,10 @@ def macro_f1(confusion: np.ndarray, frames: np.ndarray) -> float:
 
 
 def corrected_share(confusion: np.ndarray, frames: np.ndarray, effect: float) -> float:
-    """The share of its errors that a classifier has to correct, in every class, to gain ``effect`` in macro-F1."""
+    """The share of errors that a classifier has to correct to gain ``effect`` in macro-F1.
+
+    The same share in every class. Raises WrongCall for an effect that it cannot gain.
+    """
     before = macro_f1(confusion, frames)
     if not 0 <= effect <= 1 - before:
         raise WrongCall(
@@ -125,10 +137,11 @@ def redraw(
     repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> np.ndarray:
-    """Macro-F1 of two variants with ``seeds`` runs each, on videos drawn anew: ``[repetitions, 2, seeds]``.
+    """Macro-F1 of two variants on videos drawn anew: ``[repetitions, 2, seeds]``.
 
-    ``frames`` ``[n, 8]``: labelled frames of the videos that are drawn from. ``videos``: how many are drawn (default n);
-    0: none, each video is there once and only outcomes vary. ``effect``: what the first variant is truly better by.
+    ``frames`` ``[n, 8]``: labelled frames of the videos that are drawn from. ``videos``: how many
+    are drawn (default n); 0: none, each video is there once and only outcomes vary. ``effect``:
+    what the first variant is truly better by.
     """
     corrected = corrected_share(confusion, frames, effect) if effect else 0.0
     generator = np.random.default_rng(seed)
@@ -146,7 +159,7 @@ def redraw(
 def _drawn_videos(
     frames: np.ndarray, videos: int | None, repetitions: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Frames by class of the videos of each repetition, ``[R, videos, 8]``, in parts that fit into memory."""
+    """Frames by class of each repetition's videos, ``[R, videos, 8]``, in parts that fit in memory."""
     size = videos or len(frames)
     cells = size * (frames > 0).sum() / len(frames)
     part = max(1, int(CELLS / cells))
@@ -165,10 +178,10 @@ def _matrices(
     seeds: int,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Confusion matrices in frames of 2 variants x ``seeds`` runs on ``drawn`` ``[R, videos, 8]``: ``[2, seeds, R, 8, 8]``.
+    """Confusion matrices in frames on ``drawn`` ``[R, videos, 8]``: ``[2, seeds, R, 8, 8]``.
 
-    A cell is one class in one drawn video. One coin a cell says who shares its outcome: all runs, the runs of one
-    variant, or nobody.
+    A cell is one class in one drawn video. One coin a cell says who shares its outcome: all runs,
+    the runs of one variant, or nobody.
     """
     repetition, annotated, video = np.nonzero(drawn.transpose(0, 2, 1))
     cell_frames = drawn[repetition, video, annotated].astype(np.float64)
@@ -202,7 +215,10 @@ def interval_width(
     *,
     repetitions: int = REPETITIONS,
 ) -> float:
-    """Width of the 95 % interval of one macro-F1: how far a model's score moves when videos are drawn anew."""
+    """Width of the 95 % interval of one macro-F1.
+
+    How far a model's score moves when videos are drawn anew.
+    """
     one_model = Assumptions(concentration, shared=1.0, shared_by_seeds=1.0)
     scores = redraw(frames, confusion, one_model, repetitions=repetitions)
     low, high = np.quantile(scores[:, 0, 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -232,10 +248,11 @@ def smallest_effect(
     repetitions: int = REPETITIONS,
     seed: int = 0,
 ) -> float:
-    """The smallest true difference that a paired comparison with ``seeds`` runs a side decides with ``power``.
+    """The smallest true difference that ``seeds`` runs a side decide with ``power``.
 
-    To be asked before any run. It stands for the interval of ``metrics.difference``: chance of the videos, and with
-    two or more seeds each side's Student-t uncertainty of the mean over its seeds. Arguments as in :func:`redraw`.
+    To be asked before any run. It stands for the interval of ``metrics.difference``: chance of the
+    videos, and with two or more seeds each side's Student-t uncertainty of the mean over its seeds.
+    Arguments as in :func:`redraw`.
     """
     scores = redraw(
         frames,
@@ -274,11 +291,14 @@ def band(
     shared: tuple[float, float] = SAME_METHOD,
     **options: Any,
 ) -> tuple[float, float]:
-    """:func:`smallest_difference` or :func:`smallest_effect` at the mildest and at the hardest of these assumptions.
+    """``measure`` at the mildest and at the hardest of these assumptions.
 
-    That is what is known when neither can be measured. Chance falls with the concentration and with what two models
-    share, so the two ends bound everything between them. Two seeds of one variant are taken to lie half-way between
-    two variants and one and the same run. ``options`` go to ``measure``.
+    ``measure``: :func:`smallest_difference` or :func:`smallest_effect`.
+
+    That is what is known when neither can be measured. Chance falls with the concentration and with
+    what two models share, so the two ends bound everything between them. Two seeds of one variant
+    are taken to lie half-way between two variants and one and the same run. ``options`` go to
+    ``measure``.
     """
     mildest, hardest = (
         measure(
@@ -293,51 +313,8 @@ def band(
 
 
 def videos_needed(effect: float, videos: int, wanted: float) -> float:
-    """How many videos decide ``wanted`` when ``videos`` of them decide ``effect``: chance falls with their square root."""
-    return videos * (effect / wanted) ** 2
+    """How many videos decide ``wanted`` when ``videos`` of them decide ``effect``.
 
-
-def fold_spread(
-    frames: np.ndarray,
-    folds: np.ndarray,
-    confusion: np.ndarray,
-    concentration: float,
-    *,
-    repetitions: int = REPETITIONS,
-    seed: int = 0,
-) -> np.ndarray:
-    """Standard deviation of the macro-F1 over given ``folds`` ``[n]`` of ``frames`` ``[n, 8]``: ``[repetitions]``.
-
-    The videos of each fold are fixed, as in a cross-validation; only outcomes vary.
+    Chance falls with their square root.
     """
-    assumptions = Assumptions(concentration, 0.0, 1.0)
-    scores = [
-        redraw(
-            frames[folds == fold],
-            confusion,
-            assumptions,
-            videos=0,
-            repetitions=repetitions,
-            seed=seed + int(fold),
-        )[:, 0, 0]
-        for fold in np.unique(folds)
-    ]
-    return np.std(scores, axis=0, ddof=1)
-
-
-def fold_check(
-    frames: np.ndarray,
-    folds: np.ndarray,
-    confusion: np.ndarray,
-    concentrations: Sequence[float],
-    *,
-    repetitions: int = REPETITIONS,
-) -> pd.DataFrame:
-    """The median and the central 95 % (``from``, ``to``) of :func:`fold_spread`, a row for each concentration."""
-    edges = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]
-    rows = []
-    for concentration in concentrations:
-        spread = fold_spread(frames, folds, confusion, concentration, repetitions=repetitions)
-        low, median, high = np.quantile(spread, edges)
-        rows.append([concentration, median, low, high])
-    return pd.DataFrame(rows, columns=["concentration", "median", "from", "to"])
+    return videos * (effect / wanted) ** 2

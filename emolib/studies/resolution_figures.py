@@ -21,7 +21,10 @@ MARKS = {"no": ("X", OTHER), "depends on the assumptions": ("o", "white"), "yes"
 
 @mpl.rc_context(STYLE)
 def carriers(frames: np.ndarray, *, title: str) -> Figure:
-    """Each class's frames as one bar, cut into its videos ``[videos, 8]``, the largest first; its effective number behind."""
+    """Each class's frames as one bar, cut into its videos ``[videos, 8]``, the largest first.
+
+    Its effective number behind.
+    """
     figure, axis = blank(title, origin="", size=(COLUMN, 2.5))
     effective, shown = structure.effective_videos(frames), structure.videos_with(frames)
     for row in range(len(EXPRESSIONS)):
@@ -66,7 +69,10 @@ def width_of_one_score(
     *,
     band: str,
 ) -> Figure:
-    """Width of the 95 % interval against the concentration; ``widths`` ``[levels, concentrations]`` span the ``band``."""
+    """Width of the 95 % interval against the concentration.
+
+    ``widths`` ``[levels, concentrations]`` span the ``band``.
+    """
     figure, axis = blank("95 % interval of one macro-F1", origin="", size=(COLUMN, 2.3))
     axis.fill_between(concentrations, widths.min(0), widths.max(0), color=BAND, lw=0, label=band)
     axis.plot(concentrations, widths.mean(0), color=OURS)
@@ -82,7 +88,10 @@ def width_of_one_score(
 def smallest_by_shared(
     shared: Sequence[float], edges: np.ndarray, lines: Mapping[str, float], *, band: str
 ) -> Figure:
-    """The smallest difference that excludes zero against the share of equal outcomes; ``edges`` ``[2, shared]``."""
+    """The smallest difference that excludes zero against the share of equal outcomes.
+
+    ``edges`` ``[2, shared]``.
+    """
     figure, axis = blank("What a difference must exceed", origin="", size=(COLUMN, 2.3))
     axis.fill_between(shared, *edges, color=BAND, lw=0, label=band)
     _lines(axis, lines)
@@ -124,7 +133,7 @@ def planning(
     *,
     band: str,
 ) -> Figure:
-    """The smallest true effect that is decided, a ``band`` by number of videos and one by number of seeds.
+    """The smallest true effect that is decided, by number of videos and by number of seeds.
 
     ``lines``: published differences; ``marks``: numbers of videos that exist.
     """

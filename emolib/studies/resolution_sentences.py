@@ -38,7 +38,10 @@ def implied_scores(confusion: np.ndarray, frames: np.ndarray) -> str:
 
 
 def fold_check(check: pd.DataFrame, published: float) -> str:
-    """Which concentrations agree with the published standard deviation; ``check``: of ``resolution.fold_check``."""
+    """Which concentrations agree with the published standard deviation; ``check``.
+
+    Of ``resolution.fold_check``.
+    """
     agree = check.loc[(check["from"] <= published) & (published <= check["to"]), "concentration"]
     nearest = check.loc[(check["median"] - published).abs().idxmin(), "concentration"]
     excluded = len(check) - len(agree)
@@ -88,9 +91,10 @@ def gains(videos: Mapping[int, Band], seeds: Mapping[int, Band]) -> str:
 
 
 def before_any_run(frames: np.ndarray, seeds: int, *, level: float, repetitions: int = 500) -> str:
-    """The smallest effect that ``seeds`` runs a side can decide on clips with these ``frames`` ``[clips, 8]``.
+    """The smallest effect that ``seeds`` runs a side decide on ``frames`` ``[clips, 8]``.
 
-    For a study that is still to be run: ``level`` is the macro-F1 that one expects, taken for every class alike.
+    For a study that is still to be run: ``level`` is the macro-F1 that one expects, taken for every
+    class alike.
     """
     confusion = resolution.confusion_of_f1([level] * len(EXPRESSIONS), frames)
     effects = resolution.band(
@@ -98,10 +102,10 @@ def before_any_run(frames: np.ndarray, seeds: int, *, level: float, repetitions:
     )
     runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
     return (
-        f"Before any run: {runs} on {len(frames)} clips, at a macro-F1 near {level:g}, decide a true "
-        f"difference of {_band(effects)} (power {100 * resolution.POWER:.0f} %; where in this band depends on how "
-        "much clips differ and how much models share, see notebook 11). A smaller one will most likely come out "
-        "as undecided."
+        f"Before any run: {runs} on {len(frames)} clips, at a macro-F1 near {level:g}, decide "
+        f"a true difference of {_band(effects)} (power {100 * resolution.POWER:.0f} %; where in this "
+        "band depends on how much clips differ and how much models share, see notebook 11). "
+        "A smaller one will most likely come out as undecided."
     )
 
 

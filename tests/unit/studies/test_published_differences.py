@@ -5,6 +5,7 @@ import pytest
 
 from emolib import paper
 from emolib.data import structure
+from emolib.results.figures import COLUMN
 from emolib.studies import published_differences, resolution, resolution_figures
 from emolib.studies.published_differences import ABOVE, BELOW, WITHIN
 
@@ -95,6 +96,6 @@ def test_figures_name_what_they_show(bands):
     ]
     for figure in figures:
         assert figure.get_suptitle() and figure.axes[0].get_xlabel()
-        assert figure.get_size_inches()[0] == pytest.approx(3.4)
+        assert figure.get_size_inches()[0] == pytest.approx(COLUMN)
     names = [label.get_text() for label in figures[4].axes[0].get_yticklabels()]
     assert names == [pair.name for pair in shown]

@@ -9,7 +9,7 @@ from emolib import paper
 from emolib.data import structure
 from emolib.errors import WrongCall
 from emolib.evaluation import metrics
-from emolib.studies import resolution
+from emolib.studies import fold_check, resolution
 from emolib.studies.resolution import Assumptions
 
 F1 = list(paper.CLASS_F1.values())
@@ -239,7 +239,7 @@ def test_spread_over_folds_is_that_of_the_scores():
     frames, fold = structure.class_frames(table), table["fold"].to_numpy()
     confusion = resolution.confusion_of_f1(resolution.at_level(F1, 0.512), frames)
     much, little = (
-        resolution.fold_spread(frames, fold, confusion, concentration, repetitions=200)
+        fold_check.fold_spread(frames, fold, confusion, concentration, repetitions=200)
         for concentration in (2.0, 16.0)
     )
     assert much.shape == (200,) and np.median(much) > 1.2 * np.median(little) > 0.01
