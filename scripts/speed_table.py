@@ -15,7 +15,7 @@ import pandas as pd
 from emolib.results.tables import number, write
 from emolib.system.files import project_root, read_json
 
-MACHINES = {"cpu": "2 CPU cores (Zen 5)", "h100": "NVIDIA H100"}
+NAMES = {"cpu": "2 CPU cores (Zen 5)", "h100": "NVIDIA H100"}  # others have their own in the file
 ROWS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("training step, 10 frames", "train", lambda r: r["step"]["T=10"]["step_ratio"]),
     ("training step, 60 frames", "train", lambda r: r["step"]["T=60"]["step_ratio"]),
@@ -55,12 +55,23 @@ def figure(folder: Path, what: str, read: Callable[[Any], Any]) -> str:
     return number(value, 0 if value and value > 100 else 1)
 
 
+def machines(folder: Path) -> dict[str, str]:
+    """The folders in ``folder`` that hold results at full size, and what each machine is called."""
+    names: dict[str, str] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        result = read_json(path)
+        if not result.get("small", False):
+            machine = path.parent.name
+            names[machine] = NAMES.get(machine) or result.get("device_name", machine)
+    return names
+
+
 def main(folder: Path) -> None:
     """Write speed.csv, .md and .tex into ``folder``."""
     table = pd.DataFrame(
         {"Times faster than a plain loop on the same machine": [name for name, _, _ in ROWS]}
     )
-    for machine, name in MACHINES.items():
+    for machine, name in machines(folder).items():
         table[name] = [figure(folder / machine, what, read) for _, what, read in ROWS]
     write(
         table,

@@ -14,7 +14,7 @@ AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # of T/30 s of sound (docs/metho
 
 
 def windows_of_noise(window: int, clips: int = CLIPS, seed: int = 0) -> WindowSet:
-    """Random features in the shape of the demo's: every clip has FRAMES frames and two classes; stride 15."""
+    """Random features in the demo's shapes: clips of FRAMES frames and two classes; stride 15."""
     rng = np.random.default_rng(seed)
     starts, steps = np.arange(0, FRAMES - window + 1, 15), AUDIO_STEPS[window]
     labels = [

@@ -1,7 +1,7 @@
 """``emolib bench train``: what the loop around the model gains over a plain one, measured here.
 
-Every ratio is a median over interleaved repeats on the same data in the same process unless it says otherwise; a ratio
-counts only when the results it compares are equal.
+Every ratio is a median over interleaved repeats on the same data in the same process unless it says
+otherwise; a ratio counts only when the results it compares are equal.
 """
 
 import time
@@ -48,9 +48,10 @@ SMALL = Size(8, ("demo",), (10,), (2,), steps=3, repeats=1)
 
 
 def run(folder: Path, *, small: bool = False) -> dict[str, Any]:
-    """Measure, write ``folder``/train.json after each part, and return it; ``small``: only to see that it runs.
+    """Measure, write ``folder``/train.json after each part, and return it.
 
-    Raises WrongCall outside a checkout (the plain loop is in tests), EmolibError where its losses are others than ours.
+    ``small``: only to see that it runs. Raises WrongCall outside a checkout (the plain loop is in
+    tests), EmolibError where its losses are others than ours.
     """
     started, kind = time.monotonic(), torch.device(device()).type
     size = SMALL if small else SIZES.get(kind, SIZES["cpu"])
@@ -100,8 +101,11 @@ def parts(size: Size, small: bool, gpu: bool) -> Iterator[dict[str, Any]]:
 
 
 def judged(result: dict[str, Any]) -> dict[str, str]:
-    """What has been measured so far against what is wanted: at least as fast as the plain loop, 8 stacked runs on a GPU
-    at least 3 times as fast as one after another, and equal bits where bits are to be equal."""
+    """What has been measured so far against what is wanted.
+
+    At least as fast as the plain loop; 8 stacked runs on a GPU at least 3 times as fast as one
+    after another; equal bits where bits are to be equal.
+    """
     verdicts = {}
     for key, step in result.get("step", {}).items():
         verdicts[f"step_ratio, {key}"] = _verdict(step["step_ratio"], 1.0)

@@ -1,4 +1,7 @@
-"""``emolib bench train``: whole runs, in processes beside each other, killed and resumed, with the encoder in the loop."""
+"""``emolib bench train``: whole runs.
+
+In processes beside each other, killed and resumed, and with the encoder in the loop.
+"""
 
 import multiprocessing
 import os
@@ -21,7 +24,7 @@ from emolib.training.fit import fit
 
 
 def _epochs(window: int, threads: int, epochs: int, start: Any, times: Any, parent: int) -> None:
-    """In a worker: begin and end of ``epochs`` epochs after one that does not count, when all workers are ready."""
+    """In a worker: begin and end of ``epochs`` epochs, after one that does not count."""
     end_with(parent)
     torch.set_num_threads(threads)
     trainer = trainer_of(preset("demo", window=window), windows_of_noise(window, clips=8))
@@ -34,7 +37,10 @@ def _epochs(window: int, threads: int, epochs: int, start: Any, times: Any, pare
 
 
 def workers_ratio(window: int, epochs: int = 3) -> float | None:
-    """Runs an hour of one worker process a core over one process with all cores; what ``sweep`` does here. None on a GPU."""
+    """Runs an hour of one worker process a core over those of one process with all cores.
+
+    None on a GPU, and on one core.
+    """
     cores = os.cpu_count() or 1
     if device().startswith("cuda") or cores < 2:
         return None
@@ -72,7 +78,7 @@ def deterministic_price() -> float:
 
 
 def counted_encoding() -> float:
-    """Times that the released code encodes a training frame in the paper's four-window ablation, over our once."""
+    """Times that the released code encodes a training frame in the paper's window ablation."""
     e = preset("paper")
     encoded = (
         sum(
@@ -85,9 +91,10 @@ def counted_encoding() -> float:
 
 
 def encoding_in_the_loop(epochs: int = 2, clips: int = 4) -> float | None:
-    """Wall time of the four-window ablation with the encoder inside the loop over ours, from raw faces, 2 epochs, 4 clips.
+    """Wall time of the window ablation with the encoder inside the loop, over ours, from raw faces.
 
-    Faces only: sound would add to both sides in the same proportion. None where the package has no encoder.
+    Faces only: sound would add to both sides in the same proportion. None where the package has no
+    encoder.
     """
     from emolib.encoders.load import load_visual
 

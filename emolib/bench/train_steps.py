@@ -1,4 +1,4 @@
-"""``emolib bench train``: a training step, alone, replayed as a CUDA graph, and of many runs at once."""
+"""``emolib bench train``: a training step, alone, as a CUDA graph, and of many runs at once."""
 
 from types import ModuleType
 from typing import Any
@@ -27,7 +27,10 @@ EQUAL_STEPS = 50  # over which our losses are held against the plain loop's
 def equal_losses(
     plain: ModuleType, steps: int = EQUAL_STEPS, seed: int = 42
 ) -> tuple[float, np.ndarray]:
-    """Largest difference between our losses and the plain loop's, and ours: float32, dropout off, the paper's learning rate."""
+    """Largest difference between our losses and the plain loop's, and ours.
+
+    In float32, without dropout, at the paper's learning rate.
+    """
     experiment = preset(
         "demo",
         window=30,
@@ -57,7 +60,7 @@ def equal_losses(
 def step_ratio(
     plain: ModuleType, experiment: Experiment, windows: WindowSet, repeats: int = 5
 ) -> dict[str, float]:
-    """An epoch of ours against the plain loop's, and the share of this machine's matrix product speed."""
+    """An epoch of ours against the plain loop's, and the share of a matrix product's speed."""
     trainer = trainer_of(experiment, windows)
     loop = plain.PlainLoop(trainer, windows)
     order = trainer.order(0)
@@ -79,7 +82,10 @@ def step_ratio(
 
 
 def flops_a_window(experiment: Experiment) -> float:
-    """Floating-point operations of one window forward and backward, with the taps that a short window needs."""
+    """Floating-point operations of one window forward and backward.
+
+    With the taps that a short window needs.
+    """
     e, window, sound = experiment, experiment.window, AUDIO_STEPS[experiment.window]
     # Time steps times taps that each convolution of block i multiplies.
     rows = [window * min(e.tcn_kernel, 1 + (window - 1) // 2**i) for i in range(e.tcn_blocks)]
@@ -103,7 +109,7 @@ def stack_ratio(experiment: Experiment, windows: WindowSet, models: int, repeats
 
 
 def graph_gain(experiment: Experiment, windows: WindowSet, repeats: int = 3) -> dict[str, Any]:
-    """A CUDA graph's epoch against an eager one: how many times as fast, and whether both end with the same bits."""
+    """How many times as fast as eager a graph's epochs are, and whether both have equal bits."""
     replayed, eager = (trainer_of(experiment, windows) for _ in range(2))
     eager.replays = None
     work = {"replayed": lambda: replayed.epoch(0), "eager": lambda: eager.epoch(0)}

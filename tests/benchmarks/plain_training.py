@@ -1,5 +1,8 @@
-"""The same model trained by the loop one would write first: a DataLoader over windows, float32 features sliced per
-item, plain AdamW, ``loss.item()`` every step. What ``emolib bench train`` compares with."""
+"""The same model in the loop one would write first; what ``emolib bench train`` compares with.
+
+A DataLoader over windows, float32 features sliced per item, plain AdamW, ``loss.item()`` in every
+step.
+"""
 
 import copy
 from collections.abc import Iterator

@@ -46,7 +46,7 @@ def test_released_code_encodes_a_frame_230_times():
 
 
 def test_small_benchmark_runs_and_writes_after_each_part(tmp_path, monkeypatch):
-    """What ``make gpu`` does without a GPU; a part that fails leaves the earlier ones on the disk."""
+    """What ``make gpu`` does without a GPU; a part that fails leaves the earlier ones."""
 
     def no_time():
         written.update(read_json(tmp_path / "train.json"))
