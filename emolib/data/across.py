@@ -1,4 +1,6 @@
-"""What ``emolib doctor`` finds only by comparing clips: one video in two splits, and what no annotation names."""
+"""What ``emolib doctor`` finds only by comparing clips: one video in two splits, and what no
+annotation names.
+"""
 
 import os
 from collections import defaultdict
@@ -41,12 +43,16 @@ def _same_files(examination: Examination, files: dict[Path, str]) -> None:
             for video in videos:
                 earlier = first.setdefault(hash_file(video), video)
                 if files[earlier] != files[video]:
-                    what = f"the same file as {os.path.relpath(earlier, examination.root)}, in {files[earlier]} and {files[video]}"
+                    place = os.path.relpath(earlier, examination.root)
+                    splits = f"{files[earlier]} and {files[video]}"
+                    what = f"the same file as {place}, in {splits}"
                     examination.found("shared-video", video, what)
 
 
 def find_left_over(examination: Examination) -> None:
-    """Differences of one or two lines, crops and videos that no annotation names, videos of one name."""
+    """Differences of one or two lines, crops and videos that no annotation names, videos of one
+    name.
+    """
     if examination.off_by_few:
         what = f"one or two lines more (+) or less (-) than frames: {few(examination.off_by_few)}"
         examination.found(

@@ -1,4 +1,6 @@
-"""Aff-Wild2 (EXPR) on disk to ``Clip`` records: labels, faces and true times by frame number (docs/data.md)."""
+"""Aff-Wild2 (EXPR) on disk to ``Clip`` records: labels, faces and true times by frame number
+(docs/data.md).
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -58,14 +60,16 @@ def read_tree(
 ) -> list[Clip]:
     """The clips of ``splits``: train, then validation, then test, each sorted by id.
 
-    ``timing``: ``true`` takes each frame's time from the video, without one from ``frame_rates.csv``, else assumes
-    30 fps with a warning that names the clip; ``fixed_30`` is the released code's fault, for measuring it.
-    ``template``: the test clips and their frames are those of this submission template, whatever the tree lists.
-    ``links_out``: follow links that lead out of the tree. The first read lists every image and reads every video; later
-    ones use an index that notices change, unless ``cache`` is False.
+    ``timing``: ``true`` takes each frame's time from the video, without one from
+    ``frame_rates.csv``, else assumes 30 fps with a warning that names the clip; ``fixed_30`` is the
+    released code's fault, for measuring it. ``template``: the test clips and their frames are those
+    of this submission template, whatever the tree lists. ``links_out``: follow links that lead out
+    of the tree. The first read lists every image and reads every video; later ones use an index
+    that notices change, unless ``cache`` is False.
 
-    Raises EmolibError (file and line where there is one) for a folder that is not a tree, a damaged annotation, images
-    of other names, two candidates for one thing, a video that cannot be read or a link out of the tree.
+    Raises EmolibError (file and line where there is one) for a folder that is not a tree, a damaged
+    annotation, images of other names, two candidates for one thing, a video that cannot be read or
+    a link out of the tree.
     """
     for split in splits:
         if split not in SPLITS:
@@ -97,7 +101,8 @@ def _listed(layout: Layout, splits: tuple[str, ...], template: Path | None) -> I
         for path in layout.labels_of(split) if split in splits else []:
             if path.stem in seen:
                 raise EmolibError(
-                    f"{path}: {path.stem} is annotated in {seen[path.stem]} as well; remove one of them"
+                    f"{path}: {path.stem} is annotated in {seen[path.stem]} as well;"
+                    " remove one of them"
                 )
             seen[path.stem] = path
             yield Listed(split, path.stem, labels=read_labels(layout.inside(path)))
@@ -115,23 +120,27 @@ def listed_for_test(layout: Layout) -> list[str]:
 def clips_to_predict(layout: Layout, template: Path | None = None) -> dict[str, int | None]:
     """Ids of the test clips -> highest frame of the template, None for a clip it does not have.
 
-    The clips are those of ``template``, which decides alone when it is given, else of the tree's list and template.
+    The clips are those of ``template``, which decides alone when it is given, else of the tree's
+    list and template.
     """
     if template is not None:
         return dict(read_template(template).frames())
     templates = layout.submission_templates()
     if not layout.test_lists and not templates:
         raise EmolibError(
-            f"{layout.root}: no test clips: looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt"
+            f"{layout.root}: no test clips:"
+            f" looked for {TEST_LIST} and ABAW_Expr_test_set_example.txt"
         )
     frames = read_template(templates[0]).frames() if templates else {}
     return {clip_id: frames.get(clip_id) for clip_id in [*listed_for_test(layout), *frames]}
 
 
 def image_folder(layout: Layout, index: TreeIndex, clip_id: str) -> tuple[Path | None, np.ndarray]:
-    """(a clip's folder of images, which images there are: bool ``[highest]``, element i - 1 for frame i).
+    """(a clip's folder of images, which images there are: bool ``[highest]``, element i - 1 for
+    frame i).
 
-    Raises EmolibError where two folders hold images of the clip, or where images are numbered from 0.
+    Raises EmolibError where two folders hold images of the clip, or where images are numbered from
+    0.
     """
     folders = layout.images.get(clip_id, [])
     chosen, present = (folders[0] if folders else None), np.zeros(0, dtype=bool)
@@ -140,7 +149,8 @@ def image_folder(layout: Layout, index: TreeIndex, clip_id: str) -> tuple[Path |
         if numbers[0]:
             raise BadFile(
                 "images-from-zero",
-                f"{folder}: holds an image 00000.jpg, so every label is one frame off; number the images from 00001.jpg",
+                f"{folder}: holds an image 00000.jpg, so every label is one frame off;"
+                " number the images from 00001.jpg",
             )
         if numbers.any() and present.any():
             raise TwoCandidates(
@@ -160,8 +170,11 @@ def _clip(layout: Layout, index: TreeIndex, rates: dict[str, float] | None, list
     video = layout.video_of(clip_id)
     times, fps, source = _times(index, video, rates, clip_id, n, annotated=labels is not None)
     if labels is not None and far_off(len(present) - n, n):
-        told = f"{clip_id}: the last image is {len(present):05d}.jpg, the annotation ends at frame {n}; check that they belong together"
-        warnings.warn(told, stacklevel=3)
+        warnings.warn(
+            f"{clip_id}: the last image is {len(present):05d}.jpg, the annotation ends at frame {n};"
+            " check that they belong together",
+            stacklevel=3,
+        )
     return Clip(
         id=clip_id,
         split=listed.split,
@@ -180,7 +193,8 @@ def _length(labels: np.ndarray | None) -> int | None:
 
 
 def far_off(more: int, n: int) -> bool:
-    """Whether ``more`` frames than the ``n`` annotated ones are too many to be the usual difference.
+    """Whether ``more`` frames than the ``n`` annotated ones are too many to be the usual
+    difference.
 
     See docs/data.md, Frame times.
     """
@@ -202,15 +216,19 @@ def _times(
     if video is not None:
         decoded = index.times(video)
         if annotated and far_off(abs(n - len(decoded)), n):
-            told = f"{clip_id}: {n} annotation lines, but the video has {len(decoded)} frames; check that they belong together"
-            warnings.warn(told, stacklevel=4)
+            warnings.warn(
+                f"{clip_id}: {n} annotation lines, but the video has {len(decoded)} frames;"
+                " check that they belong together",
+                stacklevel=4,
+            )
         times, fps = fit_times(decoded, n)
         return times, fps, "video"
     rate = rates.get(clip_id) or rates.get(source_id(clip_id))
     if rate:
         return np.arange(n) / rate, rate, "frame-rate list"
     warnings.warn(
-        f"{clip_id}: no video and no line in {FRAME_RATES}; assuming 30 fps, its audio may be misaligned",
+        f"{clip_id}: no video and no line in {FRAME_RATES};"
+        " assuming 30 fps, its audio may be misaligned",
         stacklevel=4,
     )
     return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "assumed 30 fps"
@@ -219,8 +237,8 @@ def _times(
 def fit_times(decoded: np.ndarray, n: int) -> tuple[np.ndarray, float]:
     """Times of ``n`` annotated frames from those of the decoded frames, and their mean rate.
 
-    Both numbers differ by one or two in most videos: frames beyond the last decoded one follow at the mean rate,
-    decoded frames without an annotation are dropped.
+    Both numbers differ by one or two in most videos: frames beyond the last decoded one follow at
+    the mean rate, decoded frames without an annotation are dropped.
     """
     fps = (len(decoded) - 1) / float(decoded[-1] - decoded[0]) if len(decoded) > 1 else ASSUMED_FPS
     beyond = decoded[-1] + np.arange(1, max(0, n - len(decoded)) + 1) / fps

@@ -1,9 +1,11 @@
-"""What share of the frames that count has a face: the one judgement of doctor, reader and submission.
+"""What share of the frames that count has a face: the one judgement of doctor, reader and
+submission.
 
-The frames that count are a training or validation clip's annotated frames, and every row of a test clip. In the
-official release 98.0 % of them have a face in train and 98.7 % in validation (docs/data.md). A clip or a split with
-much less is one whose crops were not downloaded or unpacked as a whole: a model trained on it, or a submission filled
-from it, would look complete. Reading therefore stops, unless ``min_face_share`` says that it may go on.
+The frames that count are a training or validation clip's annotated frames, and every row of a test
+clip. In the official release 98.0 % of them have a face in train and 98.7 % in validation
+(docs/data.md). A clip or a split with much less is one whose crops were not downloaded or unpacked
+as a whole: a model trained on it, or a submission filled from it, would look complete. Reading
+therefore stops, unless ``min_face_share`` says that it may go on.
 """
 
 from collections.abc import Iterable
@@ -49,13 +51,18 @@ class Coverage:
         return cls(clip_id, split, int(counts.sum()), faces, int(counts[last:].sum()), last)
 
     def shortfall(self, least: float) -> Shortfall | None:
-        """What is wrong with the clip where less than ``least`` of its frames has a face, or its images end early."""
+        """What is wrong where fewer than ``least`` of the clip's frames have a face, or its images end
+        early; None where nothing is.
+        """
         if least == 0 or (not self.frames and self.split != "test"):
             return None
         if not self.faces:
             return Shortfall("no-images", self.id, f"no image of its {self.frames:,} frames")
         if self.after > ENDS_EARLY * self.frames:
-            what = f"the images end at frame {self.last}, {self.after:,} of {self.frames:,} frames before the end"
+            what = (
+                f"the images end at frame {self.last},"
+                f" {self.after:,} of {self.frames:,} frames before the end"
+            )
             return Shortfall("images-end-early", self.id, what)
         if self.faces < least * self.frames:
             what = f"{self.faces:,} of {self.frames:,} frames have an image"
@@ -79,7 +86,9 @@ def face_shares(coverages: Iterable[Coverage]) -> dict[str, float]:
 
 
 def shortfalls(coverages: list[Coverage], least: float = MIN_FACE_SHARE) -> list[Shortfall]:
-    """Splits of which less than ``least`` of the frames that count has a face, and such clips of the other splits."""
+    """Splits of which less than ``least`` of the frames that count has a face, and such clips of
+    the other splits.
+    """
     short = {split: share for split, share in face_shares(coverages).items() if share < least}
     splits = []
     for split, share in short.items():
@@ -92,14 +101,16 @@ def shortfalls(coverages: list[Coverage], least: float = MIN_FACE_SHARE) -> list
 
 
 def check_coverage(clips: Iterable[Clip], least: float = MIN_FACE_SHARE) -> dict[str, float]:
-    """:func:`face_shares` of ``clips``; raises EmolibError, saying what to do, where there is a shortfall."""
+    """:func:`face_shares` of ``clips``; raises EmolibError, saying what to do, where there is a
+    shortfall.
+    """
     coverages = coverage_of(clips)
     short = shortfalls(coverages, least)
     if short:
         told = few([f"{shortfall.where}: {shortfall.what}" for shortfall in short], "; ")
         raise EmolibError(
-            f"too few faces: {told}. Complete the crops (emolib doctor names every clip), or go on with"
-            " what there is: --set min_face_share=0, for a submission --min-face-share 0"
+            f"too few faces: {told}. Complete the crops (emolib doctor names every clip), or go on"
+            " with what there is: --set min_face_share=0, for a submission --min-face-share 0"
         )
     return face_shares(coverages)
 
@@ -107,7 +118,8 @@ def check_coverage(clips: Iterable[Clip], least: float = MIN_FACE_SHARE) -> dict
 def told(shares: dict[str, float]) -> str:
     """For a caption: splits with a smaller share than the official release; empty where none is."""
     return ", ".join(
-        f"faces in {shares[split]:.1%} of the annotated {split} frames (official release: {official:.1%})"
+        f"faces in {shares[split]:.1%} of the annotated {split} frames"
+        f" (official release: {official:.1%})"
         for split, official in FACE_SHARES.items()
         if shares.get(split, 1.0) < official - 0.0005
     )

@@ -145,7 +145,9 @@ def _totals(examination: Examination) -> dict[str, Any]:
 
 
 def _usable(examination: Examination, totals: dict[str, Any]) -> None:
-    """A split without one label or without any sound: scores on it would not be those of an audio-visual model."""
+    """A split without one label or without any sound: scores on it would not be those of an
+    audio-visual model.
+    """
     for split, counts in totals.items():
         rows = [row for row in examination.clips if row["split"] == split]
         if split != "test" and not counts["labelled"]:

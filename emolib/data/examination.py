@@ -1,4 +1,6 @@
-"""Looking at a tree for ``emolib doctor``: every fault by its name (:mod:`emolib.data.kinds`), told by clip."""
+"""Looking at a tree for ``emolib doctor``: every fault by its name (:mod:`emolib.data.kinds`), told
+by clip.
+"""
 
 import os
 from pathlib import Path
@@ -27,7 +29,9 @@ SHORTER = 1.0  # seconds of sound missing at the end
 
 
 class Examination:
-    """What has been found so far. One method for each thing looked at, called in the order they stand here."""
+    """What has been found so far. One method for each thing looked at, called in the order they
+    stand here.
+    """
 
     def __init__(self, root: Path, layout: Layout, *, full: bool) -> None:
         self.root, self.layout, self.full = Path(root), layout, full
@@ -203,7 +207,9 @@ class Examination:
         return self.videos[clip_id]
 
     def _time(self, clip_id: str, n: int, *, annotated: bool) -> dict[str, Any]:
-        """decoded frames, frame rate and its source, drift of a fixed 30 fps at the end, sound: of one clip."""
+        """decoded frames, frame rate and its source, drift of a fixed 30 fps at the end, sound: of
+        one clip.
+        """
         video = self.video_of(clip_id)
         decoded = None if video is None else self._decoded(video)
         if video is None and not (
@@ -256,7 +262,9 @@ class Examination:
             self.off_by_few.append(f"{clip_id} ({off:+d})")
 
     def _sound(self, video: Path, decoded: np.ndarray) -> bool | None:
-        """Whether ``video`` has sound; each video once. Decodes it with ``full``, else believes the header."""
+        """Whether ``video`` has sound; each video once. Decodes it with ``full``, else believes the
+        header.
+        """
         if video not in self.sounds:
             try:
                 seconds = media.sound_seconds(video, decode=self.full)

@@ -51,9 +51,9 @@ def list_images(folder: Path, root: Path | None) -> np.ndarray:
     """Which image numbers exist in ``folder``:
     bool ``[highest + 1]``, element i for ``{i:05d}.jpg``.
 
-    Frames count from 1, so element 0 tells of a folder numbered otherwise. Raises BadFile for images
-    of other names, which would count as missing faces, and EmolibError for a link that leads out of
-    ``root``; None: it may.
+    Frames count from 1, so element 0 tells of a folder numbered otherwise. Raises BadFile for
+    images of other names, which would count as missing faces, and EmolibError for a link that leads
+    out of ``root``; None: it may.
     """
     with os.scandir(folder) as entries:
         names = [

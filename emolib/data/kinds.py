@@ -1,7 +1,8 @@
 """What ``emolib doctor`` can find, by name: how bad it is and what to do about it.
 
-Three severities. ``error``: training on the tree would stop or give wrong numbers. ``warning``: something is absent
-or unusual, what is left is used correctly. ``note``: normal for Aff-Wild2 and handled, told because other code stumbles.
+Three severities. ``error``: training on the tree would stop or give wrong numbers. ``warning``:
+something is absent or unusual, what is left is used correctly. ``note``: normal for Aff-Wild2 and
+handled, told because other code stumbles.
 """
 
 # kind -> (severity, what to do)

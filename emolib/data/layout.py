@@ -1,8 +1,9 @@
-"""Where things are in an Aff-Wild2 tree (docs/data.md), found by listing folders before any file is read.
+"""Where things are in an Aff-Wild2 tree (docs/data.md), found by listing folders alone.
 
-Every layout variant is known: both names of the annotation folder, ``cropped_aligned`` with its ``_new_50_vids``,
-``cropped``, videos as .mp4 or .avi in batch folders or flat. Where two candidates exist for one thing, none is chosen:
-both are named. Nothing outside the tree is read, unless links that lead out of it are allowed.
+Every layout variant is known: both names of the annotation folder, ``cropped_aligned`` with its
+``_new_50_vids``, ``cropped``, videos as .mp4 or .avi in batch folders or flat. Where two candidates
+exist for one thing, none is chosen: both are named. Nothing outside the tree is read, unless links
+that lead out of it are allowed.
 """
 
 import os
@@ -69,13 +70,17 @@ class Layout:
         return sorted(files, key=lambda path: path.stem)
 
     def submission_templates(self) -> list[Path]:
-        """The submission template, none or one. Raises TwoCandidates, naming both, where there are two."""
+        """The submission template, none or one. Raises TwoCandidates, naming both, where there are
+        two.
+        """
         advice = "keep the one of your challenge, or give it (--template FILE)"
         template = self._only(self.templates, "two submission templates", advice)
         return [template] if template else []
 
     def test_list(self) -> Path | None:
-        """The list of test clips, None without one. Raises TwoCandidates, naming both, where there are two."""
+        """The list of test clips, None without one. Raises TwoCandidates, naming both, where there
+        are two.
+        """
         return self._only(self.test_lists, "two lists of test clips", "keep one of them")
 
     def video_of(self, clip_id: str) -> Path | None:
@@ -100,7 +105,8 @@ def find_layout(
     need_annotations: bool = True,
     links_out: bool = False,
 ) -> Layout:
-    """Look through ``root``, two folders deep. ``links_out``: follow links that lead out of the tree.
+    """Look through ``root``, two folders deep. ``links_out``: follow links that lead out of the
+    tree.
 
     Raises EmolibError with one line saying what was looked for and not found.
     """
@@ -120,16 +126,20 @@ def find_layout(
     image_roots = [folder for name in wanted for folder in folders if folder.name == name]
     if not image_roots:
         raise EmolibError(
-            f"{root}: not an Aff-Wild2 tree: looked for {wanted[0]}/ or {wanted[1]}/ with a folder of images for each id"
+            f"{root}: not an Aff-Wild2 tree:"
+            f" looked for {wanted[0]}/ or {wanted[1]}/ with a folder of images for each id"
         )
     for folder in image_roots:
         if (folder / folder.name).is_dir():
             raise EmolibError(
-                f"{folder / folder.name}: the crops lie a folder too deep; move what is in it up into {folder}"
+                f"{folder / folder.name}: the crops lie a folder too deep;"
+                f" move what is in it up into {folder}"
             )
     files = [path for folder in folders if not _holds_crops(folder) for path in _files(folder)]
     subfolders = (path for folder in image_roots for path in _subfolders(folder))
     rates = root / FRAME_RATES
+    if rates.exists() and not links_out:
+        inside(rates, root)
     return Layout(
         root=root,
         annotations=annotations[0] if annotations else None,
@@ -138,13 +148,9 @@ def find_layout(
         videos=_videos(files, root, links_out),
         test_lists=[path for path in files if path.name == TEST_LIST],
         templates=[path for path in files if TEMPLATE.fullmatch(path.name)],
-        frame_rates=_rates(rates, root, links_out) if rates.exists() else None,
+        frame_rates=rates if rates.exists() else None,
         links_out=links_out,
     )
-
-
-def _rates(path: Path, root: Path, links_out: bool) -> Path:
-    return path if links_out else inside(path, root)
 
 
 def _where_annotations_are(root: Path) -> str:
@@ -201,7 +207,9 @@ def _folders(root: Path, links_out: bool) -> Iterator[Path]:
 
 
 def _stays(folder: Path, root: Path, links_out: bool) -> bool:
-    """Whether to look into ``folder``: a link that leads out of the tree is refused where data belong, else passed over."""
+    """Whether to look into ``folder``: a link that leads out of the tree is refused where data
+    belong, else passed over.
+    """
     if not folder.is_symlink():
         return True
     if OURS.match(folder.name):
@@ -212,7 +220,9 @@ def _stays(folder: Path, root: Path, links_out: bool) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files of ``folder`` that can belong to the data set; fast also where it holds a million others."""
+    """Files of ``folder`` that can belong to the data set; fast also where it holds a million
+    others.
+    """
     with os.scandir(folder) as entries:
         names = [
             entry.name
@@ -235,7 +245,9 @@ def _by_name(pairs: Iterable[tuple[Path, str]]) -> dict[str, list[Path]]:
 
 
 def _videos(files: list[Path], root: Path, links_out: bool) -> dict[str, list[Path]]:
-    """Videos by stem, .mp4 before .avi; one file reached under one stem by several links counts once."""
+    """Videos by stem, .mp4 before .avi; one file reached under one stem by several links counts
+    once.
+    """
     videos = [path for suffix in VIDEO_SUFFIXES for path in files if path.suffix.lower() == suffix]
     if not links_out:
         for path in videos:

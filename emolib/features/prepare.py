@@ -35,7 +35,9 @@ class Data:
 
 
 def root_of(experiment: Experiment, *, progress: bool = True) -> Path:
-    """The experiment's data: ``experiment.data``, or the generated benchmark, which is made when missing."""
+    """The experiment's data: ``experiment.data``, or the generated benchmark, which is made when
+    missing.
+    """
     return (
         Path(experiment.data)
         if experiment.data
@@ -50,10 +52,12 @@ def clips_of(
     template: Path | None = None,
     progress: bool = True,
 ) -> list[Clip]:
-    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made when missing.
+    """The clips of ``splits``: of ``experiment.data``, or of the generated benchmark, which is made
+    when missing.
 
-    ``template``: the submission template that says which test clips there are, else what the tree itself lists.
-    Raises EmolibError where fewer than ``experiment.min_face_share`` of a clip's or a split's frames have a face.
+    ``template``: the submission template that says which test clips there are, else what the tree
+    itself lists. Raises EmolibError where fewer than ``experiment.min_face_share`` of a clip's or a
+    split's frames have a face.
     """
     e = experiment
     clips = affwild2.read_tree(
@@ -73,14 +77,17 @@ def clips_of(
 def check_windows(
     experiment: Experiment, clips: list[Clip], splits: tuple[str, ...] = ("train", "validation")
 ) -> None:
-    """Raises EmolibError, before any feature is computed, for a split without a window under the window protocol."""
+    """Raises EmolibError, before any feature is computed, for a split without a window under the
+    window protocol.
+    """
     for split in splits:
         if not any(
             len(index_of(experiment, clip, "window")) for clip in clips if clip.split == split
         ):
             raise EmolibError(
-                f"{experiment.data or 'generated benchmark'}: no {split} window: each {split} clip is shorter than "
-                f"window={experiment.window} frames or has no labelled faces; use a shorter one (--set window=N)"
+                f"{experiment.data or 'generated benchmark'}: no {split} window: each {split} clip"
+                f" is shorter than window={experiment.window} frames or has no labelled faces;"
+                " use a shorter one (--set window=N)"
             )
 
 
@@ -98,7 +105,8 @@ def needs(experiment: Experiment) -> str:
 
 
 def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
-    """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are kept in memory.
+    """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are
+    kept in memory.
 
     Raises EmolibError when data or weights are missing, or a split has no window.
     """
@@ -112,11 +120,12 @@ def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
 def store_features(
     experiment: Experiment, clips: list[Clip] | None = None, *, progress: bool = True
 ) -> Report:
-    """Compute what the store lacks of all that is read of ``clips``, so that no two processes do it for themselves.
+    """Compute what the store lacks of all that is read of ``clips``, so that no two processes do it
+    for themselves.
 
-    ``clips``: by default those that runs of ``experiment`` read. Of validation and test clips the frame protocol's sound
-    is stored too, where it does not take too much of a disk. Raises EmolibError when data or weights are missing, files
-    are damaged, or a run would have no window.
+    ``clips``: by default those that runs of ``experiment`` read. Of validation and test clips the
+    frame protocol's sound is stored too, where it does not take too much of a disk. Raises
+    EmolibError when data or weights are missing, files are damaged, or a run would have no window.
     """
     if clips is None:
         clips = clips_of(experiment, progress=progress)
@@ -138,9 +147,11 @@ def store_features(
 
 @dataclass(frozen=True, eq=False)
 class FrameSets:
-    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into memory.
+    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into
+    memory.
 
-    The sound of all is stored, so that seeds share it, or encoded anew each time where it would take too much of a disk.
+    The sound of all is stored, so that seeds share it, or encoded anew each time where it would
+    take too much of a disk.
     """
 
     experiment: Experiment

@@ -306,7 +306,9 @@ def of_severity(severity):
 
 @pytest.mark.parametrize("fault", of_severity("error"))
 def test_only_errors_can_stop_the_reader(tmp_path, fault):
-    """What is an error is refused by the reader, or told in a warning, or is silently wrong and only the doctor can see it."""
+    """What is an error is refused by the reader, or told in a warning, or is silently wrong and
+    only the doctor can see it.
+    """
     root, kind = make_tree(tmp_path / "tree", clean()), fault.split(":")[0]
     FAULTS[fault](root)
     silent = {"id-in-test-too", "shared-source", "shared-video", "image-unreadable"}

@@ -1,4 +1,6 @@
-"""Where things are in a tree: the right file of two, hints that point the right way, no time lost on what is not ours."""
+"""Where things are in a tree: the right file of two, hints that point the right way, no time lost
+on what is not ours.
+"""
 
 import os
 import shutil
