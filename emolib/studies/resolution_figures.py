@@ -36,9 +36,7 @@ def carriers(frames: np.ndarray, *, title: str) -> Figure:
         axis.text(1.02, row, f"{effective[row]:.1f} of {shown[row]}", va="center", fontsize=6.5)
     axis.text(1.02, -1.0, "effective\nof all videos", va="center", fontsize=6.5)
     axis.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
-    axis.set(
-        xlim=(0, 1.34), ylim=(7.5, -1.5), xlabel="share of the class's frames, one piece a video"
-    )
+    axis.set(xlim=(0, 1.34), ylim=(7.5, -1.5), xlabel="share of frames, one piece a video")
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axis.grid(axis="y", visible=False)
     return figure
@@ -57,7 +55,7 @@ def recall_densities(concentrations: Sequence[float], recall: float) -> Figure:
     axis.axvline(recall, color=PAPER, lw=0.8)
     axis.set(xlabel=f"recall in the video; mean over videos {recall:g}", ylabel="density")
     axis.set(xlim=(0, 1), ylim=(0, 3.4))
-    figure.legend(title="concentration", title_fontsize=6, ncols=4, loc="outside lower center")
+    figure.legend(title="concentration", title_fontsize=7, ncols=2, loc="outside lower center")
     return figure
 
 
@@ -95,9 +93,7 @@ def smallest_by_shared(
     figure, axis = blank("What a difference must exceed", origin="", size=(COLUMN, 2.3))
     axis.fill_between(shared, *edges, color=BAND, lw=0, label=band)
     _lines(axis, lines)
-    axis.set(
-        xlabel="share of outcomes that two models have in common", ylabel="difference of macro-F1"
-    )
+    axis.set(xlabel="share of outcomes in common", ylabel="difference of macro-F1")
     axis.set(xlim=(min(shared), max(shared)), ylim=(0, None))
     axis.legend(loc="upper right")
     return figure
