@@ -55,7 +55,7 @@ def test_window_components_and_choices_share_runs_and_keep_their_records(place):
     assert set(choices["metrics"]) >= {"effect_last_epoch", "verdict_label_centre"}
     assert choices["metrics"]["verdict_label_centre"] == "undecided", "one seed never decides"
     text = (place / "demo" / "figures" / "choices_table.md").read_text()
-    assert "label_rule=last" in text and "best on validation" in text and "synthetic" in text
+    assert "label_rule=last" in text and "| silent | best |" in text and "synthetic" in text
     bars = (place / "demo" / "figures" / "components_bars.svg").read_text()
     assert "synthetic" in bars
 

@@ -285,7 +285,9 @@ def test_a_shown_figure_survives_the_way_to_latex(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
     figures.show(EVERY["histogram"](), alt="rates")
-    assert base64.b64decode(shown[0]["image/png"]).startswith(b"\x89PNG")
+    data = base64.b64decode(shown[0]["image/png"])
+    assert data.startswith(b"\x89PNG") and shown[0]["image/png"] in shown[0]["text/html"]
+    assert len(data) < 0.6 * len(figures.png(EVERY["histogram"](), 150)), "it stands there twice"
 
 
 def test_colours_are_told_apart():
