@@ -138,6 +138,7 @@ def finish(
         "parameters": fitted.model.parameter_count(),
         "experiment": experiment.fingerprint("train"),
         "origin": origin(experiment),
+        "face_shares": data.face_shares,
         "by_frame": experiment.by_frame(),
     }
     device = str(fitted.model.get_buffer("class_prior").device)

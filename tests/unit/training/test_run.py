@@ -52,6 +52,7 @@ def test_learns_and_writes_every_file(tmp_path):
     assert metrics["window"]["macro_f1"] > 0.8 and metrics["frame"]["macro_f1"] > 0.6
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     assert metrics["by_frame"] == ", window that ends nearest to the frame, a window every 5 frames"
+    assert metrics["face_shares"] == {"train": 1.0}, "both sets are clips of this split here"
     history = pd.read_csv(tmp_path / "history.csv")
     assert (
         list(history.epoch) == [1, 2, 3, 4]
