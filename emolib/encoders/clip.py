@@ -33,7 +33,6 @@ class VisualEncoder(Frozen):
     features depend on, for the store's manifest.
     """
 
-    width: int = 512  # the paper's; an encoder has its own
     mean: Tensor
     std: Tensor
 
@@ -56,7 +55,7 @@ class VisualEncoder(Frozen):
         options = {key: value for key, value in config.items() if key not in NOT_FOR_CLIP}
         self.clip = CustomTextCLIP(**options) if custom else CLIP(**options)
         load_strictly(self.clip, state, file)
-        self.width = config["embed_dim"]
+        self.width: int = config["embed_dim"]
         size = config["vision_cfg"]["image_size"]
         self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
         self.dtype, self.resample = dtype, resample

@@ -7,7 +7,7 @@ import torch
 from emolib.config import Experiment
 from emolib.encoders.clip import VisualEncoder, visual_identity
 from emolib.encoders.folders import find_folder
-from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise
+from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise, width_of
 from emolib.system.device import encoder_dtype
 
 
@@ -28,6 +28,11 @@ def identify(
     return audio_identity(
         folder, experiment.waveform_norm == "config" and does_normalise(folder), dtype
     )
+
+
+def sound_width(experiment: Experiment) -> int:
+    """Numbers per step of sound, D_a, that the experiment's audio encoder gives, without loading it."""
+    return width_of(find_folder(experiment.audio_encoder, experiment.weights, "audio"))
 
 
 def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> VisualEncoder:

@@ -47,8 +47,6 @@ class AudioEncoder(Frozen):
     ``identity``: what the features depend on, for the store's manifest.
     """
 
-    width: int = 768  # the paper's; an encoder has its own
-
     def __init__(
         self, folder: Path, *, normalise: bool | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
@@ -62,7 +60,7 @@ class AudioEncoder(Frozen):
         # the published CTC checkpoint lacks it.
         state = encoder_state(read_state(file, usable("audio")))
         load_strictly(self.model, state, file, optional=("masked_spec_embed",))
-        self.width = self.model.config.hidden_size
+        self.width: int = self.model.config.hidden_size
         self.normalise = does_normalise(folder) if normalise is None else normalise
         self.dtype = dtype
         self.identity = audio_identity(folder, self.normalise, dtype)
@@ -174,6 +172,11 @@ class _Convolutions(nn.Module):
         for layer in self.rest:
             hidden = layer(hidden)
         return hidden
+
+
+def width_of(folder: Path) -> int:
+    """``width`` of the encoder in ``folder``, without loading it; transformers' default is 768."""
+    return int(read_json(folder / "config.json").get("hidden_size", 768))
 
 
 def does_normalise(folder: Path) -> bool:

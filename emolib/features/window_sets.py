@@ -13,7 +13,7 @@ import numpy as np
 from emolib.config import Experiment
 from emolib.data.clip import Clip
 from emolib.data.media import SAMPLE_RATE
-from emolib.encoders.load import load_audio
+from emolib.encoders.load import load_audio, sound_width
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
 from emolib.features.extraction import NotStored, extract
 from emolib.features.protocols import index_of, spans_of
@@ -54,12 +54,14 @@ class WindowSet:
 
 def frame_sound_bytes(experiment: Experiment, clips: list[Clip]) -> float:
     """What the frame protocol's sound of ``clips`` would take in the store."""
+    if experiment.modalities == "visual":
+        return 0.0
     steps = 0.0
     for clip in clips:
         windows = len(clip.labels) / experiment.frame_stride
         samples = round(experiment.window / clip.fps * SAMPLE_RATE)
         steps += windows * AudioEncoder.steps(samples)
-    return 2.0 * AudioEncoder.width * steps
+    return 2.0 * sound_width(experiment) * steps
 
 
 def window_set(

@@ -39,7 +39,7 @@ def watch(
     ``crops`` as ``Experiment.crops``;
     ``rotate``: degrees clockwise. Raises EmolibError when nothing can be decoded.
     """
-    visual = Spool(np.float16, VisualEncoder.width if encoder is None else encoder.width)
+    visual = Spool(np.float16, 1 if encoder is None else encoder.width)
     waiting, thumbnails, report = _Batches(encoder), Albums(), StreamReport()
     times: list[float] = []
     found: list[int] = []

@@ -67,7 +67,7 @@ def _of_track(
 
 def _encoded(waves: list[np.ndarray], n: int, encoder: AudioEncoder | None) -> WindowSound:
     """Of ``n`` segments int16, each encoded alone; none at all without waves."""
-    width = AudioEncoder.width if encoder is None else encoder.width
+    width = 1 if encoder is None else encoder.width
     steps = [np.zeros((0, width), np.float16)] * n
     by_length: dict[int, list[int]] = {}
     for i, wave in enumerate(waves):

@@ -8,7 +8,7 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from emolib.config import preset
-from emolib.encoders.load import load_audio, load_visual
+from emolib.encoders.load import load_audio, load_visual, sound_width
 from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.errors import EmolibError
 from emolib.labels import prompts
@@ -50,7 +50,7 @@ def test_sound_of_any_width(tmp_path, kind, options):
     experiment = preset("demo", audio_encoder=str(tmp_path), precision="strict")
     encoder = load_audio(experiment)
     steps = encoder.waveforms(torch.from_numpy(waves))
-    assert encoder.width == 96 and steps.shape == (2, 24, 96)
+    assert encoder.width == sound_width(experiment) == 96 and steps.shape == (2, 24, 96)
     torch.testing.assert_close(steps, expected, rtol=1e-4, atol=1e-5)
     assert (expected - expected.flip(0)).abs().max() > 1e-2
     low = AudioEncoder(tmp_path, dtype=torch.bfloat16).waveforms(torch.from_numpy(waves))
