@@ -1,4 +1,4 @@
-"""Predictions and scores of a trained model under both protocols (FACTS section 1, evaluation)."""
+"""Predictions and scores of a trained model under both protocols (docs/method.md, Evaluation)."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -81,7 +81,7 @@ def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
 def train_and_evaluate(
     experiment: Experiment, data: Data, folder: Path, *, progress: bool = True
 ) -> dict[str, Any]:
-    """:func:`run` on data at hand; writes every file of DESIGN's Run, metrics.json last."""
+    """:func:`run` on data at hand; writes every file of a run (CONTRIBUTING.md, Contracts), metrics.json last."""
     started = time.monotonic()
     remove_leftovers(folder)
     fitted = fit(

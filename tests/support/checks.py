@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from torch.nn import functional
 
 from emolib import windows
-from emolib.data.annotations import read_labels
+from emolib.data import annotations
 from emolib.evaluation import metrics
 from emolib.evaluation import predictions as evaluation
 from emolib.features import window_sets as features
@@ -162,7 +162,7 @@ def labels_of_a_file_begin_after_its_header():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.txt"
         path.write_text(",".join(EXPRESSIONS) + "\n4\n-1\n7\n")
-        assert read_labels(path).tolist() == [4, -1, 7]
+        assert annotations.read_labels(path).tolist() == [4, -1, 7]
 
 
 def features_are_found_by_frame_number():
