@@ -10,7 +10,7 @@ from emolib.system.device import device
 from emolib.training.trainer import Trainer
 
 CLIPS, FRAMES = 24, 300  # generated in memory: 408 windows at T = 60
-AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # of T/30 s of sound (docs/method.md, Audio steps)
+AUDIO_STEPS = {10: 16, 15: 24, 30: 49, 60: 99}  # of T/30 s of sound (docs/method.md, Audio encoder)
 
 
 def windows_of_noise(window: int, clips: int = CLIPS, seed: int = 0) -> WindowSet:
