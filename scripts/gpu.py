@@ -6,8 +6,8 @@ the next one still runs, and each writes its file when it ends: tests.txt, train
 extract.json in figures/bench/<device>. Without a GPU the same parts run at a small size into
 runs/bench/small: that shows that they run, and its figures say nothing.
 
-Needs a Python that has torch and the package's other requirements, and nothing installed:
-no network, no Jupyter.
+Needs no network and no Jupyter, only a Python with torch and what the package imports: beside what
+comes with torch, pandas and transformers these are av, ftfy, open_clip_torch, simplejpeg and timm.
 """
 
 import argparse
