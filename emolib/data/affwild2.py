@@ -171,7 +171,8 @@ def _clip(layout: Layout, index: TreeIndex, rates: dict[str, float] | None, list
     times, fps, source = _times(index, video, rates, clip_id, n, annotated=labels is not None)
     if labels is not None and far_off(len(present) - n, n):
         warnings.warn(
-            f"{clip_id}: the last image is {len(present):05d}.jpg, the annotation ends at frame {n};"
+            f"{clip_id}: the last image is {len(present):05d}.jpg, "
+            f"the annotation ends at frame {n};"
             " check that they belong together",
             stacklevel=3,
         )
@@ -210,7 +211,9 @@ def _times(
     *,
     annotated: bool,
 ) -> tuple[np.ndarray, float, str]:
-    """(seconds of ``n`` frames, mean rate, where they come from); ``rates`` None: the fixed 30 fps."""
+    """(seconds of ``n`` frames, mean rate, where they come from);
+    ``rates`` None: the fixed 30 fps.
+    """
     if rates is None:
         return np.arange(n) / ASSUMED_FPS, ASSUMED_FPS, "fixed 30 fps"
     if video is not None:

@@ -24,7 +24,9 @@ ENDS_EARLY = 0.1  # share of a clip's frames after its last face that no longer 
 
 
 class Shortfall(NamedTuple):
-    """A clip or split with too few faces; ``kind`` is the name under which the doctor reports it."""
+    """A clip or split with too few faces;
+    ``kind`` is the name under which the doctor reports it.
+    """
 
     kind: str
     where: str
@@ -51,8 +53,8 @@ class Coverage:
         return cls(clip_id, split, int(counts.sum()), faces, int(counts[last:].sum()), last)
 
     def shortfall(self, least: float) -> Shortfall | None:
-        """What is wrong where fewer than ``least`` of the clip's frames have a face, or its images end
-        early; None where nothing is.
+        """What is wrong where fewer than ``least`` of the clip's frames have a face, or its images
+        end early; None where nothing is.
         """
         if least == 0 or (not self.frames and self.split != "test"):
             return None

@@ -41,7 +41,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "test-files": ("error", "download the test list and the template again"),
     "nothing-to-use": (
         "error",
-        "look whether the crops and the videos were unpacked where they belong, not a folder deeper",
+        "look whether the crops and the videos were unpacked where they belong, "
+        "not a folder deeper",
     ),
     "totals-far": ("error", "complete the tree; scores on it cannot be compared"),
     "totals": ("warning", "compare with the official release; a little is missing or added"),

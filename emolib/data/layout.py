@@ -154,7 +154,9 @@ def find_layout(
 
 
 def _where_annotations_are(root: Path) -> str:
-    """What to do where there are no annotations within two folders: they may lie deeper, or above."""
+    """What to do where there are no annotations within two folders:
+    they may lie deeper, or above.
+    """
     names = " or ".join(f"{name}/" for name in ANNOTATION_FOLDERS)
     if root.name in ANNOTATION_FOLDERS or any(
         (root / name).is_dir() for name in SPLIT_FOLDERS.values()

@@ -31,7 +31,9 @@ def identify(
 
 
 def sound_width(experiment: Experiment) -> int:
-    """Numbers per step of sound, D_a, that the experiment's audio encoder gives, without loading it."""
+    """Numbers per step of sound, D_a, that the experiment's audio encoder gives,
+    without loading it.
+    """
     return width_of(find_folder(experiment.audio_encoder, experiment.weights, "audio"))
 
 

@@ -27,7 +27,9 @@ BATCH_ON_CPU, BATCH_ELSEWHERE = 64, 1024
 
 @torch.no_grad()
 def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
-    """float32 [N, 8] in the order of the windows, in the arithmetic the model was trained in; dropout off."""
+    """float32 [N, 8] in the order of the windows,
+    in the arithmetic the model was trained in; dropout off.
+    """
     was_training = model.training
     model.eval()
     kind = windows.device.type
@@ -43,12 +45,17 @@ def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
 
 
 def predict_windows(model: EmotionModel, windows: "WindowSet") -> np.ndarray:
-    """Class probabilities float32 [N, 8] of every window. Raises EmolibError naming a clip with broken features."""
+    """Class probabilities float32 [N, 8] of every window.
+
+    Raises EmolibError naming a clip with broken features.
+    """
     return probabilities(model, DeviceWindows(windows, model))
 
 
 def fallback(model: EmotionModel) -> np.ndarray:
-    """float64 [8], what every frame of a clip without any face gets: the class shares of the training windows."""
+    """float64 [8], what every frame of a clip without any face gets:
+    the class shares of the training windows.
+    """
     return model.get_buffer("class_prior").double().cpu().numpy()
 
 
@@ -91,7 +98,9 @@ def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) ->
 def score_of_parts(
     model: EmotionModel, parts: Iterable["WindowSet"], **options: Any
 ) -> dict[str, Any]:
-    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``), of which one is in memory at a time."""
+    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``),
+    of which one is in memory at a time.
+    """
     clips: list[Clip] = []
     rows: list[np.ndarray] = []
     for part in parts:
@@ -100,7 +109,9 @@ def score_of_parts(
 
 
 def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
-    """``metrics.score`` under the frame protocol: probabilities [n, 8] of every frame of each clip."""
+    """``metrics.score`` under the frame protocol:
+    probabilities [n, 8] of every frame of each clip.
+    """
     of_clip = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
     labels = np.concatenate([clip.labels for clip in clips])
     return metrics.score(
@@ -115,7 +126,9 @@ def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]
 
 
 def write_clip(path: Path, clip: "Clip", probability: np.ndarray) -> None:
-    """A table of one clip's frames, atomically: frame (from 1), time (seconds), label, face, p_<Class> x 8, prediction."""
+    """A table of one clip's frames, atomically: frame (from 1), time (seconds), label,
+    face, p_<Class> x 8, prediction.
+    """
     table = pd.DataFrame(
         {
             "frame": np.arange(1, len(clip.labels) + 1),
@@ -140,15 +153,18 @@ def score_text(result: dict[str, Any]) -> str:
     """
     if lacking := [name for name in ("origin", "frame", "window") if name not in result]:
         raise EmolibError(
-            f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; delete it and train again"
+            f"metrics.json: written by another version of emolib, lacks {', '.join(lacking)}; "
+            "delete it and train again"
         )
     lines = [f"validation, {result['origin'].upper() or 'real data'}"]
     for protocol in ("frame", "window"):
         score = result[protocol]
         low, high = score["macro_f1_interval"]
-        # never compared unseen with another rule, stride or smoothing; a run of before has noted its smoothing alone
+        # never compared unseen with another rule, stride or smoothing;
+        # a run of before has noted its smoothing alone
         how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
         lines.append(
-            f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], accuracy {score['accuracy']:.4f}{how}"
+            f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], "
+            f"accuracy {score['accuracy']:.4f}{how}"
         )
     return "\n".join(lines)

@@ -1,4 +1,6 @@
-"""Windows on the device: a batch is a gather of feature rows by index; nothing is loaded inside the training loop."""
+"""Windows on the device: a batch is a gather of feature rows by index;
+nothing is loaded inside the training loop.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -32,8 +34,8 @@ class Batch(NamedTuple):
 class DeviceWindows:
     """A WindowSet's features and index as tensors, raw and in float16 as they are stored.
 
-    They lie on the model's device if they fit there, else in host memory, from where each batch is sent.
-    Raises EmolibError naming the clip when a feature is NaN or infinite.
+    They lie on the model's device if they fit there, else in host memory, from where each batch is
+    sent. Raises EmolibError naming the clip when a feature is NaN or infinite.
     """
 
     def __init__(self, windows: WindowSet, model: EmotionModel) -> None:
@@ -60,10 +62,12 @@ class DeviceWindows:
         return self.label[rows.to(self.device, non_blocking=True)]
 
     def batch(self, rows: Tensor) -> Batch:
-        """The windows ``rows``: int64 [B], of the host, or of the device where the features lie there.
+        """The windows ``rows``: int64 [B], of the host,
+        or of the device where the features lie there.
 
-        Sound is as long as the batch's longest on a CPU; on a GPU as all windows' longest, so that every batch has
-        one shape, which a CUDA graph needs. The host knows every length, so nothing waits for the device.
+        Sound is as long as the batch's longest on a CPU; on a GPU as all windows' longest, so that
+        every batch has one shape, which a CUDA graph needs.
+        The host knows every length, so nothing waits for the device.
         """
         visual = audio = length = None
         here = rows.to(self.home, non_blocking=True)
@@ -87,7 +91,9 @@ class DeviceWindows:
             yield self.batch(torch.arange(first, min(first + size, len(self))))
 
     def _gathered(self, features: Tensor, index: Tensor) -> Tensor:
-        """``features[index]`` on the device; whole rows at a time, which indexing with a matrix does not do on a CPU."""
+        """``features[index]`` on the device;
+        whole rows at a time, which indexing with a matrix does not do on a CPU.
+        """
         rows = features.index_select(0, index.flatten()).view(*index.shape, -1)
         return rows.to(self.device, non_blocking=True)
 
@@ -101,7 +107,9 @@ class DeviceWindows:
         return self.device if needed < SHARE_OF_MEMORY * free else torch.device("cpu")
 
     def _features(self, stream: str, home: torch.device) -> Tensor:
-        """float16 [rows, D] of ``stream`` on ``home``, checked; one row of zeros where there is none to gather."""
+        """float16 [rows, D] of ``stream`` on ``home``, checked;
+        one row of zeros where there is none to gather.
+        """
         features: np.ndarray = getattr(self.windows, stream)
         if not len(features):
             return torch.zeros(1, features.shape[1], dtype=torch.float16, device=home)
@@ -111,7 +119,8 @@ class DeviceWindows:
             if not on_host[first : first + CHUNK].sum(dtype=torch.float32).isfinite():
                 broken = first + int(np.argmin(np.isfinite(features[first:]).all(axis=1)))
                 raise EmolibError(
-                    f"{clip_of_row(self.windows, stream, broken)}: NaN or infinite {stream} features; "
+                    f"{clip_of_row(self.windows, stream, broken)}: "
+                    f"NaN or infinite {stream} features; "
                     "extract this clip again"
                 )
         return on_host.to(home)
@@ -127,9 +136,11 @@ def clip_of_row(windows: WindowSet, stream: str, row: int) -> str:
 
 
 def fit_statistics(model: EmotionModel, windows: WindowSet) -> None:
-    """Set the model's buffers from the training windows: class shares, and feature statistics if it standardises.
+    """Set the model's buffers from the training windows:
+    class shares, and feature statistics if it standardises.
 
-    Constant dimensions keep a deviation of 1. A stream without a single row keeps mean 0 and deviation 1.
+    Constant dimensions keep a deviation of 1. A stream without a single
+    row keeps mean 0 and deviation 1.
     """
     prior = model.get_buffer("class_prior")
     counts = np.bincount(windows.label[windows.label >= 0], minlength=len(prior))
@@ -143,7 +154,9 @@ def fit_statistics(model: EmotionModel, windows: WindowSet) -> None:
 
 
 def moments(features: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column of [rows, D], float64 [D], in one pass (Chan's parallel formula)."""
+    """Mean and standard deviation of each column of [rows, D], float64 [D],
+    in one pass (Chan's parallel formula).
+    """
     count, width = 0, features.shape[1]
     mean = torch.zeros(width, dtype=torch.float64)
     squares = torch.zeros(width, dtype=torch.float64)

@@ -159,7 +159,9 @@ def redraw(
 def _drawn_videos(
     frames: np.ndarray, videos: int | None, repetitions: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Frames by class of each repetition's videos, ``[R, videos, 8]``, in parts that fit in memory."""
+    """Frames by class of each repetition's videos, ``[R, videos, 8]``,
+    in parts that fit in memory.
+    """
     size = videos or len(frames)
     cells = size * (frames > 0).sum() / len(frames)
     part = max(1, int(CELLS / cells))

@@ -103,7 +103,8 @@ def before_any_run(frames: np.ndarray, seeds: int, *, level: float, repetitions:
     runs = f"{seeds} seed{'s' if seeds > 1 else ''}"
     return (
         f"Before any run: {runs} on {len(frames)} clips, at a macro-F1 near {level:g}, decide "
-        f"a true difference of {_band(effects)} (power {100 * resolution.POWER:.0f} %; where in this "
+        f"a true difference of {_band(effects)} (power {100 * resolution.POWER:.0f} %; "
+        "where in this "
         "band depends on how much clips differ and how much models share, see notebook 11). "
         "A smaller one will most likely come out as undecided."
     )

@@ -1,4 +1,5 @@
-"""One unit of work on a SLURM cluster, many times: an array of jobs that each run the same command on their share.
+"""One unit of work on a SLURM cluster, many times:
+an array of jobs that each run the same command on their share.
 
 A unit is idempotent and keyed by fingerprint, so jobs that fail or time out are simply sent again
 and redo only what is missing.
@@ -27,7 +28,8 @@ def check_executor(name: str) -> None:
 
 
 def run_array(commands: Sequence[Sequence[str]], folder: Path, **resources: Any) -> None:
-    """Run each command line as one job of a SLURM array and wait for all; ``resources`` as :func:`submit`.
+    """Run each command line as one job of a SLURM array and wait for all;
+    ``resources`` as :func:`submit`.
 
     Raises WrongCall where there is no SLURM, EmolibError naming every job that failed and its log.
     """
@@ -65,9 +67,10 @@ def submit(
 ) -> list[Any]:
     """submitit's jobs of a SLURM array that runs ``call`` on each of ``arguments``.
 
-    ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at once; ``minutes``,
-    ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as ``{"partition": "gpu"}``.
-    Raises WrongCall where there is no SLURM, EmolibError where it refuses the jobs.
+    ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at
+    once; ``minutes``, ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as
+    ``{"partition": "gpu"}``. Raises WrongCall where there is no SLURM,
+    EmolibError where it refuses the jobs.
     """
     try:
         import submitit
@@ -77,7 +80,8 @@ def submit(
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
     except RuntimeError as error:
         raise WrongCall(
-            f"executor=slurm: no SLURM on this machine ({error}); run on a login node, or use executor=local"
+            f"executor=slurm: no SLURM on this machine ({error}); "
+            "run on a login node, or use executor=local"
         ) from error
     executor.update_parameters(
         name="emolib",
@@ -96,10 +100,13 @@ def submit(
 
 
 def result_of(job: Any) -> Any:
-    """What a job returned, when it has ended. Raises EmolibError with the last line of what went wrong.
+    """What a job returned, when it has ended.
 
-    submitit alone would wait for ever, where there is no accounting (sacct), for a job that was killed: here one that
-    the queue no longer holds and that has left no result within LOST seconds counts as ended.
+    Raises EmolibError with the last line of what went wrong.
+
+    submitit alone would wait for ever, where there is no accounting (sacct), for a job that was
+    killed: here one that the queue no longer holds and that has left no result
+    within LOST seconds counts as ended.
     """
     missing_since = None
     while not job.done():

@@ -1,4 +1,6 @@
-"""A training step as a CUDA graph: the host launches it once, where eagerly it launches hundreds of small kernels."""
+"""A training step as a CUDA graph: the host launches it once,
+where eagerly it launches hundreds of small kernels.
+"""
 
 from collections.abc import Callable
 
@@ -7,12 +9,14 @@ from torch import Tensor
 
 
 class Replays:
-    """Runs a step again and again on the device, as a graph from its second time on; one graph for each set of input shapes.
+    """Runs a step again and again on the device, as a graph from its second time on;
+    one graph for each set of input shapes.
 
-    The step takes tensors on the device, returns nothing, and keeps what it changes in place in tensors that outlive it.
-    Its first run of each shape is eager, on a stream of its own: it makes what a capture must not (cuBLAS handles, the
-    optimiser's state). Capturing computes nothing. Random numbers are those of eager runs: a graph takes seed and offset
-    from torch's generator whenever it is replayed.
+    The step takes tensors on the device, returns nothing, and keeps what it changes in place in
+    tensors that outlive it. Its first run of each shape is eager, on a stream of its own: it makes
+    what a capture must not (cuBLAS handles, the optimiser's state). Capturing computes nothing.
+    Random numbers are those of eager runs: a graph takes seed and offset from torch's generator
+    whenever it is replayed.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -1,7 +1,9 @@
-"""Training a run, or a stack of runs, to its end: the loop over epochs, what it records, and resuming bit for bit.
+"""Training a run, or a stack of runs, to its end:
+the loop over epochs, what it records, and resuming bit for bit.
 
-An epoch's order and dropout follow from (seed, epoch) alone, and the learning rate from the step. So the state after
-an epoch (weights, optimiser, history, best model) is all that a resumed run needs to reach the same bits.
+An epoch's order and dropout follow from (seed, epoch) alone, and the learning rate from the step.
+So the state after an epoch (weights, optimiser, history,
+best model) is all that a resumed run needs to reach the same bits.
 """
 
 import math
@@ -51,11 +53,12 @@ def fit(
     progress: bool = True,
     device: str | None = None,
 ) -> Fitted:
-    """Train, resuming from ``folder``/state.pt; writes state.pt, history.csv and, at the end, model.safetensors.
+    """Train, resuming from ``folder``/state.pt;
+    writes state.pt, history.csv and, at the end, model.safetensors.
 
-    prompts [8, D_v] float32, logit_scale CLIP's (100 at most). Raises EmolibError for data that cannot be trained on,
-    a state of another shape and a loss that is not finite (state.pt then keeps the epoch before); WrongCall when the
-    state is of another experiment.
+    prompts [8, D_v] float32, logit_scale CLIP's (100 at most). Raises EmolibError for data that
+    cannot be trained on, a state of another shape and a loss that is not finite (state.pt then
+    keeps the epoch before); WrongCall when the state is of another experiment.
     """
     trainer = Trainer(experiment, train, prompts, logit_scale, device or default_device())
     checks = DeviceWindows(validation, trainer.model)
@@ -66,7 +69,8 @@ def fit(
             row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
             if not math.isfinite(row["train_loss"]):
                 raise EmolibError(
-                    f"{folder}: {diverged(epoch)}; state.pt keeps epoch {epoch}; lower learning_rate"
+                    f"{folder}: {diverged(epoch)}; state.pt keeps epoch {epoch}; "
+                    "lower learning_rate"
                 )
             record(state, trainer.model, checks, row)
             save_state(folder / "state.pt", trainer.parts, state)
@@ -88,8 +92,9 @@ def fit_stack(
 ) -> list[Fitted | str]:
     """:func:`fit` for all of ``experiments`` at once, each with its own best epoch and files.
 
-    ``state``: a file with the complete state after every epoch, from which the same stack resumes bit for bit. A run
-    whose loss is not finite is given up, what went wrong is its result, and the others go on.
+    ``state``: a file with the complete state after every epoch, from which the same stack resumes
+    bit for bit. A run whose loss is not finite is given up, what went wrong is its result,
+    and the others go on.
     """
     stack = Stack(experiments, train, prompts, logit_scale, device)
     models = [trainer.model for trainer in stack.trainers]
@@ -115,7 +120,9 @@ def fit_stack(
 
 
 def _load_stack(path: Path, stack: Stack) -> dict[str, Any]:
-    """Put the file's state back into ``stack``; returns the epochs done, and each run's state and error."""
+    """Put the file's state back into ``stack``;
+    returns the epochs done, and each run's state and error.
+    """
     if not path.exists():
         runs = [new_state(trainer.experiment) for trainer in stack.trainers]
         return {"epoch": 0, "runs": runs, "errors": [""] * len(runs)}
@@ -133,7 +140,9 @@ def diverged(epoch: int) -> str:
 def record(
     state: dict[str, Any], model: EmotionModel, checks: DeviceWindows, row: dict[str, Any]
 ) -> None:
-    """Score ``model`` after an epoch on ``checks``; ``state`` gets ``row``, and the model if it is the best so far."""
+    """Score ``model`` after an epoch on ``checks``;
+    ``state`` gets ``row``, and the model if it is the best so far.
+    """
     predicted = probabilities(model, checks).argmax(axis=1)
     row["validation_macro_f1"] = float(metrics.macro_f1(checks.windows.label, predicted))
     state["history"].append(row)
@@ -143,7 +152,9 @@ def record(
 
 
 def fitted(folder: Path, model: EmotionModel, state: dict[str, Any]) -> Fitted:
-    """Write history.csv and model.safetensors of a run that has had its epochs; ``model`` becomes the chosen one."""
+    """Write history.csv and model.safetensors of a run that has had its epochs;
+    ``model`` becomes the chosen one.
+    """
     write_history(folder, state)  # again: the last epoch's process may have died between its files
     model.load_state_dict(state["best"])
     with atomic_path(folder / "model.safetensors") as temporary:

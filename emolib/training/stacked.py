@@ -1,9 +1,10 @@
 """M runs at once: one batched computation over the very module that a single run trains.
 
-``torch.func`` stacks the learners' parameters along a new first axis and maps the learner over it; whatever the model
-and the losses compute is what the stack computes. Each run keeps its own trainer: its parameters are views into the
-stack, and its own optimiser updates them. So each run has its own initial weights, batches, dropout, learning rate
-and best epoch, and equals the run trained alone up to rounding (with dropout: in distribution).
+``torch.func`` stacks the learners' parameters along a new first axis and maps the learner over it;
+whatever the model and the losses compute is what the stack computes. Each run keeps its own
+trainer: its parameters are views into the stack, and its own optimiser updates them. So each run
+has its own initial weights, batches, dropout, learning rate and best epoch, and equals the run
+trained alone up to rounding (with dropout: in distribution).
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,10 @@ def stack_key(experiment: Experiment) -> str:
 
 
 class Stack:
-    """The runs of ``experiments`` on the same windows. Raises WrongCall when they differ in more than FREE."""
+    """The runs of ``experiments`` on the same windows.
+
+    Raises WrongCall when they differ in more than FREE.
+    """
 
     def __init__(
         self,
@@ -82,7 +86,9 @@ class Stack:
         return [trainer.history(means[m], rates[-1][m]) for m, trainer in enumerate(self.trainers)]
 
     def advance(self, rates: Tensor | list[float], *groups: Tensor) -> None:
-        """``Trainer.advance`` of every run: learning rates [M], batches of window numbers [M, B]."""
+        """``Trainer.advance`` of every run: learning rates [M],
+        batches of window numbers [M, B].
+        """
         for rows in groups:
             losses, hits = self.losses(rows)
             (losses.total.sum() / len(groups)).backward()
@@ -120,7 +126,10 @@ class Stack:
         ]
 
     def load(self, state: list[dict[str, Any]]) -> None:
-        """Put back what :meth:`state` gave. Raises RuntimeError, ValueError or KeyError for another stack's."""
+        """Put back what :meth:`state` gave.
+
+        Raises RuntimeError, ValueError or KeyError for another stack's.
+        """
         for trainer, parts in zip(self.trainers, state, strict=True):
             for name, part in trainer.parts.items():
                 part.load_state_dict(parts[name])

@@ -1,4 +1,6 @@
-"""state.pt: all that a run needs to go on to the same bits after any epoch, whole or absent, never unpickled as code."""
+"""state.pt: all that a run needs to go on to the same bits after any epoch, whole or absent,
+never unpickled as code.
+"""
 
 import io
 import pickle
@@ -23,7 +25,10 @@ def save_state(path: Path, parts: Parts, state: dict[str, Any]) -> None:
 
 
 def save_file(path: Path, state: dict[str, Any]) -> None:
-    """``torch.save``, whole or not at all. Raises EmolibError naming the file when the disk is full."""
+    """``torch.save``, whole or not at all.
+
+    Raises EmolibError naming the file when the disk is full.
+    """
     buffer = (
         io.BytesIO()
     )  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
@@ -35,7 +40,9 @@ def save_file(path: Path, state: dict[str, Any]) -> None:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Turn what loading a file that is damaged or of another shape raises into an EmolibError naming it."""
+    """Turn what loading a file that is damaged or of another shape raises
+    into an EmolibError naming it.
+    """
     try:
         yield
     except WrongCall:
@@ -66,7 +73,9 @@ def new_state(experiment: Experiment) -> dict[str, Any]:
 
 
 def load_state(path: Path, experiment: Experiment, parts: Parts) -> dict[str, Any]:
-    """Put state.pt back into ``parts``; returns history and best, empty when there is no state yet."""
+    """Put state.pt back into ``parts``;
+    returns history and best, empty when there is no state yet.
+    """
     if not path.exists():
         return new_state(experiment)
     with damage_named(path):

@@ -19,14 +19,19 @@ from emolib.training.cuda_graph import Replays
 
 
 class Learner(nn.Module):
-    """The model and what it is trained for: a batch in, its losses out. A step differentiates this, alone or stacked."""
+    """The model and what it is trained for: a batch in, its losses out.
+
+    A step differentiates this, alone or stacked.
+    """
 
     def __init__(self, model: EmotionModel, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
     def forward(self, batch: Batch, labels: Tensor) -> tuple[Losses, Tensor]:
-        """Windows and their labels int64 [B] to the losses and the number of windows classified rightly."""
+        """Windows and their labels int64 [B] to the losses and the number of
+        windows classified rightly.
+        """
         dtype = training_dtype(labels.device, self.model.experiment.amp)
         with torch.autocast(labels.device.type, dtype, enabled=dtype is not torch.float32):
             logits, embedding = self.model(*batch)
@@ -37,7 +42,9 @@ class Learner(nn.Module):
 def make_learner(
     experiment: Experiment, train: WindowSet, prompts: np.ndarray, logit_scale: float
 ) -> Learner:
-    """A new model with its training set's statistics, and its objective; prompts [8, D_v]. On the CPU.
+    """A new model with its training set's statistics, and its objective; prompts [8, D_v].
+
+    On the CPU.
 
     Raises EmolibError when a class has no training window.
     """
@@ -58,7 +65,10 @@ def make_learner(
 
 
 def make_optimiser(experiment: Experiment, learner: Learner) -> torch.optim.Optimizer:
-    """AdamW (paper section 4.1); the contrastive scale does not decay, as in CLIP. Steps set the learning rate."""
+    """AdamW (paper section 4.1); the contrastive scale does not decay, as in CLIP.
+
+    Steps set the learning rate.
+    """
     scale = list(learner.objective.contrastive.parameters())
     groups = [
         {"params": list(learner.model.parameters()), "weight_decay": experiment.weight_decay},
@@ -69,7 +79,9 @@ def make_optimiser(experiment: Experiment, learner: Learner) -> torch.optim.Opti
 
 
 class Trainer:
-    """One run's learner and optimiser on its training windows; ``run.fit`` and the stack drive it."""
+    """One run's learner and optimiser on its training windows;
+    ``run.fit`` and the stack drive it.
+    """
 
     def __init__(
         self,
@@ -82,17 +94,20 @@ class Trainer:
     ) -> None:
         """``windows``: ``train`` on the device already, from another trainer of the same stack.
 
-        Raises EmolibError when there are too few training windows for a batch, or none of some class.
+        Raises EmolibError when there are too few training windows for a batch,
+        or none of some class.
         """
         e = experiment
         if len(train.label) == 0:
             raise EmolibError(
-                f"no training window: every clip is shorter than window={e.window} or has no labelled "
+                "no training window: every clip is shorter than "
+                f"window={e.window} or has no labelled "
                 "faces; use a shorter one"
             )
         if e.batch_size > len(train.label):
             raise EmolibError(
-                f"batch_size={e.batch_size} is larger than the {len(train.label)} training windows; "
+                f"batch_size={e.batch_size} is larger than the "
+                f"{len(train.label)} training windows; "
                 "use a smaller one"
             )
         make_deterministic(e.seed)
@@ -113,7 +128,9 @@ class Trainer:
         self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
 
     def learning_rate(self, epoch: int, step: int) -> float:
-        """Cosine from learning_rate to min_learning_rate; ``epoch`` and ``step`` within it count from 0."""
+        """Cosine from learning_rate to min_learning_rate;
+        ``epoch`` and ``step`` within it count from 0.
+        """
         e = self.experiment
         done = epoch / e.epochs
         if e.schedule == "step":
@@ -134,8 +151,9 @@ class Trainer:
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch, counted from 0, and return its row of history.
 
-        The host waits for the device before the first step and after the last, never between. Steps are replayed as
-        a CUDA graph where the features lie on a GPU, and computed eagerly elsewhere.
+        The host waits for the device before the first step and after the last, never between. Steps
+        are replayed as a CUDA graph where the features lie on a GPU,
+        and computed eagerly elsewhere.
         """
         torch.manual_seed(epoch_seed(self.experiment.seed, epoch, "dropout"))
         self.learner.train()
@@ -165,7 +183,9 @@ class Trainer:
         }
 
     def advance(self, learning_rate: float | Tensor, *groups: Tensor) -> None:
-        """One optimiser step on batches of window numbers [B]; their losses and hits are added to ``totals``."""
+        """One optimiser step on batches of window numbers [B];
+        their losses and hits are added to ``totals``.
+        """
         for rows in groups:
             losses, hits = self.losses(rows)
             (losses.total / len(groups)).backward()
@@ -198,7 +218,9 @@ def batch_totals(losses: Losses, hits: Tensor, windows: int) -> Tensor:
 
 
 def grouped(order: Tensor, experiment: Experiment) -> list[tuple[Tensor, ...]]:
-    """The batches of each optimiser step, from an epoch's window numbers [N], or [M, N] for M models."""
+    """The batches of each optimiser step, from an epoch's window numbers [N], or [M,
+    N] for M models.
+    """
     batches, size = order.split(experiment.batch_size, dim=-1), experiment.accumulation
     return [batches[first : first + size] for first in range(0, len(batches), size)]
 

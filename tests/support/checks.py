@@ -1,6 +1,8 @@
-"""Named checks of what must hold in model, losses, alignment, windows and metric; each raises AssertionError when it does not.
+"""Named checks of what must hold in model, losses, alignment, windows and metric;
+each raises AssertionError when it does not.
 
-``test_mutations`` runs each on the code as it is, and again with a defect planted that it has to catch.
+``test_mutations`` runs each on the code as it is,
+and again with a defect planted that it has to catch.
 """
 
 import tempfile
@@ -48,7 +50,9 @@ def differs(a, b):
 
 
 def temporal_network_is_causal():
-    """A later frame changes no earlier step, and every step sees its whole past within the receptive field of 29 frames."""
+    """A later frame changes no earlier step, and every step sees its whole past within the
+    receptive field of 29 frames.
+    """
     torch.manual_seed(0)
     network, x = TCN(12, 8, blocks=3, kernel=3, dropout=0.0).eval(), torch.randn(2, 40, 12)
     before = network(x)
@@ -135,7 +139,9 @@ def rare_classes_weigh_more():
 
 
 def prompts_are_learned_from():
-    """The contrastive loss is CLIP's in both directions, is part of the total, and moves its projection."""
+    """The contrastive loss is CLIP's in both directions, is part of the total,
+    and moves its projection.
+    """
     t, rows = trainer(contrastive_weight=0.1), torch.arange(12)
     label, target = t.label[rows], torch.arange(12)
     with torch.no_grad():
@@ -176,7 +182,9 @@ def features_are_found_by_frame_number():
 
 
 def windows_follow_the_released_rule():
-    """By hand, windows of 3, stride 2, a gap of at most 1; frame 4 has no face, 7 and 8 no label."""
+    """By hand, windows of 3, stride 2, a gap of at most 1;
+    frame 4 has no face, 7 and 8 no label.
+    """
     labels = np.array([0, 1, 2, 3, 4, 5, -1, -1, 6, 6, 7])
     present = np.arange(1, 12) != 4
     index = windows.index_windows(labels, present, length=3, stride=2, max_gap=1)

@@ -1,6 +1,8 @@
-"""Every parameter starts from the distribution that the released code's modules start from (docs/method.md).
+"""Every parameter starts from the distribution that the released code's
+modules start from (docs/method.md).
 
-The reference is built here of torch's own modules, as the released code builds them, and not of the package's.
+The reference is built here of torch's own modules, as the released code builds them,
+and not of the package's.
 """
 
 import pytest

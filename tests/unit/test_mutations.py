@@ -1,4 +1,5 @@
-"""Planted defects, and the named check that has to catch each: a test that cannot fail proves nothing.
+"""Planted defects, and the named check that has to catch each:
+a test that cannot fail proves nothing.
 
 A defect takes the place of a function or a method and does one thing wrong, whatever the source
 behind that name looks like.
@@ -28,7 +29,9 @@ from tests.support.checks import CHECKS
 
 @dataclass(frozen=True)
 class Defect:
-    """``broken``, given what ``owner.name`` is, makes what stands there instead; ``check`` fails."""
+    """``broken``, given what ``owner.name`` is, makes what stands there instead;
+    ``check`` fails.
+    """
 
     what: str
     owner: Any

@@ -1,8 +1,9 @@
 """Models trained on the generator's latent signals know what they can know and nothing more.
 
-The ideal observer's ceilings for equal classes are 0.625 for a still face, 0.75 with motion, 0.875 for face and voice
-without order in time, 1 for everything and 0.909 for everything in 10 frames: rungs at least 0.09 apart, so that
-TOLERANCE fails a model that has climbed one rung too far or too few.
+The ideal observer's ceilings for equal classes are 0.625 for a still face, 0.75 with motion, 0.875
+for face and voice without order in time, 1 for everything and 0.909 for everything in 10 frames:
+rungs at least 0.09 apart, so that TOLERANCE fails a model that has climbed one
+rung too far or too few.
 """
 
 import numpy as np
@@ -41,7 +42,9 @@ def macro_f1(model, windows):
 
 
 def as_if_right(model, windows, first, second):
-    """Of the windows of two classes, the share whose own class gets the higher probability of the two."""
+    """Of the windows of two classes, the share whose own class gets the higher
+    probability of the two.
+    """
     probability = predict_windows(model, windows)
     one, other = (windows.label == label for label in (first, second))
     return np.concatenate(

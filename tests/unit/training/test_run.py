@@ -111,9 +111,11 @@ def test_resumed_equals_undisturbed_to_the_bit(tmp_path, monkeypatch, changes):
 
 
 def attempt(folder, delay):
-    """Train in a forked process and kill it ``delay`` seconds after its start (None: let it end); True when it ended.
+    """Train in a forked process and kill it ``delay`` seconds after its start (None:
+    let it end); True when it ended.
 
-    Forked, so that 50 attempts do not import torch 50 times; one thread, because OpenMP's do not survive a fork.
+    Forked, so that 50 attempts do not import torch 50 times;
+    one thread, because OpenMP's do not survive a fork.
     """
     child = os.fork()
     if child == 0:
@@ -142,7 +144,9 @@ def test_50_sigkills_at_random_moments_change_no_bit(tmp_path):
 
 
 def test_50_stops_at_random_steps_change_no_bit(tmp_path, monkeypatch):
-    """Ten runs, each stopped five times between a step's gradient and its update, at a step drawn by chance."""
+    """Ten runs, each stopped five times between a step's gradient and its update,
+    at a step drawn by chance.
+    """
     experiment, sets, step, generator = (
         tiny(epochs=8),
         data(),

@@ -27,7 +27,9 @@ GRID = {"width": [16, 32], "seed": [1, 2]}
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """inputs.prepare gives small sets in memory; counts its calls and can be told to fail for a width."""
+    """inputs.prepare gives small sets in memory;
+    counts its calls and can be told to fail for a width.
+    """
     calls = []
 
     def prepare(experiment, *, progress=True):
@@ -142,7 +144,9 @@ def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
 
 @pytest.fixture
 def in_every_process(tmp_path, monkeypatch, prepared):
-    """``prepared`` in child processes as well, by sitecustomize; each notes in ``epochs`` what it has saved, ``slowly`` if that exists."""
+    """``prepared`` in child processes as well, by sitecustomize;
+    each notes in ``epochs`` what it has saved, ``slowly`` if that exists.
+    """
     (tmp_path / "sitecustomize.py").write_text(
         textwrap.dedent(f"""
             import os, sys, time
@@ -151,7 +155,8 @@ def in_every_process(tmp_path, monkeypatch, prepared):
             from emolib.training import fit as fitting
             from emolib.training import run as training
             from tests.support.windowsets import make, prompts
-            inputs.prepare = training.prepare = lambda experiment, *, progress=True: inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+            data = inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
+            inputs.prepare = training.prepare = lambda experiment, *, progress=True: data
             saved = fitting.save_state
             def save_state(path, parts, state):
                 saved(path, parts, state)
@@ -178,7 +183,9 @@ def same_bits(one, other):
 
 @pytest.mark.parametrize("amp", ["float32", "bf16"])
 def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch, amp):
-    """A run alone in a process with two threads, and runs in two worker processes on two cores: one promise."""
+    """A run alone in a process with two threads, and runs in two worker processes on two cores:
+    one promise.
+    """
     experiment = tiny(width=64, batch_size=32, amp=amp)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     before = torch.get_num_threads()
@@ -257,7 +264,9 @@ def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
 
 
 def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, monkeypatch):
-    """Stopped after two epochs, and again between its two runs' last files; asked for with one run more and one less."""
+    """Stopped after two epochs, and again between its two runs' last files;
+    asked for with one run more and one less.
+    """
     whole = sweep.run(
         tiny(), {"seed": [1, 2]}, tmp_path / "whole", workers=0, stack=True, progress=False
     )
@@ -330,7 +339,9 @@ def test_an_error_in_a_stack_is_that_of_its_runs(tmp_path, prepared, monkeypatch
 
 
 def test_a_stack_that_lost_a_member_is_formed_anew(tmp_path, prepared):
-    """A run of a stack begun earlier was deleted: the others do not fail for want of its experiment.json."""
+    """A run of a stack begun earlier was deleted:
+    the others do not fail for want of its experiment.json.
+    """
     lost = tiny(seed=9).fingerprint("train")
     write_json(
         tmp_path / "stacks.json",
@@ -467,7 +478,9 @@ def test_a_real_slurm_gives_the_local_table(slurm, in_every_process):  # noqa: F
 
 
 def test_preempted_and_killed_jobs_resume_to_the_same_bits(slurm, in_every_process):  # noqa: F811
-    """One job is preempted and queued again by itself; another is killed, named, and goes on when it is sent again."""
+    """One job is preempted and queued again by itself;
+    another is killed, named, and goes on when it is sent again.
+    """
     experiment, folder, seen = (
         tiny(epochs=6),
         in_every_process / "there",
