@@ -1,12 +1,18 @@
 """Where a notebook stands: its experiment, its run folder, and what kind of data its numbers are of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from emolib.config import Experiment, check_data, format_settings, parse_settings, preset
-from emolib.features.origin import origin
+from emolib.features.origin import labelled, origin
 from emolib.system.files import hash_of
 from emolib.system.runs import run_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,33 @@ class Session:
     def figures(self) -> Path:
         """Where tables and figures of the run go."""
         return self.folder / "figures"
+
+    def show(self, figure: "Figure", name: str, *, alt: str) -> None:
+        """Keep a figure under ``name`` in the run's figures, and display it with an alternative text."""
+        from emolib.results import figures
+
+        figures.show(figures.save(figure, name, self.figures), alt=alt)
+
+    def table(
+        self, table: "pd.DataFrame", name: str, caption: str, *, note: str = ""
+    ) -> "pd.DataFrame":
+        """Keep a table under ``name`` in the run's figures; returns it for display.
+
+        The caption names what kind of data the numbers are of, and ends with ``note``.
+        """
+        from emolib.results import tables
+
+        return tables.write(
+            table, name, self.figures, caption=labelled(caption, self.origin) + note
+        )
+
+    def record(
+        self, notebook: str, metrics: Mapping[str, Any], summary: Mapping[str, Any] | None = None
+    ) -> "pd.DataFrame":
+        """Keep a notebook's named metrics, and what it adds to the run's summary."""
+        from emolib.results import tables
+
+        return tables.record(self.folder, notebook, metrics, summary)
 
 
 def begin(

@@ -1,0 +1,164 @@
+"""Sentences that a number could contradict, computed from that number; notebooks show them as they come out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emolib import paper
+from emolib.labels import EXPRESSIONS
+
+Row = Mapping[str, Any]
+SMALL = 0.02  # macro-F1; between ceilings, what is smaller than this is no difference
+
+
+def main_score(score: float, ceiling: float | None, still: float | None) -> str:
+    """What a macro-F1 says about the inputs that were used, given the ceilings with and without motion."""
+    if ceiling is None or still is None:
+        return "The best possible score of these data is not known, so no ceiling judges this one."
+    text = f"The model reaches {score:.3f} of at most {ceiling:.3f}."
+    if score > ceiling + SMALL:
+        return f"{text} It is above the ceiling, which nothing can be: look for a fault."
+    if score > still:
+        return (
+            f"{text} Without motion nobody gets further than {still:.3f}, so this score needs "
+            "motion *and* voice."
+        )
+    return (
+        f"{text} That does not show that motion was used: a still face and the voice are enough "
+        f"for {still:.3f}."
+    )
+
+
+def delays(seconds: Sequence[float], changes: int) -> str:
+    """How long after each change of label the prediction followed; ``changes``: how many there were."""
+    if not changes:
+        return "No label changes in this clip, so it cannot show a delay."
+    if not len(seconds):
+        return f"Of {changes} changes of label, the predictions follow none."
+    return (
+        f"Of {changes} changes of label, the predictions follow {len(seconds)}, after "
+        f"{np.median(seconds):.2f} s in the median and {max(seconds):.2f} s at most."
+    )
+
+
+def window_gain(
+    windows: tuple[int, int],
+    difference: float,
+    interval: Sequence[float] | None,
+    ceilings: tuple[float | None, float | None],
+) -> str:
+    """What the longest window adds to the shortest, beside what the ceilings allow; ``ceilings`` in the same order."""
+    shortest, longest = windows
+    measured = f"{longest} frames against {shortest}: {difference:+.3f}"
+    if interval is None:
+        return f"{measured}. One seed has no interval: undecided."
+    low, high = interval
+    measured += f" [{low:+.3f}, {high:+.3f}], so the longer window is "
+    measured += (
+        "better." if low > 0 else "worse." if high < 0 else "neither better nor worse: undecided."
+    )
+    if None in ceilings:
+        return f"{measured} On these data nobody knows how much is possible."
+    possible = float(ceilings[1] or 0) - float(ceilings[0] or 0)
+    text = f"{measured} What can be known differs by {possible:.3f} (the distance between the ceilings)."
+    if difference > possible + SMALL:
+        return (
+            f"{text} The measured difference is larger: the short window's model stays further below its own "
+            "ceiling, so it is also harder to train."
+        )
+    if difference < possible - SMALL:
+        return f"{text} The measured difference is smaller: the long window's model leaves some of it unused."
+    return f"{text} The measured difference is as large as that."
+
+
+def decisions(rows: Sequence[Row]) -> str:
+    """How many of the compared ``rows`` (those with a verdict) are decided, and why not where none is."""
+    judged = [row for row in rows if "verdict" in row]
+    if not judged:
+        return "Nothing is compared here."
+    decided = [row["title"] for row in judged if row["verdict"] != "undecided"]
+    seeds = min(row["seeds"] for row in judged)
+    start = f"By the rule, with {seeds} seed{'s' * (seeds > 1)} each, "
+    if not decided:
+        return start + f"all {len(judged)} comparisons are undecided."
+    return start + f"{len(decided)} of {len(judged)} comparisons are decided: {', '.join(decided)}."
+
+
+def known_answers(rows: Sequence[Row]) -> str:
+    """Each verdict on a claim against the answer that the ceilings give, as a list in Markdown.
+
+    ``rows``: of ``claims.rows``, the full model first. Where a part takes no information away (equal ceilings), the
+    claim that it helps cannot follow from what is to be known, so "supported" is then not expected.
+    """
+    full = rows[0]["ceiling"]
+    if full is None:
+        return "On these data the right answers are not known."
+    lines = []
+    for row in rows:
+        if not row.get("claim") or row.get("ceiling") is None:
+            continue
+        loss = full - row["ceiling"]
+        needed = loss > SMALL
+        expected = ("supported",) if needed else ("undecided", "not supported")
+        reason = f"without it at most {row['ceiling']:.3f} of {full:.3f} is possible"
+        if not needed:
+            reason = "nothing that is to be known is lost without it"
+        agrees = "as expected" if row["verdict"] in expected else "**not** as expected"
+        lines.append(
+            f"- {row['claim']} {reason[0].upper()}{reason[1:]}, so *{' or '.join(expected)}* is the "
+            f"right answer; it came out as *{row['verdict']}*, {agrees}."
+        )
+    return "\n".join(lines)
+
+
+def poster_window() -> str:
+    """Which window the poster's table by class is for: it does not say so itself."""
+    mean = float(np.mean(list(paper.CLASS_F1.values())))
+    equal = [
+        window
+        for window, score in paper.VALIDATION_MACRO_F1.items()
+        if window and abs(score - mean) < 5e-5
+    ]
+    text = (
+        f"The poster does not name the window of its table by class. The table's mean is {mean:.4f}"
+    )
+    if not equal:
+        return f"{text}, which is the paper's score of no window."
+    return f"{text}, the paper's score for {equal[0]} frames: that it is for {equal[0]} frames is an inference."
+
+
+def imbalance(correlation: float, published: float) -> str:
+    """What the rank correlation of F1 and training ratio says here, beside the poster's."""
+    strength = abs(correlation)
+    size = "no" if strength < 0.2 else "a weak" if strength < 0.5 else "a clear"
+    sign = "" if size == "no" else " positive" if correlation > 0 else " negative"
+    return (
+        f"Here the rank correlation is {correlation:.2f}, {size}{sign} relation; on the poster it is "
+        f"{published:.2f}. Eight points carry little: with eight classes, one of about 0.7 comes by chance once "
+        "in twenty times."
+    )
+
+
+def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
+    """The two classes that are confused most, by the share of the annotated class."""
+    counts = np.asarray(confusion, float)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    np.fill_diagonal(share, 0)
+    if not share.any():
+        return "Nothing is confused."
+    row, column = np.unravel_index(share.argmax(), share.shape)
+    return (
+        f"Most often {EXPRESSIONS[row]} is taken for {EXPRESSIONS[column]}: in {share[row, column]:.0%} of the "
+        f"frames that are annotated as {EXPRESSIONS[row]}."
+    )
+
+
+def beside_default(mine: float, default: float | None) -> str:
+    """My run's macro-F1 beside the default run's."""
+    if default is None:
+        return "The default run is not finished, so there is nothing to compare with: run this notebook unchanged once."
+    return (
+        f"Yours has {mine:.3f} and the default {default:.3f} in the frame protocol: {mine - default:+.3f}. "
+        "One seed each: read the intervals before you believe it."
+    )

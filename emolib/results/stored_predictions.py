@@ -1,0 +1,86 @@
+"""A run's stored predictions, clip by clip: which clip shows most, how late predictions follow, and what was surely wrong."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emolib.errors import EmolibError
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
+
+COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
+
+
+def by_clip(folder: Path) -> dict[str, pd.DataFrame]:
+    """Clip -> its rows: ``frame``, ``time``, ``label``, ``prediction`` and eight probabilities.
+
+    Raises EmolibError when the run has none.
+    """
+    files = sorted((folder / "predictions").glob("*.parquet"))
+    if not files:
+        raise EmolibError(f"{folder}/predictions: empty; finish this run first")
+    return {path.stem: pd.read_parquet(path) for path in files}
+
+
+def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:
+    """Seconds from each change of the annotated class to the first right prediction before the next change.
+
+    Also the number of changes. A change that was predicted already when it came counts with 0 seconds.
+    """
+    known = rows[rows["label"] >= 0]
+    label, prediction = known["label"].to_numpy(), known["prediction"].to_numpy()
+    times = known["time"].to_numpy()
+    starts = np.flatnonzero(np.diff(label)) + 1
+    seconds = []
+    for start, end in zip(starts, np.append(starts[1:], len(label)), strict=True):
+        right = np.flatnonzero(prediction[start:end] == label[start])
+        if len(right):
+            seconds.append(float(times[start + right[0]] - times[start]))
+    return seconds, len(starts)
+
+
+def most_eventful(predictions: Mapping[str, pd.DataFrame]) -> str:
+    """The clip in which predictions follow most changes of label; the longest of those."""
+
+    def events(clip: str) -> tuple[int, int, int]:
+        seconds, changes = change_delays(predictions[clip])
+        return len(seconds), changes, len(predictions[clip])
+
+    return max(predictions, key=events)
+
+
+def surest_mistakes(
+    predictions: Mapping[str, pd.DataFrame], face_present: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """For each annotated class the wrong prediction with the largest probability, among frames with a face.
+
+    ``face_present``: clip -> bool [n], by frame number. Each: ``clip``, ``frame`` (from 1), ``time``, ``label``,
+    ``prediction`` and ``probabilities`` [8]. A class without a mistake is left out.
+    """
+    parts = []
+    for clip, rows in predictions.items():
+        seen = face_present[clip][rows["frame"].to_numpy() - 1]
+        wrong = (
+            (rows["label"] >= 0) & (rows["prediction"] >= 0) & (rows["label"] != rows["prediction"])
+        )
+        parts.append(rows[wrong & seen].assign(clip=clip))
+    mistakes = pd.concat(parts, ignore_index=True)
+    mistakes["sure"] = mistakes[COLUMNS].max(axis=1)
+    result = []
+    for label in range(NUM_CLASSES):
+        of_class = mistakes[mistakes["label"] == label]
+        if len(of_class):
+            worst = of_class.loc[of_class["sure"].idxmax()]
+            result.append(
+                {
+                    "clip": str(worst["clip"]),
+                    "frame": int(worst["frame"]),
+                    "time": float(worst["time"]),
+                    "label": label,
+                    "prediction": int(worst["prediction"]),
+                    "probabilities": worst[COLUMNS].to_numpy(float),
+                }
+            )
+    return result
