@@ -6,7 +6,7 @@ import numpy as np
 
 from emolib.data import media
 from emolib.data.clip import Clip
-from emolib.features.sound import waveform
+from emolib.features.waveforms import waveform
 
 
 @dataclass(frozen=True)
