@@ -34,7 +34,8 @@ def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:
     times = known["time"].to_numpy()
     starts = np.flatnonzero(np.diff(label)) + 1
     seconds = []
-    for start, end in zip(starts, np.append(starts[1:], len(label)), strict=True):
+    ends = [*starts[1:], len(label)]
+    for start, end in zip(starts, ends, strict=False):
         right = np.flatnonzero(prediction[start:end] == label[start])
         if len(right):
             seconds.append(float(times[start + right[0]] - times[start]))

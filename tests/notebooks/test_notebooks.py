@@ -24,7 +24,10 @@ WORDS_PER_LINE = 8  # of prose to a line of code; about ten is aimed at
 OTHER_IMPORTS = {"dataclasses", "numpy", "pandas", "torch", "ipywidgets", "IPython"}
 HEADINGS = ("**Aim.**", "**Before you start.**", "**Time.**", "**Contents.**", "**References.**")
 
+SERIES = [path for path in NOTEBOOKS if path.name[:2] <= "10"]  # 11 needs no model and stands alone
+
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_of_the_series = pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
 
 
 def cells(path, kind):
@@ -91,7 +94,7 @@ def test_opens_with_what_a_reader_needs_to_know(path):
     assert [heading for heading in HEADINGS if heading not in first] == []
 
 
-@each_notebook
+@each_of_the_series
 def test_theory_references_expectations_and_exercises(path):
     text = prose(path)
     assert text.count("$$") >= 2, "an equation"
@@ -104,17 +107,17 @@ def test_theory_references_expectations_and_exercises(path):
     assert exercises.count("<details>") >= 2 and "Predict, then check" in exercises
 
 
-@each_notebook
+@each_of_the_series
 def test_links_lead_to_the_previous_and_the_next(path):
     place, text = STEMS.index(path.stem), prose(path)
     neighbours = [STEMS[i] for i in (place - 1, place + 1) if 0 <= i < len(STEMS)]
     for neighbour in neighbours:
-        assert text.count(f"({neighbour}.ipynb)") == 2, "at the top and at the end"
+        assert text.count(f"({neighbour}.ipynb)") >= 2, "at the top and at the end"
     linked = set(re.findall(r"\(([^)]+)\.ipynb\)", text))
     assert linked <= set(STEMS)
 
 
-@each_notebook
+@each_of_the_series
 def test_short_cells_with_prose_before_each(path):
     lines = [len(cell.split("\n")) for cell in code(path)]
     assert statistics.median(lines) <= MEDIAN_CELL and max(lines) <= LONGEST_CELL
@@ -138,7 +141,7 @@ def test_plumbing_is_hidden_for_jupyterlab_and_nbconvert_alike(path):
     assert "session.begin(preset, name, data, weights, settings)" in source(hidden[0])
     for cell in cells(path, "code"):
         plumbing = re.search(r"^(import|from) |\.record\(", source(cell), re.MULTILINE)
-        assert bool(plumbing) == (cell in hidden), source(cell)[:80]
+        assert not plumbing or cell in hidden, source(cell)[:80]
 
 
 @each_notebook
@@ -165,7 +168,7 @@ def test_every_figure_has_an_alternative_text(path):
 
 @each_notebook
 def test_ends_with_its_record(path):
-    assert all_code(path)[-1].find(f'here.record(\n    "{path.stem}"') >= 0
+    assert re.search(rf'\.record\(\s*(folder,\s*)?"{path.stem}"', all_code(path)[-1])
 
 
 @each_notebook

@@ -1,0 +1,199 @@
+"""Sentences follow their numbers: change a number so that the sentence would be false, and it says something else."""
+
+import re
+
+import numpy as np
+import pytest
+
+from emolib import config, paper
+from emolib.labels import EXPRESSIONS
+from emolib.results import sentences, stored_predictions
+from emolib.system.files import project_root
+
+
+def test_a_score_is_read_against_its_ceilings():
+    assert "needs motion *and* voice" in sentences.main_score(0.95, 1.0, 0.87)
+    assert "does not show that motion was used" in sentences.main_score(0.80, 1.0, 0.87)
+    assert "look for a fault" in sentences.main_score(1.0, 0.9, 0.8)
+    assert "not known" in sentences.main_score(0.4, None, None)
+
+
+def row(name: str, ceiling: float, verdict: str = "") -> dict:
+    judged = {"verdict": verdict} if verdict else {}
+    return (
+        {"name": name, "title": name, "claim": verdict and f"{name} helps.", "seeds": 3}
+        | judged
+        | {"ceiling": ceiling}
+    )
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "verdict", "says"),
+    [
+        (1.0, "supported", "**not** as expected"),  # attention where nothing needs it
+        (1.0, "undecided", "*undecided*, as expected"),
+        (1.0, "not supported", "*not supported*, as expected"),
+        (0.8, "supported", "*supported*, as expected"),
+        (0.8, "undecided", "**not** as expected"),
+    ],
+)
+def test_a_verdict_is_marked_against_the_answer_that_the_ceilings_give(ceiling, verdict, says):
+    assert says in sentences.known_answers([row("full", 1.0), row("part", ceiling, verdict)])
+
+
+def test_without_ceilings_no_answer_is_claimed():
+    text = sentences.known_answers([row("full", 1.0) | {"ceiling": None}])
+    assert "not known" in text and "as expected" not in text
+
+
+def test_a_gain_larger_than_the_ceilings_distance_is_called_larger():
+    ceilings = (0.908, 1.0)
+    larger = sentences.window_gain((10, 60), 0.143, [0.124, 0.163], ceilings)
+    assert "+0.143" in larger and "differs by 0.092" in larger and "is larger" in larger
+    smaller = sentences.window_gain((10, 60), 0.020, [0.010, 0.030], ceilings)
+    assert "is smaller" in smaller and "better" in smaller
+    assert "undecided" in sentences.window_gain((10, 60), 0.1, [-0.1, 0.3], ceilings)
+    assert "undecided" in sentences.window_gain((10, 60), 0.1, None, ceilings)
+    assert "worse" in sentences.window_gain((10, 60), -0.1, [-0.2, -0.05], ceilings)
+    assert "nobody knows" in sentences.window_gain((10, 60), 0.1, [0.05, 0.2], (None, None))
+
+
+def test_one_seed_decides_nothing_whatever_its_interval_says():
+    sure = {"difference": 0.2, "difference_interval": [0.1, 0.3], "title": "none", "seeds": 1}
+    text = sentences.decisions([{"title": "full", "seeds": 1}, sure | {"verdict": "undecided"}])
+    assert text == "By the rule, with 1 seed each, all 1 comparisons are undecided."
+    three = sure | {"seeds": 3, "verdict": "supported"}
+    assert "1 of 1 comparisons are decided: none" in sentences.decisions([three])
+
+
+def test_a_delay_is_measured_and_not_promised():
+    assert "cannot show a delay" in sentences.delays([], 0)
+    assert "follow none" in sentences.delays([], 3)
+    assert sentences.delays([0.2, 0.6], 3) == (
+        "Of 3 changes of label, the predictions follow 2, after 0.40 s in the median and 0.60 s at most."
+    )
+
+
+def test_the_posters_window_is_an_inference_from_its_mean(monkeypatch):
+    assert "0.3670, the paper's score for 30 frames" in sentences.poster_window()
+    assert "inference" in sentences.poster_window()
+    monkeypatch.setattr(paper, "CLASS_F1", dict.fromkeys(EXPRESSIONS, 0.5))
+    assert "of no window" in sentences.poster_window()
+
+
+def test_a_correlation_is_called_by_its_size_and_sign():
+    assert "no relation" in sentences.imbalance(0.1, 0.95)
+    assert "a clear negative relation" in sentences.imbalance(-0.51, 0.95)
+    assert "a weak positive relation" in sentences.imbalance(0.3, 0.95)
+
+
+def test_the_most_frequent_confusion_is_found():
+    confusion = np.diag([10] * 8)
+    assert sentences.weakest_pair(confusion) == "Nothing is confused."
+    confusion[1, 2] = 30
+    assert "Anger is taken for Disgust: in 75%" in sentences.weakest_pair(confusion)
+
+
+def test_my_run_beside_the_default():
+    assert "+0.100" in sentences.beside_default(0.9, 0.8)
+    assert "nothing to compare with" in sentences.beside_default(0.9, None)
+
+
+# The prose of the notebooks: numbers that a reader can check against the paper's and the method's own.
+
+
+def prose(number: str) -> str:
+    import json
+
+    (path,) = (project_root() / "notebooks").glob(f"{number}_*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def test_the_receptive_field_in_the_prose_is_the_papers():
+    from emolib.results.model_figures import receptive_field
+
+    published = config.preset("paper")
+    field = len(receptive_field(published.tcn_blocks, published.tcn_kernel)[-1])
+    text = prose("03")
+    assert f"this is {field} frames, but its longest window has {published.window}" in text
+    assert f"= {len(receptive_field(3, 3)[-1])}$ frames" in text, "the exercise's solution"
+
+
+def test_the_papers_parameters_in_the_prose():
+    from emolib.model import EmotionModel
+
+    count = EmotionModel(config.preset("paper")).parameter_count()
+    assert f"about {count / 1e6:.1f} million parameters" in prose("03")
+
+
+def test_facts_of_the_data_set_in_the_prose():
+    text = prose("01")
+    share = 0.38  # of Other in the real validation frames
+    assert "38 % of the real validation frames" in text
+    assert f"macro-F1 is {2 * share / (1 + share) / 8:.3f}" in text
+    train = paper.TRAIN_RATIO
+    assert "make up more than half" in text and train["Other"] + train["Neutral"] > 0.5
+    assert "under two per cent" in text and train["Fear"] < 0.02
+    assert round(max(train.values()) / min(train.values())) == 18 and "eighteen" in prose("06")
+
+
+def test_no_notebook_promises_what_it_computes():
+    """The seven sentences that once contradicted the table below them do not come back as text."""
+    everything = " ".join(prose(f"{n:02}") for n in range(1, 11))
+    for promise in (
+        "is the right answer",
+        "by at most the distance",
+        "an interval that excludes zero decides",
+        "look for the delay",
+        "for the model with 30 frames",
+        "paper of four pages",
+        "with the source of each value. *Paper*",
+    ):
+        assert promise not in everything.replace("so *", ""), promise
+    assert not re.search(r"poster.{0,40}T = 30", everything)
+
+
+def test_every_setting_that_a_recipe_shows_has_a_source_and_most_a_meaning():
+    import dataclasses
+
+    for field in dataclasses.fields(config.Experiment):
+        assert field.metadata["source"], field.name
+
+
+def test_delays_and_the_eventful_clip():
+    import pandas as pd
+
+    def clip(labels, predictions):
+        times = np.arange(len(labels)) / 10
+        return pd.DataFrame({"label": labels, "prediction": predictions, "time": times})
+
+    late = clip([0, 0, 0, 1, 1, 1, 1, 2, 2, 2], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    seconds, changes = stored_predictions.change_delays(late)
+    assert changes == 2 and seconds == pytest.approx([0.2])
+    still = clip([3] * 20, [3] * 20)
+    assert stored_predictions.change_delays(still) == ([], 0)
+    assert stored_predictions.most_eventful({"still": still, "late": late}) == "late"
+
+
+def test_the_surest_mistake_of_each_class():
+    import pandas as pd
+
+    probabilities = np.full((4, 8), 0.01)
+    probabilities[0, 5], probabilities[1, 6], probabilities[2, 2], probabilities[3, 7] = (
+        0.6,
+        0.9,
+        0.8,
+        0.99,
+    )
+    rows = pd.DataFrame(probabilities, columns=stored_predictions.COLUMNS).assign(
+        frame=[1, 2, 3, 4],
+        time=[0.0, 0.1, 0.2, 0.3],
+        label=[1, 1, 2, -1],
+        prediction=[5, 6, 2, 7],
+    )
+    seen = {"a": np.array([True, True, True, True])}
+    (mistake,) = stored_predictions.surest_mistakes({"a": rows}, seen)
+    assert (mistake["label"], mistake["prediction"], mistake["frame"]) == (1, 6, 2)
+    blind = {"a": np.array([True, False, True, True])}
+    assert stored_predictions.surest_mistakes({"a": rows}, blind)[0]["frame"] == 1
