@@ -80,16 +80,15 @@ def attention(
         3, 3, width_ratios=[0.55, 4, 4], height_ratios=[5, 0.8, 1.3], wspace=0.02
     )
     _strip(figure.add_subplot(grid[0, 0]), faces)
-    maps = {
-        "faces ask, sound answers": faces_ask,
-        "sound asks, faces answer": sound_asks.T,
-    }
     seen, steps = faces_ask.shape
-    for column, (name, weights) in enumerate(maps.items(), start=1):
+    # Rows of the left map and columns of the right one add up to 1: each is shown against its even share.
+    shares = [faces_ask * steps, sound_asks.T * seen]
+    brightest = max(2.0, *(float(share.max()) for share in shares))
+    for column, (name, share) in enumerate(
+        zip(("faces ask, sound answers", "sound asks, faces answer"), shares, strict=True), start=1
+    ):
         axis = figure.add_subplot(grid[0, column])
-        # Rows of the left map and columns of the right one add up to 1: each is shown against its even share.
-        even = 1 / steps if column == 1 else 1 / seen
-        image = axis.imshow(weights / even, aspect="auto", cmap="viridis", vmin=0, vmax=4)
+        image = axis.imshow(share, aspect="auto", cmap="viridis", vmin=0, vmax=brightest)
         axis.set_title(name, fontweight="normal")
         axis.set(
             xticks=[], yticks=[0, seen - 1] if column == 1 else [], ylabel="frame" * (column == 1)
