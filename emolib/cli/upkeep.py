@@ -45,6 +45,9 @@ def doctor(
     ] = None,
     crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
     full: Annotated[bool, typer.Option("--full", help="Decode every image and all sound.")] = False,
+    links_out: Annotated[
+        bool, typer.Option("--links-out", help="Read through links that lead out of the folder.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +58,9 @@ def doctor(
     from emolib.data import synthetic
 
     root = data or synthetic.ensure(preset("demo"), progress=not quiet)
-    report = examination.examine(root, full=full, crops=crops, progress=not quiet)
+    report = examination.examine(
+        root, full=full, crops=crops, links_out=links_out, progress=not quiet
+    )
     output(report, as_json, examination.format_report(report))
     if not report["exit_ok"]:
         raise typer.Exit(1)

@@ -32,7 +32,7 @@ import numpy as np
 
 from emolib.data.index import IMAGE_NAME, SETTLED
 from emolib.errors import EmolibError
-from emolib.system.files import cache_root, hash_of, read_json, write_json
+from emolib.system.files import cache_root, check_regular, hash_of, read_json, write_json
 
 FORMAT = 1  # raise it when the rule above changes
 SAMPLED = 16  # images of a folder whose bytes are read
@@ -62,7 +62,7 @@ def _known(path: Path, read: Callable[[Path], tuple[str, Stamps]]) -> str:
             return known["content"]
         begun = time.time()
         content, stamps = read(path)
-    except OSError:
+    except (OSError, EmolibError):
         return ""  # whoever reads it for its features says why
     if all(begun - max(times) / 1e9 > SETTLED for _, *times in stamps.values()):
         with contextlib.suppress(EmolibError):  # without space for the record it is read again
@@ -94,7 +94,7 @@ def _read_images(folder: Path) -> tuple[str, Stamps]:
     sizes = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if IMAGE_NAME.fullmatch(entry.name):
+            if IMAGE_NAME.fullmatch(entry.name) and entry.is_file():
                 sizes[entry.name] = entry.stat().st_size
     names = sorted(sizes)
     digest = hashlib.sha256("".join(f"{name} {sizes[name]}\n" for name in names).encode())
@@ -107,6 +107,7 @@ def _read_images(folder: Path) -> tuple[str, Stamps]:
 
 
 def _read_blocks(path: Path) -> tuple[str, Stamps]:
+    check_regular(path)  # a pipe would be waited for
     stamps = _stamps([str(path)])
     size = stamps[str(path)][0]
     digest = hashlib.sha256(f"{size}\n".encode())

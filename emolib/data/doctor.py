@@ -1,7 +1,7 @@
 """``emolib doctor``: is this tree what emolib thinks it is? (docs/data.md)
 
 Counts against the official totals, a row for each clip,
-and the faults that :mod:`emolib.data.examination` names.
+and the faults that :mod:`emolib.data.kinds` names.
 """
 
 from pathlib import Path
@@ -26,21 +26,26 @@ SAMPLED_IMAGES = 50_000  # decoded without ``full``, spread evenly; about 15 s
 
 
 def examine(
-    root: Path, *, full: bool = False, progress: bool = True, crops: str = "cropped_aligned"
+    root: Path,
+    *,
+    full: bool = False,
+    progress: bool = True,
+    crops: str = "cropped_aligned",
+    links_out: bool = False,
 ) -> dict[str, Any]:
     """Examine the tree at ``root``; ``full`` decodes every image and all sound
-    instead of a sample and the headers.
+    instead of a sample and the headers; ``links_out``: links may lead out of the tree.
 
     Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split),
     ``clips`` (rows of id, split, lines, images, faces_missing, decoded, fps, time_source, drift_s,
     sound), ``images_read``, ``problems`` (kind, severity, where, what, do, count; see
-    ``examination.KINDS``) and ``exit_ok``, False when training on the tree would stop or give wrong
+    ``kinds.KINDS``) and ``exit_ok``, False when training on the tree would stop or give wrong
     numbers. A folder that is no tree is a problem of its own, not an exception.
     Raises WrongCall for unknown ``crops``.
     """
     report: dict[str, Any] = {"root": str(root), "crops": crops, "full": full, "official": OFFICIAL}
     try:
-        layout = find_layout(root, crops)
+        layout = find_layout(root, crops, links_out=links_out)
     except WrongCall:
         raise
     except EmolibError as error:

@@ -42,7 +42,8 @@ def inside(path: Path, root: Path) -> Path:
     real, tree = os.path.realpath(path), os.path.realpath(root)
     if real != tree and not real.startswith(tree + os.sep):
         raise LinkOut(
-            f"{path}: a link that leads out of the tree (to {real}); put the files inside {root}"
+            f"{path}: a link that leads out of the tree (to {real}); put the files inside {root},"
+            " or read through it: --set links_out=true (emolib doctor: --links-out)"
         )
     return path
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -127,3 +128,13 @@ def test_a_damaged_record_is_made_anew(images, settled, damage):
 def test_what_is_not_there_has_no_content(tmp_path):
     assert content_of_images(None) == content_of_file(None) == ""
     assert content_of_images(tmp_path / "no") == content_of_file(tmp_path / "no.mp4") == ""
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, images):
+    before = content_of_images(images)
+    os.mkfifo(images / "00101.jpg")
+    os.mkfifo(tmp_path / "a.mp4")
+    signal.alarm(10)  # ends the process if it hangs
+    assert content_of_images(images) == before
+    assert content_of_file(tmp_path / "a.mp4") == ""
+    signal.alarm(0)

@@ -123,6 +123,8 @@ def test_links_that_leave_the_tree_are_read_where_an_option_says_so(tmp_path, tr
     (tree / what).symlink_to(tmp_path / "shared")
     with pytest.raises(EmolibError, match="leads out of the tree"):
         read_tree(tree, splits=ALL)
+    assert not examine(tree, progress=False)["exit_ok"]
+    assert examine(tree, progress=False, links_out=True)["problems"] == []
     after = read_tree(tree, splits=ALL, links_out=True)
     for a, b in zip(before, after, strict=True):
         assert (a.id, a.fps, a.face_present.tolist()) == (b.id, b.fps, b.face_present.tolist())
