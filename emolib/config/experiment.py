@@ -216,9 +216,9 @@ class Experiment:
         every = f"{self.frame_stride} frames" if self.frame_stride > 1 else "frame"
         return f", {rule}, a window every {every}{self.smoothed()}"
 
-    def save(self, path: Path) -> None:
-        """Write ``experiment.json``."""
-        write_json(path, {"format": FORMAT, "experiment": dataclasses.asdict(self)})
+    def save(self, path: Path, **more: str) -> None:
+        """Write ``experiment.json``; ``more`` stands beside the experiment, such as the code that began the run."""
+        write_json(path, {"format": FORMAT, "experiment": dataclasses.asdict(self), **more})
 
     @classmethod
     def load(cls, path: Path) -> "Experiment":

@@ -38,22 +38,22 @@ def shape(node: Any) -> Any:
     return [type(node).__name__, *(field for field in fields if field[1] != [])]
 
 
-def sources_of(modules: Iterable[str]) -> list[str]:
-    """The source texts of ``modules``, by their names, without importing them.
+def files_of(modules: Iterable[str]) -> list[Path]:
+    """The source files of ``modules``, by their names, without importing them.
 
     Raises EmolibError for one without source.
     """
-    return [_source(name) for name in modules]
+    return [_file(name) for name in modules]
 
 
-def _source(name: str) -> str:
+def _file(name: str) -> Path:
     try:
         found = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         found = None
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         raise EmolibError(f"{name}: no such module with source; install emolib from its sources")
-    return Path(found.origin).read_text(encoding="utf-8")
+    return Path(found.origin)
 
 
 def _is_text_alone(node: Any) -> bool:

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from emolib.config import Experiment
 from emolib.data.clip import Clip
-from emolib.errors import EmolibError, WrongCall
+from emolib.errors import EmolibError
 from emolib.evaluation import predictions as evaluation
+from emolib.evaluation.identity import LOADED, warn_of_other_code
 from emolib.features.origin import origin
 from emolib.features.prepare import Data, prepare
 from emolib.features.window_sets import WindowSet
@@ -20,20 +21,23 @@ from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
 from emolib.system.device import training_dtype
 from emolib.system.files import (
-    read_json,
     remove_leftovers,
     write_json,
 )
 from emolib.system.provenance import provenance
+from emolib.system.runs import writing
+from emolib.training.claim import claim
 from emolib.training.fit import Fitted, fit
 
 
 def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, Experiment]:
     """The trained model (eval mode, its standardisation inside) and the Experiment of a run folder.
 
-    Raises EmolibError naming the file that is missing or of another shape.
+    Warns where other code has made it. Raises EmolibError naming the file that is missing or of
+    another shape.
     """
     experiment = Experiment.load(folder / "experiment.json")
+    warn_of_other_code(folder)
     path = folder / "model.safetensors"
     if not path.exists():
         raise EmolibError(f"{path}: no such file; finish this run first (emolib train)")
@@ -52,30 +56,17 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
 def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[str, Any]:
     """The whole of one run; returns metrics.json's content, at once when the run is complete.
 
-    Raises WrongCall when ``folder`` holds another experiment, EmolibError when data or training fail.
+    A run of the same experiment by other code is put aside and made anew (:func:`claim`). Raises
+    WrongCall when ``folder`` holds another experiment, EmolibError when data or training fail or
+    another process writes there.
     """
     folder = Path(folder)
-    finished = claim(experiment, folder)
-    return (
-        finished
-        if finished is not None
-        else train_and_evaluate(
-            experiment, prepare(experiment, progress=progress), folder, progress=progress
-        )
-    )
-
-
-def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
-    """Write experiment.json into ``folder``, or check that it is there already; metrics.json's content when complete."""
-    path = folder / "experiment.json"
-    if not path.exists():
-        experiment.save(path)
-    elif Experiment.load(path).fingerprint("train") != experiment.fingerprint("train"):
-        raise WrongCall(
-            f"{folder}: holds another experiment; use another run name, or delete that folder"
-        )
-    metrics_path = folder / "metrics.json"
-    return read_json(metrics_path) if metrics_path.exists() else None
+    with writing(folder):
+        finished = claim(experiment, folder)
+        if finished is not None:
+            return finished
+        data = prepare(experiment, progress=progress)
+        return train_and_evaluate(experiment, data, folder, progress=progress)
 
 
 def train_and_evaluate(
@@ -137,6 +128,7 @@ def finish(
         "selection": experiment.selection,
         "parameters": fitted.model.parameter_count(),
         "experiment": experiment.fingerprint("train"),
+        "code": LOADED,
         "origin": origin(experiment),
         "face_shares": data.face_shares,
         "by_frame": experiment.by_frame(),
@@ -146,7 +138,11 @@ def finish(
     write_json(
         folder / "provenance.json",
         provenance(
-            device, seed=experiment.seed, arithmetic=arithmetic, wall_seconds=round(seconds, 2)
+            device,
+            code=LOADED,
+            seed=experiment.seed,
+            arithmetic=arithmetic,
+            wall_seconds=round(seconds, 2),
         ),
     )
     write_json(folder / "metrics.json", result)

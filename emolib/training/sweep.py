@@ -26,12 +26,15 @@ from tqdm.auto import tqdm
 
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation.identity import LOADED
 from emolib.features import prepare as inputs
 from emolib.system.device import device
 from emolib.system.files import atomic_path, hash_of, read_json, write_json
-from emolib.system.process import end_with
+from emolib.system.process import cores, end_with
+from emolib.system.runs import writing
 from emolib.training import cluster
 from emolib.training import run as training
+from emolib.training.claim import claim, is_complete
 from emolib.training.fit import Fitted, fit_stack
 from emolib.training.stacked import stack_key
 
@@ -113,10 +116,12 @@ def run_variants(
     folder = Path(folder)
     experiments = [experiment.replace(**variant) for variant in variants]
     homes = [home(each, folder) for each in experiments]
-    pending = [path for path in dict.fromkeys(homes) if not (path / "metrics.json").exists()]
     by_home = dict(zip(homes, experiments, strict=True))
-    for path in pending:
-        training.claim(by_home[path], path)
+    pending = []
+    for path, each in by_home.items():
+        with writing(path):
+            if claim(each, path) is None:
+                pending.append(path)
     errors: dict[Path, str] = {}
     with tqdm(
         total=len(pending), desc="runs", unit="run", disable=not progress or not pending
@@ -155,9 +160,9 @@ def run_variants(
 def home(experiment: Experiment, folder: Path) -> Path:
     """Where a run is or will be: ``folder``/<fingerprint>, or ``folder``'s own parent when that is this very run, finished."""
     fingerprint = experiment.fingerprint("train")
-    above = folder.parent / "metrics.json"
-    if above.exists() and read_json(above).get("experiment") == fingerprint:
-        return folder.parent
+    above = folder.parent
+    if is_complete(above) and read_json(above / "metrics.json").get("experiment") == fingerprint:
+        return above
     return folder / fingerprint
 
 
@@ -261,7 +266,7 @@ def _stacked(pending: list[Path], folder: Path, report: Report, progress: bool) 
 def _one_stack(folder: Path, names: list[str], progress: bool) -> list[str] | None:
     """Train, evaluate and write the runs ``names`` as one stack; what went wrong with each, or "". None: too large for the memory."""
     folders = [folder / name for name in names]
-    state = folder / f"stack-{hash_of(names)}.pt"
+    state = folder / f"stack-{hash_of([*names, LOADED])}.pt"
     started = time.monotonic()
     try:
         experiments = [Experiment.load(path / "experiment.json") for path in folders]
@@ -338,17 +343,14 @@ def _here(
 ) -> None:
     if not pending:
         return
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     if workers is None:
-        workers = min(cores, len(pending))
+        workers = min(cores(), len(pending))
     if workers < 2:
         _in_this_process(pending, report)
         return
     # longest first, so that all cores end together; one stream takes less than half the time of both
     longest_first = sorted(pending, key=lambda p: -_length(experiments[p]))
-    with _workers(workers, max(1, cores // workers)) as processes:  # they load torch meanwhile
+    with _workers(workers, max(1, cores() // workers)) as processes:  # they load torch meanwhile
         alike: dict[str, list[Path]] = {}
         for path in longest_first:
             alike.setdefault(inputs.needs(experiments[path]), []).append(path)

@@ -21,6 +21,7 @@ from emolib.cli import options
 from emolib.config import PRESETS, Experiment, preset
 from emolib.errors import EmolibError, EmolibWarning
 from emolib.evaluation import predictions as evaluation
+from emolib.evaluation.identity import LOADED
 from emolib.features import prepare as inputs
 from emolib.features import window_sets as features
 from emolib.model import EmotionModel
@@ -291,7 +292,7 @@ def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(
 
 
 def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
-    preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json")
+    preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json", code=LOADED)
     (tmp_path / "runs" / "demo" / "metrics.json").write_text("{}")
     code, out, err = call("train")
     assert (code, out) == (
@@ -315,7 +316,7 @@ def untrained(runs, **changes):
     experiment = preset(
         "demo", **{**SMALL, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", **changes}
     )
-    experiment.save(runs / "mine" / "experiment.json")
+    experiment.save(runs / "mine" / "experiment.json", code=LOADED)
     torch.manual_seed(3)
     model = EmotionModel(experiment)
     save_file(
@@ -354,6 +355,14 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
     code, out, _ = call("evaluate", "--run", "mine", "--quiet")
     assert code == 0 and "SYNTHETIC" in out and f"frame: macro-F1 {expected['macro_f1']:.4f}" in out
     assert "window that ends nearest to the frame, a window every 5 frames\n" in out
+
+
+def test_a_run_of_other_code_is_named_as_such(call, tmp_path):
+    experiment, _ = untrained(tmp_path / "runs")
+    experiment.save(tmp_path / "runs" / "mine" / "experiment.json", code="0123456789abcdef")
+    code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
+    assert code == 0 and json.loads(out)["frame"]
+    assert err.count("\n") == 1 and "made by other code" in err and "0123456789abcdef" in err
 
 
 def test_info_tells_versions_device_and_sizes(call):

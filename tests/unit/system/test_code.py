@@ -3,7 +3,7 @@
 import pytest
 
 from emolib.errors import EmolibError
-from emolib.system.code import code_hash, sources_of
+from emolib.system.code import code_hash, files_of
 
 SOURCE = '''
 """A module."""
@@ -58,7 +58,7 @@ def test_every_module_counts_in_its_place():
 
 
 def test_sources_are_found_by_name_and_a_missing_one_is_named():
-    assert "class TemporalBlock" in sources_of(["emolib.tcn"])[0]
+    assert "class TemporalBlock" in files_of(["emolib.tcn"])[0].read_text()
     for name in ("emolib.nothing", "emolib.tcn.nothing", "sys"):
         with pytest.raises(EmolibError, match=name):
-            sources_of([name])
+            files_of([name])
