@@ -5,7 +5,7 @@ The trained weights are not at hand, so the encoders hold random numbers and the
 nothing; the loading, the shapes and the path through those notebooks are the real ones. Everything
 is as the presets have it, except two epochs, one seed (the paper's) instead of three, fewer windows
 in the ablation, every fifth frame evaluated in `paper` and small encoders in `released_code`, whose
-own settings are others; EMOLIB_LONG=1 reduces the epochs alone.
+own settings are others. The long form reduces the epochs alone.
 """
 
 import json
@@ -22,7 +22,6 @@ from emolib.system.files import project_root
 from tests.support.random_weights import save_random_weights
 
 pytestmark = pytest.mark.timeout(1800)
-LONG = os.environ.get("EMOLIB_LONG") == "1"
 SMALL_ENCODERS = {"visual_encoder": "synthetic", "audio_encoder": "synthetic"}
 SHORT = {
     "paper": {"seeds": "42", "windows": "15,60", "frame_stride": "5"},
@@ -38,12 +37,12 @@ def place(tmp_path_factory) -> Path:
     return root
 
 
-def tree(root: Path, preset: str) -> Path:
+def tree(root: Path, preset: str, long: bool) -> Path:
     """A tree in which every class occurs and 64 windows of the preset's longest length (60, or 90
     frames) fill a batch, and
     with few frames to evaluate: each of them is a window whose sound is encoded.
     """
-    clips, seconds = (9, 10.0) if LONG and preset == "released_code" else (12, 7.0)
+    clips, seconds = (9, 10.0) if long and preset == "released_code" else (12, 7.0)
     sizes = {
         "train_clips": clips,
         "validation_clips": 1,
@@ -73,21 +72,28 @@ def emolib(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("preset", ["paper", "released_code"])
-def test_preset_runs_through_the_pipeline(place, preset):
-    root = tree(place, preset)
+@pytest.mark.parametrize(
+    ("preset", "long"),
+    [
+        ("released_code", False),
+        pytest.param("paper", False, marks=pytest.mark.slow),
+        pytest.param("paper", True, marks=pytest.mark.slow),
+        pytest.param("released_code", True, marks=pytest.mark.slow),
+    ],
+)
+def test_preset_runs_through_the_pipeline(place, preset, long):
+    root = tree(place, preset, long)
     data = ["--data", str(root), "--weights", str(place / "weights")]
-    changes = {"epochs": "2"} | ({} if LONG else SHORT[preset])
+    changes = {"epochs": "2"} | ({} if long else SHORT[preset])
     small = [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
-    out = emolib(
-        place, "run", "--preset", preset, "--name", f"{preset}_small", *data, *small, "--quiet"
-    )
+    name = f"{preset}_{'long' if long else 'small'}"
+    out = emolib(place, "run", "--preset", preset, "--name", name, *data, *small, "--quiet")
     experiment = config.preset(
         preset,
         **config.parse_settings(",".join(f"{name}={value}" for name, value in changes.items())),
     )
     windows, seeds = experiment.window_list(), experiment.seed_list()
-    run = place / "runs" / f"{preset}_small"
+    run = place / "runs" / name
     summary = json.loads((run / "summary.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(summary["notebooks"]) == {

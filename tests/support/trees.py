@@ -1,8 +1,10 @@
 """Tiny Aff-Wild2 trees on disk for the tests of reading, checking and submitting."""
 
 import os
+import tempfile
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,17 +101,25 @@ def write_video(
     """``frames`` grey pictures at one rate or at ``times``;
     other names give other pictures and sounds.
     """
-    shade = zlib.crc32(path.name.encode()) % 100_000
     path.parent.mkdir(parents=True, exist_ok=True)
-    seconds = sound_seconds or (frames / times if np.ndim(times) == 0 else float(times[-1]) + 0.1)
-    waveform = (
-        np.sin(np.arange(int(seconds * media.SAMPLE_RATE)) / (20 + shade / 1000)).astype(np.float32)
-        / 4
-        if sound
-        else None
-    )
+    at = times if isinstance(times, (int, float)) else tuple(np.asarray(times).tolist())
+    path.write_bytes(video_bytes(path.name, frames, at, sound, sound_seconds))
+
+
+@cache
+def video_bytes(
+    name: str, frames: int, at: float | tuple[float, ...], sound: bool, sound_seconds: float | None
+) -> bytes:
+    """A video file's content; encoded once, as most tests write the same few videos."""
+    shade = zlib.crc32(name.encode()) % 100_000
+    times = np.array(at) if isinstance(at, tuple) else at
+    seconds = sound_seconds or (at[-1] + 0.1 if isinstance(at, tuple) else frames / at)
+    phase = np.arange(int(seconds * media.SAMPLE_RATE)) / (20 + shade / 1000)
+    waveform = np.sin(phase).astype(np.float32) / 4 if sound else None
     pictures = (np.full((16, 16, 3), 40 + (i + shade) % 100, np.uint8) for i in range(frames))
-    media.write_video(path, pictures, times, waveform, size=(16, 16))
+    with tempfile.TemporaryDirectory() as folder:
+        media.write_video(Path(folder) / name, pictures, times, waveform, size=(16, 16))
+        return (Path(folder) / name).read_bytes()
 
 
 def write_test_files(root: Path, specs: list[Spec]) -> None:
