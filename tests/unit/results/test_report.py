@@ -10,6 +10,7 @@ from nbformat import v4
 
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation.identity import LOADED
 from emolib.results import report
 from emolib.system.files import project_root, read_json, write_json, write_text
 
@@ -66,6 +67,7 @@ def run(tmp_path):
         {
             "origin": "synthetic",
             "experiment": "feed",
+            "code": LOADED,
             "parameters": 1234567,
             "selection": "best",
             "best_epoch": 2,
@@ -145,6 +147,15 @@ def test_headline_sheet_and_banner(run):
     assert rows["epochs"][:2] == ["3", "30"] and rows["window"][:2] == ["60", "same"]
 
 
+def test_a_run_of_other_code_is_named_as_such(run):
+    assert "Other code." not in report.write(run).read_text(encoding="utf-8")
+    metrics = read_json(run / "metrics.json")
+    for code in ("another", None):
+        write_json(run / "metrics.json", {**metrics, "code": code})
+        page = BeautifulSoup(report.write(run).read_text(encoding="utf-8"), "html.parser")
+        assert "not this version's" in page.select("header .banner")[-1].get_text()
+
+
 def test_tables_of_the_notebooks_follow_the_headline_where_there_are_any(run):
     notebooks = "".join(
         path.read_text(encoding="utf-8")
@@ -198,7 +209,14 @@ def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
     preset("demo", data="/home/me/private/Aff-Wild2").save(run / "experiment.json")
     write_json(
         run / "metrics.json",
-        {"origin": "", "experiment": "x", "parameters": 1, "selection": "last", "best_epoch": 9},
+        {
+            "origin": "",
+            "experiment": "x",
+            "code": LOADED,
+            "parameters": 1,
+            "selection": "last",
+            "best_epoch": 9,
+        },
     )
     text = report.write(run).read_text(encoding="utf-8")
     banners = BeautifulSoup(text, "html.parser").select(".banner")
