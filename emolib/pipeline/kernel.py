@@ -19,6 +19,8 @@ from emolib.system.files import read_json
 ENGINE = "emolib"
 STDERR = 2  # what a cell's child processes print does not mix with our results
 LONGEST_SOCKET = 90  # bytes of a folder's path; Linux allows 107 for the whole socket's path
+# Cells differ by a factor of a thousand: how many are done says nothing of the time that is left.
+BAR = {"leave": False, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
 STOPPED_HINT = "raise the limit (--time-limit) or choose a smaller experiment"
 
 
@@ -51,7 +53,7 @@ def execute(
             language="python",
             start_timeout=120,
             autosave_cell_every=0,
-            progress_bar={"desc": notebook.stem, "leave": False} if progress else False,
+            progress_bar=BAR | {"desc": notebook.stem} if progress else False,
             time_limit=time_limit,
             env=env,
             folder=str(notebook.parent),

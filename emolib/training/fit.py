@@ -64,8 +64,9 @@ def fit(
     checks = DeviceWindows(validation, trainer.model)
     state = load_state(folder / "state.pt", experiment, trainer.parts)
     epochs = range(len(state["history"]), experiment.epochs)
-    with run_threads():
-        for epoch in tqdm(epochs, desc=folder.name, unit="epoch", disable=not progress):
+    bar = tqdm(epochs, desc=f"{folder.name}: training", unit="epoch", disable=not progress)
+    with run_threads(), bar:
+        for epoch in bar:
             row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
             if not math.isfinite(row["train_loss"]):
                 raise EmolibError(
@@ -75,6 +76,7 @@ def fit(
             record(state, trainer.model, checks, row)
             save_state(folder / "state.pt", trainer.parts, state)
             write_history(folder, state)
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", F1=f"{row['validation_macro_f1']:.3f}")
     return fitted(folder, trainer.model, state)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tqdm.auto import tqdm
 
 from emolib.config import Experiment
 from emolib.data.clip import Clip
@@ -85,12 +86,16 @@ def train_and_evaluate(
         progress=progress,
     )
     seconds = time.monotonic() - started
-    clips, rows = predict_frames([fitted], [folder], data.frames)
+    clips, rows = predict_frames([fitted], [folder], data.frames, progress=progress)
     return finish(experiment, data, folder, fitted, clips, rows[0], seconds=seconds)
 
 
 def predict_frames(
-    runs: Sequence[Fitted], folders: Sequence[Path], frames: Iterable[WindowSet]
+    runs: Sequence[Fitted],
+    folders: Sequence[Path],
+    frames: Iterable[WindowSet],
+    *,
+    progress: bool = False,
 ) -> tuple[list[Clip], list[list[np.ndarray]]]:
     """Write the predictions of every run in one pass over ``frames``, whose sound may have to be encoded in each.
 
@@ -100,12 +105,15 @@ def predict_frames(
     rows: list[list[np.ndarray]] = [[] for _ in runs]
     for folder in folders:
         remove_leftovers(folder / "predictions")  # each file there is read as a clip's
-    for part in frames:
-        clips += part.clips
-        for each, folder, own in zip(runs, folders, rows, strict=True):
-            predicted = evaluation.predict_clips(each.model, part)
-            evaluation.write_predictions(folder / "predictions", part, predicted)
-            own += predicted
+    name = f"{folders[0].name}: every frame"
+    with tqdm(desc=name, unit=" clips", disable=not progress) as bar:
+        for part in frames:
+            clips += part.clips
+            for each, folder, own in zip(runs, folders, rows, strict=True):
+                predicted = evaluation.predict_clips(each.model, part)
+                evaluation.write_predictions(folder / "predictions", part, predicted)
+                own += predicted
+            bar.update(len(part.clips))
     return clips, rows
 
 
