@@ -21,6 +21,16 @@ import numpy as np
 from emolib.data import media
 from emolib.errors import EmolibError
 
+UNFORESEEN = (  # what damaged numbers in a header can lead to
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 def pictures(
     video: Path, report: media.StreamReport, rotate: int
@@ -72,8 +82,9 @@ def answer(request: dict[str, Any], out: BinaryIO) -> None:
         send(out, {"report": asdict(report)})
     except EmolibError as error:
         send(out, {"report": asdict(report), "error": str(error)})
-    except MemoryError:
-        send(out, {"report": asdict(report), "error": f"{video}: asks for too much memory"})
+    except UNFORESEEN as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        send(out, {"report": asdict(report), "error": f"{video}: cannot be decoded ({what})"})
 
 
 def send(out: BinaryIO, header: dict[str, Any], array: np.ndarray | None = None) -> None:

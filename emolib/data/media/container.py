@@ -129,9 +129,8 @@ def _stated_end(container: Any, stream: Any) -> float:
     if not LENGTH_STATED & formats(container) or not container.duration:
         return 0.0
     end = (container.duration + (container.start_time or 0)) / av.time_base
-    if "avi" in formats(container) and stream.average_rate:
-        # FFmpeg shortens the length of a cut AVI by guess;
-        # the number of frames in its header stays.
+    if "avi" in formats(container) and stream.type == "video" and stream.average_rate:
+        # FFmpeg shortens the length of a cut AVI by guess; the header's number of frames stays.
         end = max(end, stream.frames / float(stream.average_rate))
     return end
 

@@ -107,12 +107,13 @@ def test_a_cut_file_says_that_it_is_cut(tmp_path, run, squares, name):
     assert "the file is cut" in line
 
 
-def test_a_whole_file_does_not_say_that_it_is_cut(tmp_path, run, squares):
-    for name in ("whole.mkv", "whole.avi", "whole.mp4"):
-        _, summary, line = predicted(
-            tmp_path, run, squares, write(tmp_path / name, 30), overwrite=True
-        )
-        assert not summary["damage"]["cut"] and "cut" not in line
+@pytest.mark.parametrize("name", ["whole.mkv", "whole.avi", "whole.mp4"])
+def test_a_whole_file_is_neither_cut_nor_stopped(tmp_path, run, squares, name):
+    video = write(tmp_path / name, 30, sound="pcm_s16le" if name == "whole.avi" else "aac")
+    _, summary, line = predicted(tmp_path, run, squares, video)
+    damage = summary["damage"]
+    assert not damage["cut"] and "cut" not in line and summary["sound"] == "present"
+    assert damage["pictures_stopped"] is damage["sound_stopped"] is None
 
 
 @pytest.mark.parametrize("name", ["repeats.mkv", "repeats.avi"])
