@@ -53,12 +53,15 @@ STATE = """
 const one = (selector, root) => [...(root || document).querySelectorAll(selector)];
 const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
 const outputs = one('.jp-OutputArea-output', panel);
-const prompt = cell => cell.querySelector('.jp-InputPrompt').textContent.trim();
+const prompt = cell => one('.jp-InputPrompt', cell).map(p => p.textContent.trim()).join('')
+  || (cell.querySelector('.jp-Placeholder') ? '[0]' : '');
 const alt = image => image.alt === 'Image' ? '' : image.alt;
 const lost = new RegExp('^\\\\s*(Loading widget|Error displaying widget|Error creating widget|'
   + '\\\\w+\\\\(children=|FileUpload\\\\(|\\\\w+Slider\\\\()');
 return {
   cells: one('.jp-CodeCell', panel).map(prompt),
+  idle: Boolean(document.querySelector(
+    '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status=idle]')),
   errors: outputs.filter(o => /error|stderr/.test(o.dataset.mimeType))
     .map(o => o.textContent.slice(0, 500)),
   images: one('.jp-OutputArea-output img', panel)
@@ -212,7 +215,8 @@ def run_all(browser) -> dict:
         state = browser.execute_script(STATE)
         return (
             state
-            if state["errors"] or all(prompt.strip("[]:").isdigit() for prompt in state["cells"])
+            if state["errors"]
+            or (state["idle"] and all(p.strip("[]:").isdigit() for p in state["cells"]))
             else None
         )
 
@@ -246,6 +250,30 @@ def moved(browser) -> bool:
     )
 
 
+CHANGE_SETTINGS = """
+const cells = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell')];
+const content = cells.find(c => c.textContent.includes('settings = ""')).querySelector('.cm-content');
+const view = (content.cmTile || content.cmView).view;  // CodeMirror's own editor
+const at = view.state.doc.toString().indexOf('settings = ""') + 'settings = "'.length;
+view.dispatch({changes: {from: at, insert: arguments[0]}});
+return view.state.doc.toString();
+"""
+
+
+def test_changed_settings_are_shown_beside_the_default_run(browser, opened, demo):
+    """Play: change a setting in the notebook on training, run all again, and see both runs."""
+    opened("04_training.ipynb")
+    assert 'settings = "epochs=1"' in browser.execute_script(CHANGE_SETTINGS, "epochs=1")
+    before = {path.name for path in demo.parent.glob("demo_*")}
+    state = run_all(browser)
+    assert state["errors"] == []
+    page = browser.execute_script("return document.body.innerText")
+    assert "setting epochs" in page and "the default" in page and "nothing to compare" not in page
+    for path in demo.parent.glob("demo_*"):
+        if path.name not in before:
+            shutil.rmtree(path)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_run_all(browser, opened, screenshots, path):
     cells = [
@@ -260,7 +288,7 @@ def test_run_all(browser, opened, screenshots, path):
     assert len(state["cells"]) == len(cells) + (
         path.name[:2] in PARAMETERS
     )  # the cell of parameters that papermill puts in
-    shown = sum("figures.show(" in "".join(cell["source"]) for cell in cells)
+    shown = sum(".show(" in "".join(cell["source"]) for cell in cells)
     assert len(state["images"]) >= shown > 0
     assert [image for image in state["images"] if not all(image)] == [], (
         "a figure without alternative text, title or picture"

@@ -1,5 +1,5 @@
 """The `paper` and `released_code` presets end to end:
-full-size encoders, a tree given by path, the pipeline's notebooks 01 to 05.
+full-size encoders, a tree given by path, the pipeline's notebooks 01 to 06.
 
 The trained weights are not at hand, so the encoders hold random numbers and the scores mean
 nothing; the loading, the shapes and the path through those notebooks are the real ones. Everything
@@ -97,7 +97,7 @@ def test_preset_runs_through_the_pipeline(place, preset, long):
     summary = json.loads((run / "summary.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(summary["notebooks"]) == {
-        path.stem for path in (project_root() / "notebooks").glob("0[1-5]_*.ipynb")
+        path.stem for path in (project_root() / "notebooks").glob("0[1-6]_*.ipynb")
     }
     assert metrics["parameters"] == 12_863_240
     origin = "synthetic" if "visual_encoder" in changes else "synthetic, random weights"
