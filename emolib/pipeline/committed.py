@@ -16,7 +16,7 @@ from emolib.system.files import atomic_path, project_root, read_json, runs_root,
 
 # Paths of somebody's machine, which must not reach a committed notebook.
 HOME = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")
-KEPT = ("tags", "jupyter")  # of a cell's metadata
+KEPT = ("tags", "jupyter", "transient")  # of a cell's metadata; the last two hide its source
 SHOWN = re.compile(r"figures/demo/([\w.-]+)")  # in a page, a picture or a table of the demo
 
 

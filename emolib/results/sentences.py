@@ -105,6 +105,8 @@ def known_answers(rows: Sequence[Row]) -> str:
         if not needed:
             reason = "nothing that is to be known is lost without it"
         agrees = "as expected" if row["verdict"] in expected else "**not** as expected"
+        if needed and row["verdict"] == "undecided":
+            agrees = "so an answer is still missing"
         lines.append(
             f"- {row['claim']} {reason[0].upper()}{reason[1:]}, so *{' or '.join(expected)}* is the "
             f"right answer; it came out as *{row['verdict']}*, {agrees}."

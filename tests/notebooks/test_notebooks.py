@@ -7,9 +7,12 @@ import ast
 import json
 import re
 import statistics
+import subprocess
+import sys
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 from emolib.config import parse_settings, preset
 from emolib.pipeline import committed, parameters
@@ -137,7 +140,9 @@ def test_no_line_of_code_is_wide(path):
 @each_notebook
 def test_plumbing_is_hidden_for_jupyterlab_and_nbconvert_alike(path):
     hidden = [cell for cell in cells(path, "code") if HIDDEN in tags(cell)]
-    assert all(cell["metadata"]["jupyter"] == {"source_hidden": True} for cell in hidden)
+    for cell in hidden:
+        assert cell["metadata"]["jupyter"] == {"source_hidden": True}, "for JupyterLab"
+        assert cell["metadata"]["transient"] == {"remove_source": True}, "for nbconvert"
     assert "session.begin(preset, name, data, weights, settings)" in source(hidden[0])
     for cell in cells(path, "code"):
         plumbing = re.search(r"^(import|from) |\.record\(", source(cell), re.MULTILINE)
@@ -176,10 +181,20 @@ def test_committed_outputs_hold_no_noise(path):
     text = path.read_text(encoding="utf-8")
     assert not committed.HOME.search(text) and path.stat().st_size < 2_000_000
     for cell in cells(path, "code"):
-        assert set(cell["metadata"]) <= {"tags", "jupyter"}
+        assert set(cell["metadata"]) <= {"tags", "jupyter", "transient"}
         for output in cell["outputs"]:
             assert output["output_type"] != "error" and output.get("name") != "stderr"
             html = "".join(output.get("data", {}).get("text/html", ""))
             assert "<img" not in html or re.search(r'<img [^>]*alt="[^"]{10,}" title="[^"]+"', html)
             picture = "image/png" in output.get("data", {})
             assert not picture or "<img" in html, "a figure without alt text"
+
+
+def test_nbconvert_hides_the_plumbing_without_options(tmp_path):
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", str(tmp_path)]
+    folder = project_root() / "notebooks"
+    subprocess.run([*command, SERIES[0].name], cwd=folder, check=True, capture_output=True)
+    text = (tmp_path / f"{SERIES[0].stem}.html").read_text(encoding="utf-8")
+    page = BeautifulSoup(text, "html.parser").get_text()
+    assert "number_of_windows" in page, "code to read is there"
+    assert "session.begin" not in page and "here.record" not in page

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emolib import config, paper
+from emolib.data import structure
 from emolib.labels import EXPRESSIONS
 from emolib.results import sentences, stored_predictions
 from emolib.system.files import project_root
@@ -34,7 +35,8 @@ def row(name: str, ceiling: float, verdict: str = "") -> dict:
         (1.0, "undecided", "*undecided*, as expected"),
         (1.0, "not supported", "*not supported*, as expected"),
         (0.8, "supported", "*supported*, as expected"),
-        (0.8, "undecided", "**not** as expected"),
+        (0.8, "undecided", "*undecided*, so an answer is still missing"),
+        (0.8, "not supported", "**not** as expected"),
     ],
 )
 def test_a_verdict_is_marked_against_the_answer_that_the_ceilings_give(ceiling, verdict, says):
@@ -128,14 +130,26 @@ def test_the_papers_parameters_in_the_prose():
 
 
 def test_facts_of_the_data_set_in_the_prose():
-    text = prose("01")
-    share = 0.38  # of Other in the real validation frames
-    assert "38 % of the real validation frames" in text
+    text, frames = prose("01"), structure.frames_by_video("validation")
+    share = frames[:, EXPRESSIONS.index("Other")].sum() / frames.sum()
+    assert f"{share:.0%}".replace("%", " %") + " of the real validation frames" in text
     assert f"macro-F1 is {2 * share / (1 + share) / 8:.3f}" in text
+    assert f"{len(frames)} validation videos with 597,361 and {frames.sum():,} labelled" in text
+    disgust = structure.largest_share(frames)[EXPRESSIONS.index("Disgust")]
+    assert f"one clip alone carries {disgust:.0%}".replace("%", " %") in prose("06")
     train = paper.TRAIN_RATIO
     assert "make up more than half" in text and train["Other"] + train["Neutral"] > 0.5
     assert "under two per cent" in text and train["Fear"] < 0.02
     assert round(max(train.values()) / min(train.values())) == 18 and "eighteen" in prose("06")
+
+
+def test_the_rule_in_the_prose_is_the_rule_that_judges():
+    from emolib.studies import claims
+
+    assert "not widened for the number of claims" in claims.RULE
+    assert "does not widen its intervals for the number of claims" in prose("07")
+    assert claims.MIN_SEEDS == 3 and "it needs three seeds" in prose("06")
+    assert "asks for three seeds" in prose("09")
 
 
 def test_no_notebook_promises_what_it_computes():
