@@ -4,7 +4,6 @@ the executed notebooks, and the figures that README shows.
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +76,28 @@ def _stripped_cell(cell: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def refresh_figures(name: str = "demo") -> list[Path]:
-    """Copy the figures and tables that README and docs show from the
-    finished run ``name`` into ``figures/demo``.
+    """Copy the figures and tables that README and docs show from the finished run ``name`` into ``figures/demo``.
 
-    Returns what has changed. Raises EmolibError when the run lacks one of them.
+    What no page shows is removed there, so that no file is left with the numbers of an older run.
+    Returns what was written. Raises EmolibError when the run lacks one of them.
     """
     root = project_root()
     pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
     shown = {match for page in pages for match in SHOWN.findall(page.read_text(encoding="utf-8"))}
-    changed = []
+    source, target = runs_root() / name / "figures", root / "figures" / "demo"
     for file in sorted(shown):
-        source, target = runs_root() / name / "figures" / file, root / "figures" / "demo" / file
-        if not source.is_file():
-            raise EmolibError(f"{source}: no such file; finish the run first (make notebooks)")
-        if not target.exists() or target.read_bytes() != source.read_bytes():
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
-            changed.append(target)
-    return changed
+        if not (source / file).is_file():
+            raise EmolibError(
+                f"{source / file}: no such file; finish the run first (make notebooks)"
+            )
+    written = []
+    for file in sorted(shown):
+        content = (source / file).read_bytes()
+        if not (target / file).exists() or (target / file).read_bytes() != content:
+            with atomic_path(target / file) as temporary:
+                temporary.write_bytes(content)
+            written.append(target / file)
+    for path in target.iterdir():
+        if path.name not in shown:
+            path.unlink()
+    return written

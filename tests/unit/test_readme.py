@@ -174,7 +174,6 @@ def test_every_number_is_in_a_generated_file():
         ("# 396 s", "396"),
     ):
         assert untraced(f"{README}\n{false}\n") == [number]
-    assert "0.87531" in untraced(README.replace("0.875", "0.87531"))
 
 
 def test_notebooks_without_outputs_are_named():

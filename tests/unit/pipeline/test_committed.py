@@ -66,6 +66,8 @@ def test_figures_that_a_page_shows_are_copied_and_no_others(project):
     for name in ("curve.png", "table.md", "other.png"):
         (figures / name).write_text(name)
     shown = [project / "figures" / "demo" / name for name in ("curve.png", "table.md")]
+    shown[0].parent.mkdir(parents=True)
+    (shown[0].parent / "of_an_older_run.csv").write_text("0.1")
     assert committed.refresh_figures() == shown
     assert sorted((project / "figures" / "demo").iterdir()) == shown
     assert committed.refresh_figures() == [], "equal bytes are not written again"
