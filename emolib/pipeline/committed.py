@@ -15,6 +15,7 @@ from emolib.system.files import atomic_path, project_root, read_json, runs_root,
 
 # Paths of somebody's machine, which must not reach a committed notebook.
 HOME = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")
+EMBEDDED = re.compile(r"[\w+/=]{200,}")  # base64, in which a path may stand by chance
 KEPT = ("tags", "jupyter", "transient")  # of a cell's metadata; the last two hide its source
 SHOWN = re.compile(r"figures/demo/([\w.-]+)")  # in a page, a picture or a table of the demo
 
@@ -35,14 +36,20 @@ def refresh_notebooks(
     for path in notebooks(only):
         executed = read_json(runs_root() / name / "notebooks" / path.name)
         text = json.dumps(stripped(executed), indent=1, ensure_ascii=False) + "\n"
-        if home := HOME.search(text):
+        if home := home_path(text):
             raise EmolibError(
-                f"{path.name}: an output holds the path {home[0]}; print names, not paths"
+                f"{path.name}: an output holds the path {home}; print names, not paths"
             )
         if text != path.read_text(encoding="utf-8"):
             write_text(path, text)
             changed.append(path)
     return changed
+
+
+def home_path(text: str) -> str | None:
+    """The first path of somebody's machine in ``text``; pictures and sound are left out."""
+    found = HOME.search(EMBEDDED.sub("", text))
+    return found[0] if found else None
 
 
 def stripped(notebook: dict[str, Any]) -> dict[str, Any]:

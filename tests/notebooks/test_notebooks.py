@@ -179,7 +179,7 @@ def test_ends_with_its_record(path):
 @each_notebook
 def test_committed_outputs_hold_no_noise(path):
     text = path.read_text(encoding="utf-8")
-    assert not committed.HOME.search(text) and path.stat().st_size < 2_000_000
+    assert committed.home_path(text) is None and path.stat().st_size < 2_000_000
     for cell in cells(path, "code"):
         assert set(cell["metadata"]) <= {"tags", "jupyter", "transient"}
         for output in cell["outputs"]:

@@ -40,6 +40,12 @@ def test_a_path_in_an_output_stops_the_refresh(project):
     assert path.read_bytes() == before
 
 
+def test_base64_holds_no_path():
+    picture = "A" * 150 + "/tmp/abc" + "B" * 150
+    assert committed.home_path(f'<img src="data:image/png;base64,{picture}">') is None
+    assert committed.home_path(f"{picture} in /home/me/data") == "/home/me/data"
+
+
 def test_hidden_cells_stay_hidden():
     cell = {
         "cell_type": "code",
