@@ -11,6 +11,7 @@ from emolib.errors import WrongCall
 from emolib.labels import NUM_CLASSES
 
 LEVEL = 0.95  # of every interval
+PERCENT = f"{100 * LEVEL:g} %"  # how texts and figures name it
 MIN_RESAMPLES = 2000
 
 

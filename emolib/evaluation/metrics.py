@@ -67,7 +67,7 @@ def score(
     influence: bool = False,
 ) -> dict[str, Any]:
     """Everything there is to say about predictions ``[n]`` of labels ``[n]``,
-    with 95 % intervals over clips ``[n]``.
+    with intervals of LEVEL over clips ``[n]``.
 
     Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``,
     ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
@@ -136,7 +136,7 @@ def influence(
 
 
 def over_seeds(values: Any) -> dict[str, Any]:
-    """Mean of one figure over several seeds with its 95 % Student-t interval:
+    """Mean of one figure over several seeds with its Student-t interval:
     ``mean``, ``interval``, ``sd``, ``n``.
 
     One seed has no spread: ``interval`` and ``sd`` are None.
@@ -156,7 +156,7 @@ def over_seeds(values: Any) -> dict[str, Any]:
 
 
 def rate(successes: int, trials: int) -> dict[str, Any]:
-    """How often something happened, with Wilson's 95 % interval for a binomial:
+    """How often something happened, with Wilson's interval for a binomial:
     ``rate``, ``interval``, ``n``.
 
     Raises WrongCall for no trials or for more successes than trials.
@@ -220,8 +220,8 @@ def difference(
     predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side
     is the mean over its seeds, and the interval holds for training anew as well: each side's
     Student-t uncertainty of that mean is added. With one seed it holds for these very models only.
-    ``classes``: the mean is over the F1 of these alone. Returns ``difference``, ``interval`` (95
-    %), ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
+    ``classes``: the mean is over the F1 of these alone. Returns ``difference``, ``interval``,
+    ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
     """
     generator = np.random.default_rng(seed)
     weights, kept = None, list(range(NUM_CLASSES) if classes is None else classes)

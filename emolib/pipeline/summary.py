@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emolib.config import Experiment
+from emolib.evaluation.intervals import PERCENT
 from emolib.features.origin import origin
 from emolib.pipeline.finished import finished, key, record_path
 from emolib.system.files import project_root, read_json, runs_root
@@ -71,8 +72,9 @@ def window_text(summary: Mapping[str, Any]) -> str:
     if "window_table" not in summary:
         return f"done: {folder}; no window table yet (notebook 05)"
     rows = summary["window_table"]
+    scored = f"macro-F1 [{PERCENT} interval]"
     heading = (
-        f"{'window':>8} {'protocol':>9} {'macro-F1 [95 % interval]':>28} {'ceiling':>8} | "
+        f"{'window':>8} {'protocol':>9} {scored:>28} {'ceiling':>8} | "
         f"{'paper val.':>10} {'paper test':>10}"
     )
     lines = [_title(summary, rows), heading, *map(_line, rows), str(folder / "summary.json")]

@@ -16,6 +16,7 @@ import pandas as pd
 from emolib.config import Experiment
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
+from emolib.evaluation.intervals import PERCENT
 from emolib.results import tables
 from emolib.results.tables import signed
 from emolib.system.files import read_json
@@ -190,7 +191,7 @@ def _variance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "Intervals",
-            "95 %: Student's t over seeds, BCa over resampled clips; "
+            f"{PERCENT}: Student's t over seeds, BCa over resampled clips; "
             "differences paired over clips, with the seeds' uncertainty added",
         ),
     ]

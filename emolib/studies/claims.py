@@ -15,6 +15,7 @@ import pandas as pd
 
 from emolib.config import Experiment
 from emolib.evaluation import metrics
+from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS
 from emolib.results.tables.text import NONE, in_column, number, signed, with_interval
 from emolib.studies.comparison import (
@@ -44,8 +45,8 @@ __all__ = [
 ]
 
 RULE = (
-    "A claim is *supported* when the 95 % interval of the paired difference (full model minus the "
-    "variant; clips and seeds resampled) lies above zero, *not supported* when it lies below zero "
+    f"A claim is *supported* when the {PERCENT} interval of the paired difference (full model "
+    "minus the variant; clips and seeds resampled) lies above zero, *not supported* when it lies below zero "
     "or when it holds zero and is narrower than 0.02 to both sides, and otherwise *undecided*; "
     "with fewer than 3 seeds it is always undecided. The intervals are not widened for the number "
     "of claims: of twenty that are false, one may come out as supported."

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emolib.evaluation import metrics
+from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS
 from emolib.results.figures.style import (
     CLASS_COLOURS,
@@ -50,7 +51,7 @@ def components(rows: Sequence[Mapping[str, Any]], *, title: str, origin: str) ->
     )
     spread = errors(values, [row["interval"] for row in rows])
     look = {"fmt": "none", "ecolor": PAPER, "elinewidth": 0.8, "capsize": 2}
-    axis.errorbar(values, places, xerr=spread, label="95 % interval", **look)
+    axis.errorbar(values, places, xerr=spread, label=f"{PERCENT} interval", **look)
     label = "a seed"
     for place, row in enumerate(rows):
         beside = np.full(len(row["values"]), place)
@@ -76,7 +77,7 @@ def effects(
     xlabel: str = "what this component adds to macro-F1",
     origin: str,
 ) -> Figure:
-    """Differences with their 95 % intervals around a line at zero; ``rows`` without ``difference``
+    """Differences with their intervals around a line at zero; ``rows`` without ``difference``
     are left out.
 
     A row goes by its ``label``, or the ``component`` that its variant lacks, or its title. A filled
@@ -92,7 +93,7 @@ def effects(
         sure = low > 0 or high < 0
         axis.plot([low, high], [place, place], color=OURS, lw=1.2)
         axis.plot(row["difference"], place, "o", color=OURS, mfc=OURS if sure else "white")
-    axis.plot([], [], "o-", color=OURS, label="95 % interval excludes 0")
+    axis.plot([], [], "o-", color=OURS, label=f"{PERCENT} interval excludes 0")
     axis.plot([], [], "o-", color=OURS, mfc="white", label="holds 0")
     _name_rows(axis, [row.get("label") or row.get("component") or row["title"] for row in shown])
     axis.set(xlabel=textwrap.fill(xlabel, NAME_WIDTH), ylim=(len(shown) - 0.4, -0.6))
@@ -106,7 +107,7 @@ def classes_by_window(
     scores: Mapping[str, Mapping[int, Sequence[float]]], *, origin: str
 ) -> Figure:
     """F1 against the window's length, one panel a class: seeds as dots beside their mean with its
-    95 % interval.
+    interval.
 
     ``scores``: of ``claims.class_windows``, class or group of classes -> window -> F1 of each seed.
     """

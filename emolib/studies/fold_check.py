@@ -50,7 +50,7 @@ def fold_check(
     *,
     repetitions: int = REPETITIONS,
 ) -> pd.DataFrame:
-    """Median and central 95 % (``from``, ``to``) of :func:`fold_spread` for each concentration."""
+    """Median and central LEVEL (``from``, ``to``) of :func:`fold_spread` for each concentration."""
     edges = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]
     rows = []
     for concentration in concentrations:

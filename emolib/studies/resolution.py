@@ -217,7 +217,7 @@ def interval_width(
     *,
     repetitions: int = REPETITIONS,
 ) -> float:
-    """Width of the 95 % interval of one macro-F1.
+    """Width of the interval of one macro-F1.
 
     How far a model's score moves when videos are drawn anew.
     """
@@ -234,7 +234,7 @@ def smallest_difference(
     *,
     repetitions: int = REPETITIONS,
 ) -> float:
-    """What a paired difference of two runs must exceed for its 95 % interval to leave zero out."""
+    """What a paired difference of two runs must exceed for its interval to leave zero out."""
     scores = redraw(frames, confusion, assumptions, repetitions=repetitions)
     return float(np.quantile(np.abs(scores[:, 0, 0] - scores[:, 1, 0]), LEVEL))
 
@@ -273,7 +273,7 @@ def smallest_effect(
 def _half_width(
     by_videos: float, scores: np.ndarray, seeds: int, generator: np.random.Generator
 ) -> float:
-    """Half of the 95 % interval of a paired difference of means over ``seeds`` runs."""
+    """Half of the interval of a paired difference of means over ``seeds`` runs."""
     if seeds == 1:
         return float(stats.norm.ppf((1 + LEVEL) / 2)) * by_videos
     by_seeds = np.sqrt(scores.var(axis=2, ddof=1).mean() / seeds)

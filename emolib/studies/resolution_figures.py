@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from emolib.data import structure
+from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS
 from emolib.results.figures import COLUMN, OTHER, OURS, PAPER, STYLE, blank
 from emolib.studies.published_differences import Difference, answer
@@ -67,11 +68,11 @@ def width_of_one_score(
     *,
     band: str,
 ) -> Figure:
-    """Width of the 95 % interval against the concentration.
+    """Width of the interval of one score against the concentration.
 
     ``widths`` ``[levels, concentrations]`` span the ``band``.
     """
-    figure, axis = blank("95 % interval of one macro-F1", origin="", size=(COLUMN, 2.3))
+    figure, axis = blank(f"{PERCENT} interval of one macro-F1", origin="", size=(COLUMN, 2.3))
     axis.fill_between(concentrations, widths.min(0), widths.max(0), color=BAND, lw=0, label=band)
     axis.plot(concentrations, widths.mean(0), color=OURS)
     _log_axis(axis, concentrations)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from emolib import paper
 from emolib.data import structure
+from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS
 from emolib.studies import published_differences, resolution
 
@@ -46,7 +47,7 @@ def fold_check(check: pd.DataFrame, published: float) -> str:
     nearest = check.loc[(check["median"] - published).abs().idxmin(), "concentration"]
     excluded = len(check) - len(agree)
     return (
-        f"Published: {published}. It lies within the 95 % range for concentrations "
+        f"Published: {published}. It lies within the {PERCENT} range for concentrations "
         f"{', '.join(f'{value:g}' for value in agree) or 'none'} and excludes {excluded} of "
         f"{len(check)}; the median is nearest for {nearest:g}."
     )
@@ -56,7 +57,7 @@ def one_interval(score: float, widths: Sequence[float]) -> str:
     """How sure one ``score`` is when its interval has these ``widths``."""
     low, high = sorted(widths)
     return (
-        f"The paper's {score:.3f} has a 95 % interval that is {low:.2f} to {high:.2f} wide, "
+        f"The paper's {score:.3f} has a {PERCENT} interval that is {low:.2f} to {high:.2f} wide, "
         f"so about ± {low / 2:.3f} to ± {high / 2:.3f}."
     )
 

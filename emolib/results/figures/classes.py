@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from emolib import paper
+from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.results.figures.style import (
     CLASS_COLOURS,
@@ -36,7 +37,7 @@ def class_f1(
     protocol: str,
     origin: str,
 ) -> Figure:
-    """F1 of each class with its 95 % interval over clips, its ceiling, and the poster's values."""
+    """F1 of each class with its interval over clips, its ceiling, and the poster's values."""
     figure, axis = blank(f"F1 by class, per {protocol}", origin=origin, size=(COLUMN, 2.4))
     places, f1 = np.arange(NUM_CLASSES), np.array([entry["f1"] for entry in per_class])
     spread = errors(f1, [entry["f1_interval"] for entry in per_class])
@@ -49,7 +50,7 @@ def class_f1(
         ecolor=PAPER,
         elinewidth=0.8,
         capsize=2,
-        label="ours, 95 % interval over clips",
+        label=f"ours, {PERCENT} interval over clips",
     )
     if ceiling is not None:
         axis.plot(places, ceiling, "_", color=PAPER, ms=14, mew=1.4, label="ceiling")

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emolib import paper
+from emolib.evaluation.intervals import PERCENT
 from emolib.results.figures.style import COLUMN, OTHER, OURS, PAPER, STYLE, blank, errors
 
 
@@ -40,9 +41,8 @@ def _ours(axis: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     places = np.arange(len(rows))
     mean = np.array([row["macro_f1"] for row in rows])
     spread = errors(mean, [row["interval"] for row in rows])
-    axis.errorbar(
-        places, mean, spread, fmt="o-", color=OURS, capsize=2, label="mean, 95 % interval"
-    )
+    look = {"fmt": "o-", "color": OURS, "capsize": 2}
+    axis.errorbar(places, mean, spread, label=f"mean, {PERCENT} interval", **look)
     for place, row in zip(places, rows, strict=True):
         beside = np.full(len(row["values"]), place + 0.18)
         label = "a seed" if place == 0 else None
