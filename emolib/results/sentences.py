@@ -156,6 +156,19 @@ def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
     )
 
 
+def prompts(vectors: np.ndarray) -> str:
+    """How alike the prompts of the classes are; ``vectors`` [8, D_v]."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    pairs = [(cosine[i, j], i, j) for i in range(len(cosine)) for j in range(i)]
+    lowest, highest = min(pairs)[0], max(pairs)[0]
+    text = f"Between different classes the cosine lies between {lowest:.2f} and {highest:.2f}."
+    same = [f"{EXPRESSIONS[j]} and {EXPRESSIONS[i]}" for value, i, j in pairs if value > 0.995]
+    if same:
+        text += f" The same vector is shared by {', '.join(same)}: no text tells these apart."
+    return text
+
+
 def beside_default(mine: float, default: float | None) -> str:
     """My run's macro-F1 beside the default run's."""
     if default is None:

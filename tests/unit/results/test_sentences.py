@@ -96,6 +96,16 @@ def test_the_most_frequent_confusion_is_found():
     assert "Anger is taken for Disgust: in 75%" in sentences.weakest_pair(confusion)
 
 
+def test_prompts_that_are_alike_are_named():
+    vectors = np.eye(8)
+    assert sentences.prompts(vectors) == (
+        "Between different classes the cosine lies between 0.00 and 0.00."
+    )
+    vectors[2] = 3 * vectors[1]
+    assert "between 0.00 and 1.00" in sentences.prompts(vectors)
+    assert "shared by Anger and Disgust: no text" in sentences.prompts(vectors)
+
+
 def test_my_run_beside_the_default():
     assert "+0.100" in sentences.beside_default(0.9, 0.8)
     assert "nothing to compare with" in sentences.beside_default(0.9, None)
