@@ -301,3 +301,23 @@ def test_a_killed_generator_leaves_no_process_behind(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=20)  # its pipes end with the last process that holds them
     assert not synthetic.is_synthetic(tmp_path / "tree")
+
+
+def test_a_script_without_a_main_guard_ends_with_what_to_do(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from emolib.config import preset\n"
+        "from emolib.data.synthetic import ensure\n"
+        "ensure(preset('demo', synth_train_clips=2, synth_validation_clips=1, synth_test_clips=0,"
+        " synth_seconds=1.0), progress=False)\n"
+    )
+    environment = {
+        **os.environ,
+        "EMOLIB_RUNS": str(tmp_path / "runs"),
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert 'put the script\'s own lines under `if __name__ == "__main__":`' in done.stderr

@@ -81,7 +81,18 @@ def test_saved_model_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"amp": "bf16", "accumulation": 2, "schedule": "epoch", "sampling": "balanced"}]
+    "changes",
+    [
+        {},
+        {
+            "tcn_dropout": 0.2,
+            "classifier_dropout": 0.3,
+            "amp": "bf16",
+            "accumulation": 2,
+            "schedule": "epoch",
+            "sampling": "balanced",
+        },
+    ],
 )
 def test_resumed_equals_undisturbed_to_the_bit(tmp_path, monkeypatch, changes):
     experiment, sets = tiny(**changes), data(ragged=True)
