@@ -28,7 +28,7 @@ def execute(place: Path, number: str) -> dict:
     """Run one notebook on a small benchmark; its record."""
     (path,) = (project_root() / "notebooks").glob(f"{number}_*.ipynb")
     env = {**os.environ, "EMOLIB_RUNS": str(place)}
-    parameters = PARAMETERS.get(number, {"settings": SMALL})
+    parameters = {"name": "demo", **PARAMETERS.get(number, {"settings": SMALL})}
     kernel.execute(path, place / path.name, parameters, time_limit=800, env=env, progress=False)
     return json.loads((place / "demo" / "records" / f"{path.stem}.json").read_text())
 
