@@ -21,14 +21,18 @@ MODULES = (
     "emolib.fusion",
     "emolib.losses",
     "emolib.model",
+    "emolib.features.protocols",
     "emolib.features.window_sets",
     "emolib.features.batches",
+    "emolib.features.prepare",
     "emolib.evaluation.metrics",
     "emolib.evaluation.intervals",
     "emolib.evaluation.predictions",
     "emolib.training.trainer",
     "emolib.training.fit",
     "emolib.training.stacked",
+    "emolib.training.cuda_graph",
+    "emolib.training.state",
     "emolib.training.run",
 )
 

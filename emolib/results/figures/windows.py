@@ -41,8 +41,8 @@ def _ours(axis: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     places = np.arange(len(rows))
     mean = np.array([row["macro_f1"] for row in rows])
     spread = errors(mean, [row["interval"] for row in rows])
-    look = {"fmt": "o-", "color": OURS, "capsize": 2}
-    axis.errorbar(places, mean, spread, label=f"mean, {PERCENT} interval", **look)
+    name = f"mean, {PERCENT} interval"
+    axis.errorbar(places, mean, spread, fmt="o-", color=OURS, capsize=2, label=name)
     for place, row in zip(places, rows, strict=True):
         beside = np.full(len(row["values"]), place + 0.18)
         label = "a seed" if place == 0 else None
