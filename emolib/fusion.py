@@ -1,4 +1,4 @@
-"""Bi-directional cross-attention between the visual and the audio sequence (paper section 3.3), and pooling (3.4)."""
+"""Bi-directional cross-attention of the two streams (paper section 3.3), and pooling (3.4)."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class CrossAttention(nn.Module):
-    """One direction: H = LN(F + MHA(F, G, G)), queries from the stream F, keys and values from the other, G."""
+    """One direction: H = LN(F + MHA(F, G, G)); queries from stream F, keys and values from G."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -17,17 +17,16 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Tensor, other: Tensor, other_length: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """x [B, T, C] and other [B, S, C] to H [B, T, C] and the attention weights [B, heads, T, S].
+        """x [B, T, C], other [B, S, C] to H [B, T, C] and attention weights [B, heads, T, S].
 
-        other_length: int64 [B], valid steps of ``other``; None: all. A row with none has nothing to attend to: its
-        attention is zero and H = LN(x).
+        other_length: int64 [B], valid steps of ``other``; None: all. A row with none has nothing
+        to attend to: its attention is zero and H = LN(x).
         """
         padding = None
         if other_length is not None:
-            # One key always stays, because the softmax over none is not a number; what comes of it is removed below.
-            padding = ~step_mask(
-                other_length.clamp(min=1), other.shape[1]
-            )  # (B, S), true where not valid
+            # The softmax over no key is NaN, so one always stays; its effect is removed below.
+            valid = step_mask(other_length.clamp(min=1), other.shape[1])
+            padding = ~valid  # (B, S)
         attended, weights = self.attention(
             x, other, other, key_padding_mask=padding, average_attn_weights=False
         )
@@ -37,7 +36,7 @@ class CrossAttention(nn.Module):
 
 
 class Fused(NamedTuple):
-    """Both streams after fusion, and who attended to what; None for a direction that is switched off."""
+    """Both streams after fusion, and who attended to what; None where a direction is off."""
 
     visual: Tensor  # [B, T, C]
     audio: Tensor  # [B, S, C]
@@ -46,9 +45,9 @@ class Fused(NamedTuple):
 
 
 class Fusion(nn.Module):
-    """Cross-attention in both directions with separate weights, in one of them, or in none (``Experiment.fusion``).
+    """Cross-attention in both directions, each with its weights, in one, or in none.
 
-    A stream without a direction of its own is handed on unchanged.
+    ``kind`` is ``Experiment.fusion``. A stream without a direction is handed on unchanged.
     """
 
     def __init__(self, kind: str, width: int, heads: int, dropout: float) -> None:
@@ -77,7 +76,7 @@ def step_mask(length: Tensor, steps: int) -> Tensor:
 
 
 def masked_mean(x: Tensor, length: Tensor | None = None) -> Tensor:
-    """Mean over the valid steps of x [B, S, C] to [B, C] (paper section 3.4); zero for a row without any."""
+    """Mean over the valid steps of x [B, S, C] to [B, C] (section 3.4); zero for none."""
     if length is None:
         return x.mean(dim=1)
     valid = step_mask(length, x.shape[1])[:, :, None]

@@ -1,4 +1,4 @@
-"""The losses: class-weighted cross-entropy, prompt supervision, and their sum (paper section 3.5, equation 3)."""
+"""Class-weighted cross-entropy, prompt supervision, and their sum (paper section 3.5)."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ MAX_SCALE = 100.0  # CLIP's bound on its logit scale
 
 
 def class_weights(labels: np.ndarray, kind: str) -> Tensor:
-    """float32 [8]: N / (8 n_c) over the training windows' labels [N] for ``inverse``, ones for ``none``.
+    """float32 [8]: N / (8 n_c) of the training windows' labels [N]; ones for kind ``none``.
 
     The paper (section 4.1) says "class-weighted"; the formula is the released code's.
     Raises EmolibError naming the classes without a window under ``inverse``.
@@ -26,7 +26,8 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
     if not counts.all():
         absent = ", ".join(EXPRESSIONS[c] for c in np.flatnonzero(counts == 0))
         raise EmolibError(
-            f"no training window of class {absent}: add clips that show it, or set class_weights=none"
+            f"no training window of class {absent}: "
+            "add clips that show it, or set class_weights=none"
         )
     return torch.from_numpy(counts.sum() / (NUM_CLASSES * counts)).float()
 
@@ -34,8 +35,8 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
 class Classification(nn.Module):
     """L_cls: cross-entropy, each class by its weight.
 
-    With ``adjustment`` tau, tau * log(class share) is added to the logits of a training step (Menon et al., 2021,
-    arXiv 2007.07314); 0 in the paper.
+    With ``adjustment`` tau, tau * log(class share) is added to the logits of a training step
+    (Menon et al., 2021, arXiv 2007.07314); 0 in the paper.
     """
 
     def __init__(self, weights: Tensor, prior: Tensor, adjustment: float = 0.0) -> None:
@@ -52,15 +53,15 @@ class Classification(nn.Module):
 
 
 class Contrastive(nn.Module):
-    """L_con: each window's embedding v_i belongs to the prompt t_i of its label, in both directions.
+    """L_con: a window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
-    S_ij = s v_i . t_j with both l2-normalised; L_con is the mean of the cross-entropies along the rows (video to text)
-    and along the columns (text to video). What the positives are:
+    S_ij = s v_i . t_j with both l2-normalised; L_con is the mean of the cross-entropies along the
+    rows (video to text) and along the columns (text to video). What the positives are:
 
-    - ``pairs``, as published: j = i only, so two windows of one class are each other's negatives;
+    - ``pairs``, as published: j = i only, so windows of one class are each other's negatives;
     - ``classes``: all j of i's class, equally likely.
 
-    The scale s starts at CLIP's and is learned unless ``learnable`` is false; :meth:`clamp` holds it at 100 or less.
+    The scale s starts at CLIP's and is learned if ``learnable``; :meth:`clamp` bounds it by 100.
     """
 
     def __init__(

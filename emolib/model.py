@@ -1,4 +1,4 @@
-"""``EmotionModel``: the features of a window to the logits of eight emotions (paper section 3, figure 1)."""
+"""``EmotionModel``: a window's features to the logits of eight emotions (section 3, figure 1)."""
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,13 @@ from emolib.tcn import TCN
 
 
 class EmotionModel(nn.Module):
-    """TCN, audio adapter, cross-attention, pooling, classifier and contrastive head; 12,863,240 parameters as published.
+    """TCN, audio adapter, cross-attention, pooling, classifier and contrastive head.
 
-    visual_width: D_v, numbers per face (512 for CLIP ViT-B/32); audio_width: D_a, numbers per step of sound (768 for
-    Wav2Vec2 base). Both come from what encoded. The training set's statistics are buffers, so that a saved model is
-    complete: ``visual_mean``, ``visual_std`` [D_v], ``audio_mean``, ``audio_std`` [D_a] (0 and 1 unless
-    ``standardise``) and ``class_prior`` [8].
+    As published it has 12,863,240 parameters. visual_width: D_v, numbers per face (512 for CLIP
+    ViT-B/32); audio_width: D_a, numbers per step of sound (768 for Wav2Vec2 base). The training
+    set's statistics are buffers, so that a saved model is complete: ``visual_mean``,
+    ``visual_std`` [D_v], ``audio_mean``, ``audio_std`` [D_a] (0 and 1 unless ``standardise``) and
+    ``class_prior`` [8].
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class EmotionModel(nn.Module):
     def forward(
         self, visual: Tensor | None, audio: Tensor | None, audio_length: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Features of a batch of windows to logits [B, 8] and the l2-normalised embedding v [B, D_v].
+        """Features of a batch of windows to logits [B, 8] and l2-normalised embedding v [B, D_v].
 
-        visual [B, T, D_v]; audio [B, S, D_a]; audio_length int64 [B], valid steps of sound, 0 where there is none
-        (None: all are valid). A stream that the model does not use may be None; without faces the embedding is None.
+        visual [B, T, D_v]; audio [B, S, D_a]; audio_length int64 [B], valid steps of sound, 0 where
+        there is none (None: all are valid). A stream that the model does not use may be None;
+        without faces the embedding is None.
         """
         faces = sound = None
         if self.sees:
@@ -88,12 +90,12 @@ class EmotionModel(nn.Module):
         return (features.to(mean.dtype) - mean) / std
 
     def parameter_count(self) -> int:
-        """Number of trained numbers; buffers and the contrastive scale (in the loss) are not counted."""
+        """How many numbers are trained, without the contrastive scale, which is the loss's."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def visual_path(e: Experiment, visual_width: int) -> nn.Module:
-    """The TCN; without blocks (a model that knows no time) at most a linear map to the model's width."""
+    """The TCN; without blocks, so without time, at most a linear map to the model's width."""
     if e.tcn_blocks:
         return TCN(
             visual_width, e.width, blocks=e.tcn_blocks, kernel=e.tcn_kernel, dropout=e.tcn_dropout

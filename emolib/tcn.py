@@ -1,4 +1,4 @@
-"""Temporal convolutional network: stacked residual blocks of dilated causal convolutions (paper section 3.2)."""
+"""Temporal convolutional network: residual blocks of dilated causal convolutions (section 3.2)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,13 +6,13 @@ from torch.nn import functional
 
 
 class CausalConv1d(nn.Conv1d):
-    """A dilated convolution that looks back only: output t depends on inputs t, t - d, ..., t - (k - 1) d.
+    """A dilated convolution that looks back: output t sees inputs t, t - d, ... t - (k - 1) d only.
 
-    The input is padded with zeros on the left by (k - 1) d, so that as many steps come out as went in.
+    (k - 1) d zeros are put on the left of the input, so that as many steps come out as went in.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C_in, T) -> (B, C_out, T)
-        """Taps that would see nothing but padding, in a window shorter than their reach, are left out."""
+        """In a window shorter than the reach, taps that would see padding alone are left out."""
         (dilation,), steps = self.dilation, x.shape[-1]
         taps = min(self.kernel_size[0], 1 + (steps - 1) // dilation)
         padded = functional.pad(x, ((taps - 1) * dilation, 0))  # (B, C_in, T + reach)
@@ -20,10 +20,10 @@ class CausalConv1d(nn.Conv1d):
 
 
 class TemporalBlock(nn.Module):
-    """relu(x + dropout(relu(conv(dropout(relu(conv(x))))))); a linear map of x where the widths differ.
+    """relu(x + dropout(relu(conv(dropout(relu(conv(x))))))); x is mapped where the widths differ.
 
-    The paper gives "dilated causal convolutions" and "residual connections"; two convolutions a block, ReLU and
-    dropout after each and no weight normalisation are the released code's (docs/method.md, TCN).
+    The paper gives "dilated causal convolutions" and "residual connections"; two convolutions a
+    block, ReLU and dropout after each, no weight norm: the released code (docs/method.md, TCN).
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class TemporalBlock(nn.Module):
 class TCN(nn.Module):
     """``blocks`` temporal blocks with dilations 1, 2, 4, ...: V' = TCN(V).
 
-    One output step depends on the 1 + 2 (k - 1) (2^blocks - 1) steps up to it: 253 frames for the paper's six blocks
-    of kernel 3.
+    One output step depends on the 1 + 2 (k - 1) (2^blocks - 1) steps up to it:
+    253 frames for the paper's six blocks of kernel 3.
     """
 
     def __init__(
@@ -65,5 +65,5 @@ class TCN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, C_in) -> (B, T, C_out)
-        """Features in time to features in time; step t of the output depends on steps up to t only."""
+        """Features in time to features in time; step t of the output sees steps up to t only."""
         return self.blocks(x.transpose(1, 2)).transpose(1, 2)

@@ -1,6 +1,7 @@
 """Verbs that use a trained run: evaluate, predict, submit, report."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,9 @@ def evaluate(
     result: dict[str, Any] = {
         "origin": origin(experiment),
         "by_frame": experiment.by_frame(),
-        "frame": evaluation.score_of_parts(model, inputs.FrameSets(experiment, clips)),
+        "frame": evaluation.score_of_parts(
+            partial(evaluation.predict_clips, model), inputs.FrameSets(experiment, clips)
+        ),
     }
     result["window"] = evaluation.window_score(
         model, window_set(experiment, clips, protocol="window", progress=not quiet)

@@ -1,6 +1,6 @@
 """Predictions and scores of a trained model under both protocols (docs/method.md, Evaluation)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,23 +65,28 @@ def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]
     A clip without a window gets :func:`fallback` in every frame.
     """
     e = model.experiment
-    by_window = predict_windows(model, windows)
-    prior = fallback(model)
-    results = []
+    rows = frames_of_clips(
+        windows,
+        predict_windows(model, windows),
+        length=e.window,
+        rule=e.frame_rule,
+        fallback=fallback(model),
+    )
+    if e.smoothing == "none":
+        return rows
+    return [smooth(clip_rows, e.smoothing, e.smoothing_half_width) for clip_rows in rows]
+
+
+def frames_of_clips(
+    windows: "WindowSet", by_window: np.ndarray, **options: Any
+) -> list[np.ndarray]:
+    """:func:`frame_predictions` of each of ``windows.clips`` from ``by_window`` [N, 8]."""
+    rows = []
     for position, clip in enumerate(windows.clips):
-        mine = windows.clip == position
-        rows = frame_predictions(
-            by_window[mine],
-            windows.end[mine],
-            len(clip.labels),
-            length=e.window,
-            rule=e.frame_rule,
-            fallback=prior,
-        )
-        results.append(
-            smooth(rows, e.smoothing, e.smoothing_half_width) if e.smoothing != "none" else rows
-        )
-    return results
+        in_clip = windows.clip == position
+        ends = windows.end[in_clip]
+        rows.append(frame_predictions(by_window[in_clip], ends, len(clip.labels), **options))
+    return rows
 
 
 def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> dict[str, Any]:
@@ -96,15 +101,17 @@ def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) ->
 
 
 def score_of_parts(
-    model: EmotionModel, parts: Iterable["WindowSet"], **options: Any
+    predict: Callable[["WindowSet"], list[np.ndarray]], parts: Iterable["WindowSet"], **options: Any
 ) -> dict[str, Any]:
-    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``),
-    of which one is in memory at a time.
+    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``).
+
+    One of them is in memory at a time. ``predict``: rows [n, 8] of each clip of a set, as
+    :func:`predict_clips` gives.
     """
     clips: list[Clip] = []
     rows: list[np.ndarray] = []
     for part in parts:
-        clips, rows = clips + part.clips, rows + predict_clips(model, part)
+        clips, rows = clips + part.clips, rows + predict(part)
     return score_of_clips(clips, rows, **options)
 
 

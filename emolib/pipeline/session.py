@@ -1,4 +1,4 @@
-"""Where a notebook stands: its experiment, its run folder, and what kind of data its numbers are of."""
+"""Where a notebook stands: its experiment, its run folder, and the kind of its data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Session:
         return self.folder / "figures"
 
     def show(self, figure: "Figure", name: str, *, alt: str) -> None:
-        """Keep a figure under ``name`` in the run's figures, and display it with an alternative text."""
+        """Keep a figure under ``name`` in the run's figures and show it; ``alt``: in words."""
         from emolib.results import figures
 
         figures.show(figures.save(figure, name, self.figures), alt=alt)
@@ -66,9 +66,9 @@ def begin(
 ) -> Session:
     """The session of a notebook's parameters.
 
-    With an empty ``name`` the preset as it is has the run folder of its name, and changed ``settings`` have a run
-    folder of their own. Raises WrongCall for an unknown preset or setting, for a preset of real
-    data without data, and for a name that cannot be a run's.
+    With an empty ``name`` the preset as it is has the run folder of its name, and changed
+    ``settings`` have a run folder of their own. Raises WrongCall for an unknown preset or setting,
+    for a preset of real data without data, and for a name that cannot be a run's.
     """
     changes = parse_settings(settings)
     experiment = preset(preset_name, data=data, weights=weights, **changes)
@@ -78,6 +78,6 @@ def begin(
 
 
 def run_name(experiment: Experiment) -> str:
-    """The preset's name, and behind it six digits of a hash where settings differ from the preset's."""
+    """The preset's name, followed by six digits of a hash where settings differ from it."""
     changes = format_settings(experiment)
     return f"{experiment.preset}_{hash_of(changes)[:6]}" if changes else experiment.preset

@@ -1,4 +1,7 @@
-"""The model as a drawing: one SVG of the paper's figure 1, with the sizes of an experiment, readable in light and dark."""
+"""The model as a drawing: the paper's figure 1 as SVG, with the sizes of an experiment.
+
+It is readable on a light and on a dark page.
+"""
 
 import base64
 import html
@@ -8,14 +11,17 @@ from emolib.config import Experiment
 
 WIDTH, HEIGHT = 980, 400
 ALT = (
-    "The model: faces through frozen CLIP and a temporal convolutional network, sound through frozen "
-    "Wav2Vec 2.0 and an adapter, cross-attention in both directions, means over time, a classifier with eight "
-    "logits, and a contrastive loss between the visual vector and the prompts of the classes."
+    "The model: faces through frozen CLIP and a temporal convolutional network, "
+    "sound through frozen Wav2Vec 2.0 and an adapter, cross-attention in both directions, "
+    "means over time, a classifier with eight logits, "
+    "and a contrastive loss between the visual vector and the prompts of the classes."
 )
 STYLE = """
 svg { font: 13px "Helvetica Neue", Arial, "DejaVu Sans", sans-serif }
-.page { fill: #ffffff } .name { fill: #1a1a1a; font-weight: 600 } .size { fill: #555555; font-size: 11px }
-.frozen { fill: #e8e8e8; stroke: #8a8a8a; stroke-dasharray: 5 3 } .faces { fill: #d6e8f5; stroke: #0072b2 }
+.page { fill: #ffffff } .name { fill: #1a1a1a; font-weight: 600 } \
+.size { fill: #555555; font-size: 11px }
+.frozen { fill: #e8e8e8; stroke: #8a8a8a; stroke-dasharray: 5 3 } \
+.faces { fill: #d6e8f5; stroke: #0072b2 }
 .sound { fill: #fbe9cc; stroke: #c07f00 } .both { fill: #d5efe6; stroke: #009e73 }
 .loss { fill: #f6e1ee; stroke: #b0578c } .flow { stroke: #444444; fill: none; stroke-width: 1.5 }
 .tip { fill: #444444 }
@@ -30,7 +36,7 @@ svg { font: 13px "Helvetica Neue", Arial, "DejaVu Sans", sans-serif }
 
 @dataclass(frozen=True)
 class Box:
-    """A step of the model: its place in pixels, the kind of thing it is, its name, and what comes out of it."""
+    """A step of the model: its place in pixels, its kind, its name, and what comes out of it."""
 
     x: int
     y: int
@@ -53,7 +59,10 @@ class Box:
 
 
 def drawing(experiment: Experiment, *, visual_width: int = 512, audio_width: int = 768) -> str:
-    """The SVG of a model with both streams: boxes are steps, with the shape that leaves each; dashed ones are frozen."""
+    """The SVG of a model with both streams.
+
+    Boxes are steps, with the shape that leaves each; dashed ones are frozen.
+    """
     frames, width = experiment.window, experiment.width
     top, middle, bottom = 30, 160, 290  # of the rows: faces, sound, prompts
     boxes = [
@@ -91,8 +100,8 @@ def drawing(experiment: Experiment, *, visual_width: int = 512, audio_width: int
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{html.escape(ALT)}"><style>{STYLE}</style>'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path class="tip" d="M0 0 L8 4 L0 8 z"/></marker></defs>'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto"><path class="tip" d="M0 0 L8 4 L0 8 z"/></marker></defs>'
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="10"/>{lines}'
         f"{''.join(box.svg() for box in boxes)}"
         '<text class="size" x="20" y="388">dashed: frozen, computed once; S: steps of sound, '

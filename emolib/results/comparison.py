@@ -21,7 +21,10 @@ def default_result(folder: Path) -> dict[str, Any] | None:
 def beside_default(
     experiment: Experiment, mine: Mapping[str, Any], default: Mapping[str, Any] | None
 ) -> pd.DataFrame:
-    """A row for each setting that differs from the preset's, then the scores; ``mine`` and ``default``: of ``training.run``."""
+    """A row for each setting that differs from the preset's, then the scores.
+
+    ``mine`` and ``default``: metrics.json's content, as ``training.run`` returns it.
+    """
     own = dataclasses.asdict(experiment)
     standard = dataclasses.asdict(
         preset(experiment.preset, data=experiment.data, weights=experiment.weights)

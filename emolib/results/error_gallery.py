@@ -21,7 +21,10 @@ RATE = 8000  # samples a second in the page: every other one of 16 kHz
 def gallery(
     mistakes: Sequence[Mapping[str, Any]], faces: Sequence[np.ndarray], *, origin: str
 ) -> Figure:
-    """One row a mistake (of ``stored_predictions.surest_mistakes``): the face, and the eight probabilities."""
+    """One row a mistake: the face, and the eight probabilities.
+
+    ``mistakes``: of ``stored_predictions.surest_mistakes``.
+    """
     figure, axes = blank(
         "Surest and wrong, by annotated class",
         origin=origin,
@@ -56,7 +59,7 @@ def gallery(
 
 
 def players(mistakes: Sequence[Mapping[str, Any]], sounds: Sequence[np.ndarray]) -> str:
-    """HTML with a player for the sound of each mistake's window; ``sounds``: float [n] at 16 kHz."""
+    """HTML with a player for the sound of each mistake's window: float [n] at 16 kHz."""
     rows = [
         f"<tr><td>{EXPRESSIONS[m['label']]}, taken for {EXPRESSIONS[m['prediction']]}</td>"
         f"<td>{_player(sound, m)}</td></tr>"

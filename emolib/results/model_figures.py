@@ -15,7 +15,7 @@ OUTSIDE = "#B0B0B0"
 
 
 def receptive_field(blocks: int, kernel: int) -> list[np.ndarray]:
-    """What the last output of a TCN sees, layer by layer: steps before it (0, -1, ...), from output to input.
+    """What the last output of a TCN sees, layer by layer from output to input: steps 0, -1, ...
 
     Two convolutions a block, dilations 1, 2, 4, ...: 2 ``blocks`` + 1 arrays; the last one has
     1 + 2 (kernel - 1) (2^blocks - 1) steps.
@@ -30,7 +30,7 @@ def receptive_field(blocks: int, kernel: int) -> list[np.ndarray]:
 
 @mpl.rc_context(STYLE)
 def reach(blocks: int, kernel: int, window: int) -> Figure:
-    """The receptive field of the last frame's output, and how many real frames each output of a window sees."""
+    """The last output's receptive field, and how many real frames each output of a window sees."""
     layers = receptive_field(blocks, kernel)
     figure, (tree, count) = blank(
         "What one output of the TCN sees",
@@ -68,10 +68,10 @@ def attention(
     title: str,
     origin: str,
 ) -> Figure:
-    """Both directions of cross-attention of one window, over the faces (downwards) and the sound (to the right).
+    """Both directions of cross-attention of one window, over faces (down) and sound (right).
 
-    faces: crops [H, W, 3] in time; waveform [n]; log_mel [bands, steps] in decibels; faces_ask [T, S] and
-    sound_asks [S, T]: weights, each row adds up to 1. Both maps have the same axes.
+    faces: crops [H, W, 3] in time; waveform [n]; log_mel [bands, steps] in decibels; faces_ask
+    [T, S] and sound_asks [S, T]: weights, each row adds up to 1. Both maps have the same axes.
     """
     figure = Figure(figsize=(2 * COLUMN, 4.6), layout="constrained")
     blank_title = title + (f" ({origin})" if origin else "")
@@ -81,7 +81,7 @@ def attention(
     )
     _strip(figure.add_subplot(grid[0, 0]), faces)
     seen, steps = faces_ask.shape
-    # Rows of the left map and columns of the right one add up to 1: each is shown against its even share.
+    # Rows of the left map and columns of the right one add up to 1: shown against an even share.
     shares = [faces_ask * steps, sound_asks.T * seen]
     brightest = max(2.0, *(float(share.max()) for share in shares))
     for column, (name, share) in enumerate(
@@ -147,7 +147,10 @@ def prompt_similarity(prompts: np.ndarray, *, origin: str) -> Figure:
 
 @mpl.rc_context(STYLE)
 def contrastive_targets(labels: Sequence[int], targets: Mapping[str, np.ndarray]) -> Figure:
-    """Which prompt of a batch each video is pulled to, by kind of target. ``targets``: kind -> [B, B], rows add up to 1."""
+    """Which prompt of a batch each video is pulled to, by kind of target.
+
+    ``targets``: kind -> [B, B], rows add up to 1.
+    """
     figure, axes = blank(
         "Targets of the contrastive loss in one batch",
         origin="",
@@ -184,7 +187,10 @@ def class_weights(counts: Sequence[int], weights: Sequence[float], *, origin: st
 
 @mpl.rc_context(STYLE)
 def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Where the parameters are, in per cent of each model's. ``counts``: model -> part -> trained numbers."""
+    """Where the parameters are, in per cent of each model's.
+
+    ``counts``: model -> part -> trained numbers.
+    """
     figure, axis = blank("Where the parameters are", origin="", size=(COLUMN, 2.4))
     height = 0.8 / len(counts)
     for i, ((model, parts), colour) in enumerate(

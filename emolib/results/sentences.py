@@ -1,4 +1,7 @@
-"""Sentences that a number could contradict, computed from that number; notebooks show them as they come out."""
+"""Sentences that a number could contradict, computed from that number.
+
+Notebooks show them as they come out.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +16,7 @@ SMALL = 0.02  # macro-F1; between ceilings, what is smaller than this is no diff
 
 
 def main_score(score: float, ceiling: float | None, still: float | None) -> str:
-    """What a macro-F1 says about the inputs that were used, given the ceilings with and without motion."""
+    """What a macro-F1 says about the inputs used, given the ceilings with and without motion."""
     if ceiling is None or still is None:
         return "The best possible score of these data is not known, so no ceiling judges this one."
     text = f"The model reaches {score:.3f} of at most {ceiling:.3f}."
@@ -31,7 +34,7 @@ def main_score(score: float, ceiling: float | None, still: float | None) -> str:
 
 
 def delays(seconds: Sequence[float], changes: int) -> str:
-    """How long after each change of label the prediction followed; ``changes``: how many there were."""
+    """How long after each change of label the prediction followed, of ``changes`` in all."""
     if not changes:
         return "No label changes in this clip, so it cannot show a delay."
     if not len(seconds):
@@ -48,7 +51,10 @@ def window_gain(
     interval: Sequence[float] | None,
     ceilings: tuple[float | None, float | None],
 ) -> str:
-    """What the longest window adds to the shortest, beside what the ceilings allow; ``ceilings`` in the same order."""
+    """What the longest window adds to the shortest, beside what the ceilings allow.
+
+    ``windows`` and ``ceilings``: of the shortest, then of the longest.
+    """
     shortest, longest = windows
     measured = f"{longest} frames against {shortest}: {difference:+.3f}"
     if interval is None:
@@ -61,19 +67,25 @@ def window_gain(
     if None in ceilings:
         return f"{measured} On these data nobody knows how much is possible."
     possible = float(ceilings[1] or 0) - float(ceilings[0] or 0)
-    text = f"{measured} What can be known differs by {possible:.3f} (the distance between the ceilings)."
+    text = (
+        f"{measured} What can be known differs by {possible:.3f} "
+        "(the distance between the ceilings)."
+    )
     if difference > possible + SMALL:
         return (
-            f"{text} The measured difference is larger: the short window's model stays further below its own "
-            "ceiling, so it is also harder to train."
+            f"{text} The measured difference is larger: the short window's model stays further "
+            "below its own ceiling, so it is also harder to train."
         )
     if difference < possible - SMALL:
-        return f"{text} The measured difference is smaller: the long window's model leaves some of it unused."
+        return (
+            f"{text} The measured difference is smaller: "
+            "the long window's model leaves some of it unused."
+        )
     return f"{text} The measured difference is as large as that."
 
 
 def decisions(rows: Sequence[Row]) -> str:
-    """How many of the compared ``rows`` (those with a verdict) are decided, and why not where none is."""
+    """How many of the compared ``rows``, those with a verdict, are decided."""
     judged = [row for row in rows if "verdict" in row]
     if not judged:
         return "Nothing is compared here."
@@ -88,8 +100,9 @@ def decisions(rows: Sequence[Row]) -> str:
 def known_answers(rows: Sequence[Row]) -> str:
     """Each verdict on a claim against the answer that the ceilings give, as a list in Markdown.
 
-    ``rows``: of ``claims.rows``, the full model first. Where a part takes no information away (equal ceilings), the
-    claim that it helps cannot follow from what is to be known, so "supported" is then not expected.
+    ``rows``: of ``claims.rows``, the full model first. Where a part takes no information away
+    (equal ceilings), the claim that it helps cannot follow from what is to be known, so "supported"
+    is then not expected.
     """
     full = rows[0]["ceiling"]
     if full is None:
@@ -108,8 +121,8 @@ def known_answers(rows: Sequence[Row]) -> str:
         if needed and row["verdict"] == "undecided":
             agrees = "so an answer is still missing"
         lines.append(
-            f"- {row['claim']} {reason[0].upper()}{reason[1:]}, so *{' or '.join(expected)}* is the "
-            f"right answer; it came out as *{row['verdict']}*, {agrees}."
+            f"- {row['claim']} {reason[0].upper()}{reason[1:]}, so *{' or '.join(expected)}* "
+            f"is the right answer; it came out as *{row['verdict']}*, {agrees}."
         )
     return "\n".join(lines)
 
@@ -127,7 +140,10 @@ def poster_window() -> str:
     )
     if not equal:
         return f"{text}, which is the paper's score of no window."
-    return f"{text}, the paper's score for {equal[0]} frames: that it is for {equal[0]} frames is an inference."
+    return (
+        f"{text}, the paper's score for {equal[0]} frames: "
+        f"that it is for {equal[0]} frames is an inference."
+    )
 
 
 def imbalance(correlation: float, published: float) -> str:
@@ -136,9 +152,9 @@ def imbalance(correlation: float, published: float) -> str:
     size = "no" if strength < 0.2 else "a weak" if strength < 0.5 else "a clear"
     sign = "" if size == "no" else " positive" if correlation > 0 else " negative"
     return (
-        f"Here the rank correlation is {correlation:.2f}, {size}{sign} relation; on the poster it is "
-        f"{published:.2f}. Eight points carry little: with eight classes, one of about 0.7 comes by chance once "
-        "in twenty times."
+        f"Here the rank correlation is {correlation:.2f}, {size}{sign} relation; "
+        f"on the poster it is {published:.2f}. Eight points carry little: with eight classes, "
+        "one of about 0.7 comes by chance once in twenty times."
     )
 
 
@@ -151,8 +167,8 @@ def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
         return "Nothing is confused."
     row, column = np.unravel_index(share.argmax(), share.shape)
     return (
-        f"Most often {EXPRESSIONS[row]} is taken for {EXPRESSIONS[column]}: in {share[row, column]:.0%} of the "
-        f"frames that are annotated as {EXPRESSIONS[row]}."
+        f"Most often {EXPRESSIONS[row]} is taken for {EXPRESSIONS[column]}: "
+        f"in {share[row, column]:.0%} of the frames that are annotated as {EXPRESSIONS[row]}."
     )
 
 
@@ -172,8 +188,12 @@ def prompts(vectors: np.ndarray) -> str:
 def beside_default(mine: float, default: float | None) -> str:
     """My run's macro-F1 beside the default run's."""
     if default is None:
-        return "The default run is not finished, so there is nothing to compare with: run this notebook unchanged once."
+        return (
+            "The default run is not finished, so there is nothing to compare with: "
+            "run this notebook unchanged once."
+        )
     return (
-        f"Yours has {mine:.3f} and the default {default:.3f} in the frame protocol: {mine - default:+.3f}. "
+        f"Yours has {mine:.3f} and the default {default:.3f} in the frame protocol: "
+        f"{mine - default:+.3f}. "
         "One seed each: read the intervals before you believe it."
     )

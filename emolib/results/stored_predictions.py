@@ -1,4 +1,7 @@
-"""A run's stored predictions, clip by clip: which clip shows most, how late predictions follow, and what was surely wrong."""
+"""A run's stored predictions, clip by clip.
+
+Which clip shows most, how late predictions follow, and what was surely wrong.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,21 +16,22 @@ from emolib.labels import EXPRESSIONS, NUM_CLASSES
 COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 
 
-def by_clip(folder: Path) -> dict[str, pd.DataFrame]:
+def by_clip(folder: Path, columns: list[str] | None = None) -> dict[str, pd.DataFrame]:
     """Clip -> its rows: ``frame``, ``time``, ``label``, ``prediction`` and eight probabilities.
 
-    Raises EmolibError when the run has none.
+    Clips in order; ``columns``: these alone. Raises EmolibError when the run has none.
     """
     files = sorted((folder / "predictions").glob("*.parquet"))
     if not files:
         raise EmolibError(f"{folder}/predictions: empty; finish this run first")
-    return {path.stem: pd.read_parquet(path) for path in files}
+    return {path.stem: pd.read_parquet(path, columns=columns) for path in files}
 
 
 def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:
-    """Seconds from each change of the annotated class to the first right prediction before the next change.
+    """Seconds from each change of the annotated class to the first right prediction after it.
 
-    Also the number of changes. A change that was predicted already when it came counts with 0 seconds.
+    Only until the next change. Also the number of changes. A change that was predicted already when
+    it came counts with 0 seconds.
     """
     known = rows[rows["label"] >= 0]
     label, prediction = known["label"].to_numpy(), known["prediction"].to_numpy()
@@ -55,10 +59,11 @@ def most_eventful(predictions: Mapping[str, pd.DataFrame]) -> str:
 def surest_mistakes(
     predictions: Mapping[str, pd.DataFrame], face_present: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """For each annotated class the wrong prediction with the largest probability, among frames with a face.
+    """For each annotated class the wrong prediction with the largest probability.
 
-    ``face_present``: clip -> bool [n], by frame number. Each: ``clip``, ``frame`` (from 1), ``time``, ``label``,
-    ``prediction`` and ``probabilities`` [8]. A class without a mistake is left out.
+    Only frames with a face count; ``face_present``: clip -> bool [n], by frame number. Each:
+    ``clip``, ``frame`` (from 1), ``time``, ``label``, ``prediction`` and ``probabilities`` [8]. A
+    class without a mistake is left out.
     """
     parts = []
     for clip, rows in predictions.items():

@@ -1,4 +1,4 @@
-"""What the vectors of one window were made from: its faces and its sound, to look at beside them."""
+"""What the vectors of one window were made from: its faces and its sound."""
 
 from dataclasses import dataclass
 

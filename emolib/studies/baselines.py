@@ -26,10 +26,10 @@ from emolib.features.prepare import Data
 from emolib.labels import NUM_CLASSES, class_counts
 from emolib.system.files import atomic_path
 from emolib.training import run as training
-from emolib.windows import frame_predictions, smooth
+from emolib.training import sweep
+from emolib.windows import smooth
 
 if TYPE_CHECKING:
-    from emolib.data.clip import Clip
     from emolib.features.window_sets import WindowSet
 
 MLP_HIDDEN = 128
@@ -130,21 +130,11 @@ def run(
         else:
             title = SINGLE_STREAM[name]
             scores = training.run(single_stream(experiment, name), folder / name, progress=progress)
-        rows.append({"name": name, "title": title, **_scores(scores)})
+        rows.append({"name": name, "title": title, **sweep.score_columns(scores)})
     table = pd.DataFrame(rows)
     with atomic_path(folder / "baselines.csv") as temporary:
         table.to_csv(temporary, index=False)
     return table
-
-
-def _scores(scores: dict[str, Any]) -> dict[str, float]:
-    """The columns of a row: macro-F1 and its interval under both protocols."""
-    row = {}
-    for protocol in metrics.PROTOCOLS:
-        column = f"{protocol}_macro_f1"
-        row[column] = scores[protocol]["macro_f1"]
-        row[f"{column}_low"], row[f"{column}_high"] = scores[protocol]["macro_f1_interval"]
-    return row
 
 
 def single_stream(experiment: Experiment, stream: str) -> Experiment:
@@ -164,30 +154,26 @@ def score(
     frames box-smoothed by ``half_width`` if that is not 0.
     """
     prior = class_counts(data.train.label) / max(len(data.train.label), 1)
-    clips: list[Clip] = []
-    rows: list[np.ndarray] = []
-    for part in data.frames:
-        by_window = predict(part)
+
+    def predict_clips(windows: "WindowSet") -> list[np.ndarray]:
+        by_window = predict(windows)
         if not np.isfinite(by_window).all():
             raise EmolibError(
                 "a baseline gave NaN: the features hold NaN, infinite or all-zero rows; "
                 "extract them again"
             )
-        for position, clip in enumerate(part.clips):
-            in_clip = part.clip == position
-            frames = frame_predictions(
-                by_window[in_clip],
-                part.end[in_clip],
-                len(clip.labels),
-                length=experiment.window,
-                fallback=prior,
-            )
-            rows.append(smooth(frames, "box", half_width) if half_width else frames)
-        clips += part.clips
+        rows = evaluation.frames_of_clips(
+            windows, by_window, length=experiment.window, fallback=prior
+        )
+        if not half_width:
+            return rows
+        return [smooth(clip_rows, "box", half_width) for clip_rows in rows]
+
+    frame = evaluation.score_of_parts(predict_clips, data.frames)
     validation = data.validation
     predicted = predict(validation).argmax(axis=1)
     window = metrics.score(validation.label, predicted, validation.clip, protocol="window")
-    return {"window": window, "frame": evaluation.score_of_clips(clips, rows)}
+    return {"window": window, "frame": frame}
 
 
 def mean_features(windows: "WindowSet") -> np.ndarray:

@@ -12,9 +12,10 @@ import pandas as pd
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
 from emolib.labels import EXPRESSIONS
+from emolib.results.stored_predictions import COLUMNS as PROBABILITIES
+from emolib.results.stored_predictions import by_clip
 from emolib.studies.variants import Variant
 
-PROBABILITIES = [f"p_{name}" for name in EXPRESSIONS]
 FRAME = ["clip", "frame", "label"]  # what makes two rows speak of the same frame
 
 
@@ -24,11 +25,9 @@ def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
 
     ``probabilities``: with ``p_<Class>`` x 8. Raises EmolibError when the run has no predictions.
     """
-    files = sorted((Path(folder) / "predictions").glob("*.parquet"))
-    if not files:
-        raise EmolibError(f"{folder}/predictions: empty; finish this run first")
     columns = ["frame", "label", "prediction", *(PROBABILITIES if probabilities else [])]
-    parts = [pd.read_parquet(path, columns=columns).assign(clip=path.stem) for path in files]
+    clips = by_clip(Path(folder), columns)
+    parts = [rows.assign(clip=clip) for clip, rows in clips.items()]
     return pd.concat(parts, ignore_index=True)
 
 

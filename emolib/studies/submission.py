@@ -24,6 +24,7 @@ from emolib.data.coverage import coverage_of, face_shares
 from emolib.data.layout import find_layout
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
+from emolib.evaluation.identity import LOADED
 from emolib.features import extraction, protocols
 from emolib.features import prepare as inputs
 from emolib.features.origin import origin
@@ -31,6 +32,7 @@ from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.submission_check import check
 from emolib.system.files import hash_file, hash_of, write_text
+from emolib.system.runs import writing
 from emolib.training import run as training
 
 FILL_RULE = (
@@ -58,8 +60,9 @@ def of_run(
     what :func:`write_submission` does, with ``origin`` and ``face_share``, the share of all rows
     with a face; ``left_out`` are ids of the tree's test list that the template lacks. Raises
     EmolibError when there is no template, no clip with anything to predict from, where a clip has
-    faces in less than ``min_face_share`` of its frames (by default the run's setting; 0: go on), or
-    the written file does not pass ``submission_check.check``.
+    faces in less than ``min_face_share`` of its frames (by default the run's setting; 0: go on),
+    the written file does not pass ``submission_check.check``, or another process writes into the
+    run.
     """
     model, experiment = training.load_model(run)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
@@ -75,9 +78,9 @@ def of_run(
             f"{root}: no example of a submission file in this tree; give it with --template FILE"
         )
     clips = inputs.clips_of(experiment, ("test",), template=templates[0], progress=progress)
-    classes = _predicted(
-        run, model, experiment, [clip for clip in clips if protocols.shown(experiment, clip).any()]
-    )
+    shown = [clip for clip in clips if protocols.shown(experiment, clip).any()]
+    with writing(run):
+        classes = _predicted(run, model, experiment, shown)
     if not classes:
         where = " or ".join(str(folder) for folder in layout.image_roots)
         raise EmolibError(
@@ -103,10 +106,10 @@ def _predicted(
     """Classes ``[n]`` of every frame of ``clips`` by id: what ``run`` keeps already, and the rest
     predicted and kept.
 
-    A file's name has a hash of all that it depends on, so that one of another model, template or
-    tree is never taken.
+    A file's name has a hash of all that it depends on, so that one of another model, template,
+    tree or code is never taken.
     """
-    key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train")]
+    key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train"), LOADED]
     paths = {
         clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
         for clip_id, stamp in extraction.stamps(experiment, clips).items()

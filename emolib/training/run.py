@@ -1,4 +1,4 @@
-"""One run, from its experiment to metrics.json: data, training, evaluation under both protocols (paper section 4)."""
+"""One run, from its experiment to metrics.json: data, training, evaluation (paper section 4)."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,8 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
     except (KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise EmolibError(
-            f"{path}: damaged, or of another shape than experiment.json says ({reason}); train again"
+            f"{path}: damaged, or of another shape than experiment.json says ({reason}); "
+            "train again"
         ) from error
     return model.to(device or default_device()).eval(), experiment
 
@@ -73,7 +74,10 @@ def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[
 def train_and_evaluate(
     experiment: Experiment, data: Data, folder: Path, *, progress: bool = True
 ) -> dict[str, Any]:
-    """:func:`run` on data at hand; writes every file of a run (CONTRIBUTING.md, Contracts), metrics.json last."""
+    """:func:`run` on data at hand.
+
+    Writes every file of a run (CONTRIBUTING.md, Contracts), metrics.json last.
+    """
     started = time.monotonic()
     remove_leftovers(folder)
     fitted = fit(
@@ -97,9 +101,10 @@ def predict_frames(
     *,
     progress: bool = False,
 ) -> tuple[list[Clip], list[list[np.ndarray]]]:
-    """Write the predictions of every run in one pass over ``frames``, whose sound may have to be encoded in each.
+    """Write the predictions of every run in one pass over ``frames``.
 
-    (clips, for each run [n, 8] of every clip).
+    One pass, because their sound may have to be encoded in each. Returns (clips, for each run
+    [n, 8] of every clip).
     """
     clips: list[Clip] = []
     rows: list[list[np.ndarray]] = [[] for _ in runs]
@@ -127,8 +132,10 @@ def finish(
     *,
     seconds: float,
 ) -> dict[str, Any]:
-    """Score a trained run under both protocols, by frame from what :func:`predict_frames` gave, and write its remaining
-    files; ``seconds`` it took in this process."""
+    """Score a trained run under both protocols and write its remaining files.
+
+    ``clips`` and ``rows``: what :func:`predict_frames` gave; ``seconds``: it took in this process.
+    """
     result = {
         "window": evaluation.window_score(fitted.model, data.validation),
         "frame": evaluation.score_of_clips(clips, rows),

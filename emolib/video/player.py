@@ -8,7 +8,7 @@ LARGEST = 6 * 2**20  # bytes put into a page
 
 
 def player(video: Path, text: str) -> str:
-    """HTML that plays ``video`` with its sound, described by ``text``; a larger one is named instead."""
+    """HTML that plays ``video`` with its sound, described by ``text``; one too large is named."""
     size = video.stat().st_size
     if size > LARGEST:
         return f"<p>{html.escape(video.name)} has {size / 2**20:.0f} MB: open it in a player.</p>"

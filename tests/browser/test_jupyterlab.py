@@ -252,7 +252,8 @@ def moved(browser) -> bool:
 
 CHANGE_SETTINGS = """
 const cells = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell')];
-const content = cells.find(c => c.textContent.includes('settings = ""')).querySelector('.cm-content');
+const cell = cells.find(c => c.textContent.includes('settings = ""'));
+const content = cell.querySelector('.cm-content');
 const view = (content.cmTile || content.cmView).view;  // CodeMirror's own editor
 const at = view.state.doc.toString().indexOf('settings = ""') + 'settings = "'.length;
 view.dispatch({changes: {from: at, insert: arguments[0]}});

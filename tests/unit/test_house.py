@@ -19,11 +19,6 @@ FLOORS = (  # from the ground up; rooms of one floor do not know each other
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {"emolib", "emolib.__main__"}  # the package itself and `python -m emolib`
 LINES, MEDIAN_LINES = 350, 150
-# Being split or taken down; each leaves this list when it is.
-STILL_LARGE = {
-    "emolib.bench.train",
-    "emolib.training.sweep",
-}
 
 
 def room(module: str) -> str:
@@ -87,5 +82,5 @@ def test_modules_are_small():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
     written = [count for count in lines.values() if count > 1]  # an empty room has a docstring
     large = {name: count for name, count in lines.items() if count > LINES}
-    assert {name: count for name, count in large.items() if name not in STILL_LARGE} == {}
+    assert large == {}
     assert statistics.median(written) <= MEDIAN_LINES

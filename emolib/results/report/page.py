@@ -6,6 +6,7 @@ frame of the page is ``assets/report.html``, its style ``assets/report.css``.
 """
 
 import html
+from contextlib import nullcontext
 from pathlib import Path
 from string import Template
 
@@ -17,6 +18,7 @@ from emolib.results.report.finished import check, notebooks
 from emolib.results.report.notebooks import gallery, notebook, section
 from emolib.results.report.parts import banner, results, settings, sheet
 from emolib.system.files import read_json, write_text
+from emolib.system.runs import writing
 
 
 def write(run: Path, out: Path | None = None) -> Path:
@@ -24,7 +26,8 @@ def write(run: Path, out: Path | None = None) -> Path:
     folder); returns its path.
 
     The notebook of a reader's own video is left out: it shows people. Raises WrongCall where there
-    is no run, EmolibError naming what is missing in an unfinished one.
+    is no run, EmolibError naming what is missing in an unfinished one, or the process that writes
+    into the run now.
     """
     run = Path(run)
     check(run)
@@ -32,7 +35,9 @@ def write(run: Path, out: Path | None = None) -> Path:
     if out.is_dir():
         example = out / "report.html"
         raise WrongCall(f"{out} is a folder; give the name of a file, such as {example}")
-    write_text(out, page(run))
+    # Only a page in the run's own folder is written into the run.
+    with writing(run) if out.resolve().is_relative_to(run.resolve()) else nullcontext():
+        write_text(out, page(run))
     return out
 
 

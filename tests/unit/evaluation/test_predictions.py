@@ -1,5 +1,7 @@
 """Frame predictions and files of a model, on small sets in memory."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,7 +66,7 @@ def test_a_set_of_faceless_clips_alone_is_predicted_and_scored(windows):
     assert [np.unique(rows, axis=0).tolist() for rows in predict_clips(model, windows)] == [
         [fallback(model).tolist()]
     ] * len(whole)
-    score = score_of_parts(model, [windows, make(seed=1, stride=3)])
+    score = score_of_parts(partial(predict_clips, model), [windows, make(seed=1, stride=3)])
     assert score["protocol"] == "frame" and score["n"] == 2 * 8 * 40
     with pytest.raises(EmolibError, match="nothing to score"):
         window_score(model, windows)

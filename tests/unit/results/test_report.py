@@ -13,6 +13,7 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation.identity import LOADED
 from emolib.results import report
 from emolib.system.files import project_root, read_json, write_json, write_text
+from emolib.system.runs import writing
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 FIGURE = f'<img src="{PIXEL}" alt="A curve &amp; its <ceiling>" title="Curve (synthetic)">'
@@ -269,6 +270,15 @@ def test_no_run_and_a_folder_as_target_are_wrong_calls(run, tmp_path):
         report.write(run.parent / "mime")
     with pytest.raises(WrongCall, match="is a folder"):
         report.write(run, tmp_path)
+
+
+def test_a_run_in_use_is_not_written_into(run, tmp_path):
+    with writing(run):
+        with pytest.raises(EmolibError, match="mine is in use by process"):
+            report.write(run)
+        assert not (run / "report.html").exists()
+        assert report.write(run, tmp_path / "page.html").is_file(), "it only reads the run"
+    assert report.write(run).is_file()
 
 
 def test_an_old_page_is_replaced_whole(run, tmp_path):

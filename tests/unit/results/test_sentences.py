@@ -1,4 +1,4 @@
-"""Sentences follow their numbers: change a number so that the sentence would be false, and it says something else."""
+"""Sentences follow their numbers: where a number makes one false, something else is said."""
 
 import re
 
@@ -72,7 +72,8 @@ def test_a_delay_is_measured_and_not_promised():
     assert "cannot show a delay" in sentences.delays([], 0)
     assert "follow none" in sentences.delays([], 3)
     assert sentences.delays([0.2, 0.6], 3) == (
-        "Of 3 changes of label, the predictions follow 2, after 0.40 s in the median and 0.60 s at most."
+        "Of 3 changes of label, the predictions follow 2, "
+        "after 0.40 s in the median and 0.60 s at most."
     )
 
 
@@ -111,7 +112,7 @@ def test_my_run_beside_the_default():
     assert "nothing to compare with" in sentences.beside_default(0.9, None)
 
 
-# The prose of the notebooks: numbers that a reader can check against the paper's and the method's own.
+# The prose of the notebooks: numbers that a reader can check against the paper and the method.
 
 
 def prose(number: str) -> str:

@@ -16,7 +16,9 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
 from emolib.features import prepare as inputs
 from emolib.model import EmotionModel
+from emolib.studies import submission
 from emolib.studies.submission import check, fill, of_run, write_submission
+from emolib.system.runs import writing
 from tests.support.trees import HEADER, Spec, age, make_tree
 
 FRAMES = {"14-30-1920x1080": 6, "7-25-640x480_left": 5, "100-12-320x240": 4}
@@ -399,6 +401,24 @@ def longer_template(run, tree):
 def other_image(run, tree):
     path = tree / "cropped_aligned" / "5-30-640x480" / "00001.jpg"
     path.write_bytes(simplejpeg.encode_jpeg(np.full((8, 8, 3), 64, np.uint8)))
+
+
+def test_what_other_code_predicted_is_predicted_anew(tmp_path, tree, predicted_clips, monkeypatch):
+    run = a_run(tmp_path / "run", tree)
+    of_run(run, tmp_path / "out.txt", progress=False)
+    predicted_clips.clear()
+    monkeypatch.setattr(submission, "LOADED", "of-another-version")
+    of_run(run, tmp_path / "out.txt", progress=False)
+    assert predicted_clips == ["4-30-640x480", "5-30-640x480"]
+
+
+def test_a_run_in_use_is_not_written_into(tmp_path, tree, predicted_clips):
+    run = a_run(tmp_path / "run", tree)
+    with writing(run), pytest.raises(EmolibError, match="run is in use by process"):
+        of_run(run, tmp_path / "out.txt", progress=False)
+    assert not predicted_clips and not (run / "test_predictions").exists()
+    of_run(run, tmp_path / "out.txt", progress=False)
+    assert predicted_clips
 
 
 @pytest.mark.parametrize(

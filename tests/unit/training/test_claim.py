@@ -147,7 +147,7 @@ def test_every_module_that_trains_or_scores_counts():
 
 
 def train(root: Path) -> tuple[float, str]:
-    """(frame macro-F1 printed by ``emolib train --json``, standard error), with the package in ``root``."""
+    """(printed result, standard error) of ``emolib train --json`` by the package in ``root``."""
     env = {**os.environ, "PYTHONPATH": str(root), "EMOLIB_RUNS": str(root / "runs")}
     done = subprocess.run(
         [
@@ -173,7 +173,7 @@ def train(root: Path) -> tuple[float, str]:
 
 
 def test_an_edited_temporal_block_is_trained_anew(tmp_path):
-    """Fails where a run's identity is its settings alone: the second call would print the first one's metrics."""
+    """Where a run's identity is its settings alone, the second call prints the first's metrics."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, tmp_path / "emolib", ignore=ignored)
     first, _ = train(tmp_path)

@@ -13,12 +13,15 @@ import pandas as pd
 import pytest
 import torch
 
-from emolib.errors import EmolibError, WrongCall
+from emolib.errors import EmolibError, EmolibWarning, WrongCall
+from emolib.evaluation.identity import LOADED
 from emolib.features import prepare as inputs
 from emolib.system.files import hash_file, read_json, write_json
+from emolib.system.runs import writing
 from emolib.training import fit as fitting
 from emolib.training import run as training
-from emolib.training import sweep
+from emolib.training import stacks, sweep, unit
+from emolib.training.claim import is_complete
 from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
 from tests.support.windowsets import make, prompts, tiny
 
@@ -124,7 +127,7 @@ def test_no_failure_of_a_run_ends_the_others(tmp_path, prepared, monkeypatch, ca
         sweep.run(tiny(), {"width": [32, 16]}, tmp_path, workers=0, progress=False)
     assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [False, True]
     assert "Traceback" in capsys.readouterr().err
-    assert sweep.reason(error) in (
+    assert unit.reason(error) in (
         f"{type(error).__name__}: {str(error).splitlines()[-1]}" if str(error) else "MemoryError",
     )
 
@@ -304,7 +307,7 @@ def test_a_stack_that_was_stopped_goes_on_with_its_members(tmp_path, prepared, m
 
 
 def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypatch):
-    sizes, fit_stack = [], sweep.fit_stack
+    sizes, fit_stack = [], stacks.fit_stack
 
     def tight(experiments, *arguments, **options):
         sizes.append(len(experiments))
@@ -312,7 +315,7 @@ def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory")
         return fit_stack(experiments, *arguments, **options)
 
-    monkeypatch.setattr(sweep, "fit_stack", tight)
+    monkeypatch.setattr(stacks, "fit_stack", tight)
     table = sweep.run(
         tiny(), {"seed": [1, 2, 3, 4, 5]}, tmp_path, workers=0, stack=True, progress=False
     )
@@ -323,7 +326,7 @@ def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypa
 
 
 def test_an_error_in_a_stack_is_that_of_its_runs(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(sweep, "fit_stack", lambda experiments, *_, **__: {}["a bug"])
+    monkeypatch.setattr(stacks, "fit_stack", lambda experiments, *_, **__: {}["a bug"])
     with pytest.raises(
         EmolibError,
         match=r"2 of 3 runs failed \(width=16,seed=1: KeyError: 'a bug'; width=16,seed=2: KeyError",
@@ -372,6 +375,63 @@ def test_a_stack_goes_through_the_frames_once(tmp_path, prepared, monkeypatch):
     assert len(passes) == 1 and table.frame_macro_f1.nunique() > 1
 
 
+def test_a_stack_holds_its_runs_while_it_trains(tmp_path, prepared, monkeypatch):
+    refused, fit_stack = [], stacks.fit_stack
+
+    def watched(experiments, data, *arguments, **options):
+        for experiment in experiments:
+            with pytest.raises(EmolibError, match=f"in use by process {os.getpid()}"):
+                training.run(experiment, tmp_path / experiment.fingerprint("train"))
+            refused.append(experiment.seed)
+        return fit_stack(experiments, data, *arguments, **options)
+
+    monkeypatch.setattr(stacks, "fit_stack", watched)
+    table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
+    assert refused == [1, 2] and table.frame_macro_f1.notna().all()
+    for folder in table.folder:
+        with writing(Path(folder)):  # and gives them back
+            pass
+
+
+def test_a_stack_with_a_run_in_use_fails_and_names_its_user(tmp_path, prepared):
+    sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, progress=False)
+    names = [tiny(seed=seed).fingerprint("train") for seed in (1, 2)]
+    write_json(tmp_path / "stacks.json", [names])
+    tiny(seed=2).save(tmp_path / names[1] / "experiment.json", code=LOADED)
+    # Finished, so that the sweep does not claim it, but a member of the other's stack.
+    with (
+        writing(tmp_path / names[0]),
+        pytest.raises(EmolibError, match=rf"1 of 1 runs failed \(seed=2: .*{names[0]} is in use"),
+    ):
+        sweep.run(tiny(), {"seed": [2]}, tmp_path, workers=0, stack=True, progress=False)
+
+
+def test_states_of_stacks_by_other_code_are_deleted(tmp_path, prepared):
+    for name in ("stack-0123-4567.pt", f"stack-0123-{LOADED}.pt", "stack-0123.pt"):
+        (tmp_path / name).touch()
+    sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
+    assert [path.name for path in tmp_path.glob("stack-*")] == [f"stack-0123-{LOADED}.pt"]
+
+
+def test_a_member_of_a_stack_that_other_code_made_is_put_aside(tmp_path, prepared):
+    """The sweep asks for one of the stack's two runs; the other is trained again beside it."""
+    both = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
+    other = Path(both.folder[1])
+    tiny(seed=2).save(other / "experiment.json", code="of-before")
+    (Path(both.folder[0]) / "metrics.json").unlink()
+    with pytest.warns(EmolibWarning, match="was made by other code"):
+        sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, stack=True, progress=False)
+    assert (other / "earlier" / "of-before" / "metrics.json").is_file()
+    assert is_complete(other)
+
+
+def test_the_table_names_the_code_of_each_run(tmp_path, prepared):
+    table = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, progress=False)
+    assert table.code.tolist() == [LOADED, LOADED]
+    metrics = read_json(Path(table.folder[0]) / "metrics.json")
+    assert metrics["code"] == LOADED, "as the run itself says"
+
+
 def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
     with pytest.raises(
         EmolibError, match=r"1 of 2 runs failed \(learning_rate=1e\+38: .*not finite"
@@ -384,7 +444,7 @@ def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
 
 def test_a_worker_ends_when_its_input_does():
     process = subprocess.Popen(
-        [sys.executable, "-m", "emolib.training.sweep", str(os.getpid())],
+        [sys.executable, "-m", "emolib.training.workers", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

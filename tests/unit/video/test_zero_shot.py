@@ -1,4 +1,4 @@
-"""Zero-shot: CLIP's prompts on generated faces, whose best possible score from still pictures is known."""
+"""Zero-shot: CLIP's prompts on generated faces, whose best score from still pictures is known."""
 
 import numpy as np
 import pytest
