@@ -83,10 +83,11 @@ def _stripped_cell(cell: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def refresh_figures(name: str = "demo") -> list[Path]:
-    """Copy the figures and tables that README and docs show from the finished run ``name`` into ``figures/demo``.
+    """Copy the figures and tables that README and docs show into ``figures/demo``.
 
-    What no page shows is removed there, so that no file is left with the numbers of an older run.
-    Returns what was written. Raises EmolibError when the run lacks one of them.
+    They come from the finished run ``name``. What no page shows is removed there, so that no file
+    is left with the numbers of an older run. Returns what was written. Raises EmolibError when the
+    run lacks one of them.
     """
     root = project_root()
     pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
