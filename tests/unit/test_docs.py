@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = re.compile(
     r"\b(FACTS|DESIGN|SYNTH)\b|\bissues? #?\d"
 )  # papers of ours that no reader has
+FILE = re.compile(r"`((?:emolib|tests|scripts)/[\w/.]+)`")
 CITED = re.compile(r"\b((?:docs/\w+|CONTRIBUTING|README)\.md)(?:, (?=[A-Z])([^.;)\"`|]+))?")
 
 
@@ -40,6 +41,13 @@ def test_nothing_cites_what_a_reader_does_not_have():
         path: [match.group(0) for match in OUTSIDE.finditer(text)] for path, text in texts().items()
     }
     assert {path: words for path, words in found.items() if words} == {}
+
+
+def test_every_file_that_a_page_names_exists():
+    pages = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = {path for page in pages for path in FILE.findall(page.read_text())}
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+    assert len(named) > 10
 
 
 def test_every_cited_page_and_heading_exists():
