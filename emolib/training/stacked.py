@@ -2,8 +2,8 @@
 
 ``torch.func`` stacks the learners' parameters along a new first axis and maps the learner over it;
 whatever the model and the losses compute is what the stack computes. Each run keeps its own
-trainer: its parameters are views into the stack, and its own optimiser updates them. So each run
-has its own initial weights, batches, dropout, learning rate and best epoch, and equals the run
+trainer: its parameters and buffers are views into the stack, and its own optimiser updates the
+parameters. So each run has its own initial weights, batches, dropout, learning rate and best epoch, and equals the run
 trained alone up to rounding (with dropout: in distribution).
 """
 
@@ -57,9 +57,10 @@ class Stack:
         self.learner, self.windows = self.lead.learner, self.lead.windows
         learners = [trainer.learner for trainer in self.trainers]
         self.parameters, self.buffers = stack_module_state(learners)  # [M, ...] each
+        stacked = {**self.parameters, **self.buffers}
         for m, learner in enumerate(learners):
-            for name, parameter in learner.named_parameters():
-                parameter.data = self.parameters[name].detach()[m]
+            for name, tensor in (*learner.named_parameters(), *learner.named_buffers()):
+                tensor.data = stacked[name].detach()[m]
         self.totals = torch.zeros(3, len(learners), device=device)
         self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
 

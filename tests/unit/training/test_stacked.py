@@ -148,6 +148,31 @@ def test_the_stack_trains_whatever_model_and_optimiser_there_are(monkeypatch):
         )
 
 
+class NormalisedFusion(nn.Module):
+    """A fusion with buffers that training changes: a batch norm of the faces."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, visual, audio, audio_length=None):
+        return self.norm(visual.transpose(1, 2)).transpose(1, 2), audio
+
+
+def test_buffers_that_training_changes_are_those_of_each_run(monkeypatch):
+    monkeypatch.setattr(model, "Fusion", lambda kind, width, *_: NormalisedFusion(width))
+    windows, experiments = make(ragged=True), [tiny(**STILL, seed=seed) for seed in (1, 2)]
+    stack = Stack(experiments, windows, *prompts(), "cpu")
+    stack.epoch(0)
+    for experiment, stacked in zip(experiments, stack.trainers, strict=True):
+        alone = Trainer(experiment, windows, *prompts(), "cpu")
+        alone.epoch(0)
+        expected, norm = alone.model.fusion.norm, stacked.model.fusion.norm
+        assert expected.running_mean.abs().mean() > 0.1
+        torch.testing.assert_close(norm.running_mean, expected.running_mean, atol=0.01, rtol=0.01)
+        assert norm.num_batches_tracked == expected.num_batches_tracked == 7
+
+
 def together(experiments, folder, **options):
     folders = [folder / str(experiment.seed) for experiment in experiments]
     return fit_stack(
