@@ -56,7 +56,7 @@ def fallback(model: EmotionModel) -> np.ndarray:
     """float64 [8], what every frame of a clip without any face gets:
     the class shares of the training windows.
     """
-    return model.get_buffer("class_prior").double().cpu().numpy()
+    return model.get_buffer("class_prior").cpu().double().numpy()  # mps has no float64
 
 
 def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]:

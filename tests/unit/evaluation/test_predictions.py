@@ -28,6 +28,19 @@ def windows():
     return make(stride=3)
 
 
+def test_the_fallback_asks_no_device_for_float64(windows, monkeypatch):
+    """An mps device has none, so the numbers are copied to the host first."""
+    model, types = model_of(windows), []
+
+    def cpu(prior):
+        types.append(prior.dtype)
+        return prior
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    assert fallback(model) == pytest.approx(model.class_prior.numpy())
+    assert types == [torch.float32]
+
+
 def model_of(windows, **changes):
     torch.manual_seed(0)
     model = EmotionModel(tiny(**changes))
