@@ -13,7 +13,8 @@ from emolib.errors import EmolibWarning
 from emolib.system.code import code_hash, files_of
 from emolib.system.files import read_json
 
-# What decides a run's numbers beside its settings and its features, which have their own identity.
+# What decides a run's numbers beside its settings and its features, which have their own identity:
+# how labels, faces and times are read, which sound belongs to a window, and the arithmetic as well.
 MODULES = (
     "emolib.labels",
     "emolib.windows",
@@ -21,7 +22,11 @@ MODULES = (
     "emolib.fusion",
     "emolib.losses",
     "emolib.model",
+    "emolib.data.affwild2",
+    "emolib.data.annotations",
+    "emolib.system.device",
     "emolib.features.protocols",
+    "emolib.features.sound",
     "emolib.features.window_sets",
     "emolib.features.batches",
     "emolib.features.prepare",

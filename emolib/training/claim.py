@@ -29,24 +29,33 @@ FILES = (
 def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
     """Begin a run in ``folder``, or find the same one; metrics.json's content when it is complete.
 
-    A run of the same experiment by other code is put aside with a warning; one of this code that
-    was put aside earlier is taken back. Raises WrongCall for another experiment.
+    A run of the same experiment by other code is put aside with a warning, and so are files without
+    an experiment.json, which nobody knows; a run of this code that was put aside earlier is taken
+    back. Raises WrongCall for another experiment.
     """
     folder = Path(folder)
-    path = folder / "experiment.json"
+    path, earlier = folder / "experiment.json", folder / EARLIER / LOADED
     if path.exists():
-        if Experiment.load(path).fingerprint("train") != experiment.fingerprint("train"):
+        if not is_of(experiment, path):
             raise WrongCall(
                 f"{folder}: holds another experiment; use another run name, or delete that folder"
             )
         warn_of_edits()
         if code_of(folder) != LOADED:
             put_aside(folder)
-    if not path.exists() and (folder / EARLIER / LOADED / "experiment.json").exists():
-        move(folder / EARLIER / LOADED, folder)
+    known = (earlier / "experiment.json").exists() and is_of(experiment, earlier / path.name)
+    if not path.exists() and known:
+        move(earlier, folder)
     if not path.exists():
+        if any((folder / name).exists() for name in FILES):
+            put_aside(folder)
         experiment.save(path, code=LOADED)
     return read_json(folder / "metrics.json") if is_complete(folder) else None
+
+
+def is_of(experiment: Experiment, path: Path) -> bool:
+    """Whether the experiment.json at ``path`` names this experiment."""
+    return Experiment.load(path).fingerprint("train") == experiment.fingerprint("train")
 
 
 def is_complete(folder: Path) -> bool:
@@ -56,7 +65,8 @@ def is_complete(folder: Path) -> bool:
 
 def put_aside(folder: Path) -> None:
     """Move the run in ``folder`` to EARLIER, below the hash of its code, and say so."""
-    target = folder / EARLIER / (code_of(folder) or "unknown")
+    named = (folder / "experiment.json").exists()
+    target = folder / EARLIER / ((named and code_of(folder)) or "unknown")
     begun = [name for name in FILES if (folder / name).exists()] != ["experiment.json"]
     move(folder, target)
     if begun:

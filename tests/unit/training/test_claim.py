@@ -11,14 +11,23 @@ from pathlib import Path
 import pytest
 
 import emolib
+from emolib.data.affwild2 import read_tree
+from emolib.data.annotations import read_labels
 from emolib.errors import EmolibError, EmolibWarning, WrongCall
 from emolib.evaluation import identity
+from emolib.features.prepare import Data
+from emolib.features.protocols import index_of
+from emolib.features.sound import samples_of
+from emolib.features.window_sets import window_set
 from emolib.system import disk
 from emolib.system.code import code_hash, files_of
+from emolib.system.device import training_dtype
 from emolib.system.files import read_json, write_json, write_text
 from emolib.training import claim as claims
 from emolib.training import run as training
 from emolib.training.claim import EARLIER, FILES, claim, is_complete
+from emolib.training.cuda_graph import Replays
+from emolib.training.state import load_state
 from tests.support.windowsets import tiny
 
 PACKAGE = Path(emolib.__file__).parent
@@ -130,6 +139,27 @@ def test_a_run_of_a_version_that_did_not_note_its_code_is_not_todays(tmp_path, b
         assert claim(tiny(), tmp_path) is None
 
 
+def test_files_that_nobody_knows_are_not_todays_numbers(tmp_path, by):
+    """Such as a copy of some of a run's files, or a move that was stopped before an edit."""
+    finished(tmp_path, 0.4)
+    with pytest.warns(EmolibWarning, match="unknown"):
+        assert claim(tiny(), tmp_path) is None
+    assert not (tmp_path / "state.pt").exists()
+    assert read_json(tmp_path / EARLIER / "unknown" / "metrics.json") == {"score": 0.4}
+
+
+def test_what_was_put_aside_comes_back_for_its_own_experiment_alone(tmp_path, by):
+    claim(tiny(), tmp_path)
+    finished(tmp_path, 0.4)
+    by("code_b")
+    with pytest.warns(EmolibWarning):
+        claim(tiny(), tmp_path)
+    (tmp_path / "experiment.json").unlink()
+    by("code_a")
+    assert claim(tiny(seed=9), tmp_path) is None
+    assert read_json(tmp_path / EARLIER / "code_a" / "metrics.json") == {"score": 0.4}
+
+
 def test_code_edited_under_a_running_kernel_is_told(tmp_path, by, monkeypatch):
     claim(tiny(), tmp_path)
     monkeypatch.setattr(identity, "code_on_disk", lambda: "code_c")
@@ -144,6 +174,23 @@ def test_every_module_that_trains_or_scores_counts():
     for module in identity.MODULES:
         edited = {**sources, module: sources[module] + "\nedited = True\n"}
         assert code_hash(edited.values()) != identity.LOADED, module
+
+
+def test_what_decides_a_number_counts():
+    """Labels, windows, their sound, arithmetic, replayed steps and the saved state."""
+    deciding = (
+        read_tree,
+        read_labels,
+        index_of,
+        samples_of,
+        Data,
+        window_set,
+        training_dtype,
+        Replays,
+        load_state,
+    )
+    for each in deciding:
+        assert each.__module__ in identity.MODULES, each
 
 
 def train(root: Path) -> tuple[float, str]:
