@@ -179,11 +179,12 @@ class Experiment:
         """
         if stage not in EARLIER_STAGES:
             raise WrongCall(f"unknown stage {stage!r}{nearest(stage, EARLIER_STAGES)}")
-        if stage == "data" and self.data:
-            parts: list[Any] = [str(Path(self.data).resolve())]
-        else:
-            parts = [self.fingerprint(earlier) for earlier in EARLIER_STAGES[stage]]
-        return hash_of([FORMAT, stage, self.settings(stage), parts])
+        settings = self.settings(stage)
+        parts = [self.fingerprint(earlier) for earlier in EARLIER_STAGES[stage]]
+        if stage == "data" and self.data:  # one folder has many spellings
+            settings["data"] = str(Path(self.data).resolve())
+            parts = []
+        return hash_of([FORMAT, stage, settings, parts])
 
     def seed_list(self) -> list[int]:
         """``seeds`` as integers."""

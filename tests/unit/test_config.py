@@ -246,3 +246,13 @@ def test_settings_as_text():
     ):
         with pytest.raises(WrongCall, match=message):
             parse_settings(bad)
+
+
+def test_one_folder_of_data_has_one_fingerprint_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spellings = (f"{tmp_path}/tree", f"{tmp_path}/tree/", "tree", "./other/../tree")
+    assert len({Experiment(data=each).fingerprint("train") for each in spellings}) == 1
+    monkeypatch.chdir("/")
+    assert Experiment(data="tree").fingerprint("train") not in {
+        Experiment(data=each).fingerprint("train") for each in (f"{tmp_path}/tree", "")
+    }
