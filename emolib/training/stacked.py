@@ -3,8 +3,8 @@
 ``torch.func`` stacks the learners' parameters along a new first axis and maps the learner over it;
 whatever the model and the losses compute is what the stack computes. Each run keeps its own
 trainer: its parameters and buffers are views into the stack, and its own optimiser updates the
-parameters. So each run has its own initial weights, batches, dropout, learning rate and best epoch, and equals the run
-trained alone up to rounding (with dropout: in distribution).
+parameters. So each run has its own initial weights, batches, dropout, learning rate and best epoch,
+and equals the run trained alone up to rounding (with dropout: in distribution).
 """
 
 from collections.abc import Sequence
