@@ -8,14 +8,21 @@ from typing import Any
 import pandas as pd
 
 from emolib.config import Experiment, preset
+from emolib.evaluation.identity import of_other_code, warn_of_other_code
 from emolib.results.tables import number, with_interval
 from emolib.system.files import read_json
 
 
 def default_result(folder: Path) -> dict[str, Any] | None:
-    """``metrics.json`` of the default run's ``folder``; None where that run is not finished."""
+    """``metrics.json`` of the default run's ``folder``.
+
+    None where that run is not finished, or, with a warning, where other code has made it.
+    """
     path = folder / "metrics.json"
-    return read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    warn_of_other_code(folder)
+    return None if of_other_code(folder) else read_json(path)
 
 
 def beside_default(

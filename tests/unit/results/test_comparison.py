@@ -3,6 +3,8 @@
 import pytest
 
 from emolib.config import preset
+from emolib.errors import EmolibWarning
+from emolib.evaluation.identity import LOADED
 from emolib.results import comparison
 from emolib.system.files import write_json
 
@@ -13,6 +15,7 @@ def result(score: float) -> dict:
 
 
 def test_changed_settings_and_both_scores_are_shown(tmp_path):
+    preset("demo").save(tmp_path / "experiment.json", code=LOADED)
     write_json(tmp_path / "metrics.json", result(0.5))
     default = comparison.default_result(tmp_path)
     table = comparison.beside_default(preset("demo", epochs=3), result(0.7), default)
@@ -21,6 +24,13 @@ def test_changed_settings_and_both_scores_are_shown(tmp_path):
     assert rows["macro-F1, frame protocol"] == ("0.500 [0.400, 0.600]", "0.700 [0.600, 0.800]")
     assert rows["parameters"] == ("12,345", "12,345")
     assert [name for name in rows if name.startswith("setting")] == ["setting epochs"]
+
+
+def test_a_default_run_of_other_code_is_not_shown_as_todays(tmp_path):
+    preset("demo").save(tmp_path / "experiment.json", code="other")
+    write_json(tmp_path / "metrics.json", result(0.5))
+    with pytest.warns(EmolibWarning, match="made by other code"):
+        assert comparison.default_result(tmp_path) is None
 
 
 def test_without_a_default_run_its_column_is_empty(tmp_path):
