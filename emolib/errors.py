@@ -4,7 +4,10 @@ The command line prints the message alone, without a traceback, and exits with `
 """
 
 import difflib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+Choice = TypeVar("Choice")
 
 
 class EmolibError(Exception):
@@ -29,3 +32,16 @@ def nearest(name: Any, valid: Any) -> str:
     """``"; did you mean ...?"`` with the closest of ``valid``, or nothing."""
     close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.4)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def chosen(name: str, value: str, choices: Mapping[str, Choice]) -> Choice:
+    """What ``choices`` holds for ``value`` of the setting ``name``.
+
+    Code that follows a setting reads it by this, so that no value is taken for another one.
+    Raises WrongCall for a value without a choice.
+    """
+    if value not in choices:
+        raise WrongCall(
+            f"{name}={value!r}: choose one of {', '.join(choices)}{nearest(value, choices)}"
+        )
+    return choices[value]

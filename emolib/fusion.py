@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from emolib.errors import chosen
+
 
 class CrossAttention(nn.Module):
     """One direction: H = LN(F + MHA(F, G, G)); queries from stream F, keys and values from G."""
@@ -44,20 +46,27 @@ class Fused(NamedTuple):
     audio_weights: Tensor | None  # [B, heads, S, T]
 
 
+# Of each ``Experiment.fusion``: the modules in which faces ask sound, and sound asks faces.
+KINDS: dict[str, tuple[type[CrossAttention] | None, type[CrossAttention] | None]] = {
+    "bidirectional": (CrossAttention, CrossAttention),
+    "visual_queries": (CrossAttention, None),
+    "audio_queries": (None, CrossAttention),
+    "concat": (None, None),
+}
+
+
 class Fusion(nn.Module):
     """Cross-attention in both directions, each with its weights, in one, or in none.
 
-    ``kind`` is ``Experiment.fusion``. A stream without a direction is handed on unchanged.
+    ``kind`` is ``Experiment.fusion``, one of KINDS; another one raises WrongCall. A stream without
+    a direction is handed on unchanged.
     """
 
     def __init__(self, kind: str, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        both = kind == "bidirectional"
-        self.visual = self.audio = None
-        if both or kind == "visual_queries":
-            self.visual = CrossAttention(width, heads, dropout)
-        if both or kind == "audio_queries":
-            self.audio = CrossAttention(width, heads, dropout)
+        visual, audio = chosen("fusion", kind, KINDS)
+        self.visual = visual(width, heads, dropout) if visual else None
+        self.audio = audio(width, heads, dropout) if audio else None
 
     def forward(self, visual: Tensor, audio: Tensor, audio_length: Tensor | None = None) -> Fused:
         """visual [B, T, C], audio [B, S, C], audio_length [B] (None: all S steps are valid)."""

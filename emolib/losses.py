@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, chosen
 from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 
 MAX_SCALE = 100.0  # CLIP's bound on its logit scale
@@ -18,10 +18,12 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
     """float32 [8]: N / (8 n_c) of the training windows' labels [N]; ones for kind ``none``.
 
     The paper (section 4.1) says "class-weighted"; the formula is the released code's.
-    Raises EmolibError naming the classes without a window under ``inverse``.
+    Raises EmolibError naming the classes without a window under ``inverse``,
+    WrongCall for another kind.
     """
+    weighted = chosen("class_weights", kind, {"inverse": True, "none": False})
     counts = class_counts(labels)
-    if kind == "none":
+    if not weighted:
         return torch.ones(NUM_CLASSES)
     if not counts.all():
         absent = ", ".join(EXPRESSIONS[c] for c in np.flatnonzero(counts == 0))
@@ -52,6 +54,18 @@ class Classification(nn.Module):
         return functional.cross_entropy(logits + self.shift, labels, weight=self.weights)
 
 
+def _same_row(labels: Tensor) -> Tensor:
+    return torch.eye(len(labels), device=labels.device)
+
+
+def _same_class(labels: Tensor) -> Tensor:
+    return (labels[:, None] == labels[None, :]).float()
+
+
+# Of each ``Experiment.contrastive_targets``: labels [B] to [B, B], 1 where prompt j is of window i.
+POSITIVES = {"pairs": _same_row, "classes": _same_class}
+
+
 class Contrastive(nn.Module):
     """L_con: a window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
@@ -71,16 +85,13 @@ class Contrastive(nn.Module):
         self.prompts: Tensor
         self.register_buffer("prompts", functional.normalize(prompts.float(), dim=1))  # [8, D_v]
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learnable)
-        self.targets = targets
+        self.positives = chosen("contrastive_targets", targets, POSITIVES)
 
     def forward(self, embedding: Tensor, labels: Tensor) -> Tensor:
         """l2-normalised embedding [B, D_v] and labels int64 [B] to a scalar."""
         text = self.prompts[labels]  # (B, D_v)
         similarity = self.log_scale.exp() * (embedding @ text.t())  # (B, B): video by text
-        if self.targets == "pairs":
-            positives = torch.eye(len(labels), device=labels.device)
-        else:
-            positives = (labels[:, None] == labels[None, :]).float()
+        positives = self.positives(labels)
         positives = positives / positives.sum(dim=1, keepdim=True)  # symmetric, rows add up to 1
         video_to_text = functional.cross_entropy(similarity, positives)
         text_to_video = functional.cross_entropy(similarity.t(), positives)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emolib.config import Experiment
+from emolib.errors import chosen
 from emolib.fusion import Fusion, masked_mean
 from emolib.labels import NUM_CLASSES
 from emolib.tcn import TCN
@@ -26,7 +27,9 @@ class EmotionModel(nn.Module):
         super().__init__()
         e, width = experiment, experiment.width
         self.experiment = experiment
-        self.sees, self.hears = e.modalities != "audio", e.modalities != "visual"
+        self.sees, self.hears = "visual" in e.streams, "audio" in e.streams
+        # An ablation: a still face.
+        self.still = chosen("visual_frames", e.visual_frames, {"all": False, "centre": True})
         if self.sees:  # section 3.2, visual TCN; 3.5, projection into CLIP's space
             self.tcn = visual_path(e, visual_width)
             self.contrastive = nn.Linear(width, visual_width)
@@ -66,7 +69,7 @@ class EmotionModel(nn.Module):
         faces = sound = None
         if self.sees:
             assert visual is not None, "this model needs the visual stream"
-            if self.experiment.visual_frames == "centre":  # an ablation: a still face
+            if self.still:
                 visual = visual[:, visual.shape[1] // 2, None]
             faces = self.tcn(self.standardised(visual, "visual"))  # F_v: (B, T, width)
         if self.hears:

@@ -5,17 +5,14 @@ the consecutive frames ``start .. end`` and holds for each the number of the ima
 which repeats an earlier image where a face or a label is missing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from emolib.errors import WrongCall
+from emolib.errors import WrongCall, chosen
 from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
-
-LABEL_RULES = ("last", "majority", "centre")
-FRAME_RULES = ("last", "mean")
-SMOOTHINGS = ("none", "box", "gaussian")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +60,7 @@ def index_windows(
             f"labels {labels.shape} and face_present {face_present.shape}: "
             "expected two arrays of one length"
         )
-    if label_rule not in LABEL_RULES:
-        raise WrongCall(f"label_rule={label_rule!r}: choose one of {', '.join(LABEL_RULES)}")
+    label_of = chosen("label_rule", label_rule, LABEL_RULES)
     _check(length, stride, max_gap)
     source, collected = _bridged(face_present & (labels != NOT_ANNOTATED), max_gap)
     start = _starts(collected, length, min(stride, length))
@@ -74,7 +70,7 @@ def index_windows(
         frames=(images + 1).astype(np.int32),
         start=(start + 1).astype(np.int32),
         end=(start + length).astype(np.int32),
-        label=_window_labels(labels[images].astype(np.int64), label_rule),
+        label=label_of(labels[images].astype(np.int64)).copy(),
     )
 
 
@@ -107,16 +103,22 @@ def _starts(collected: np.ndarray, length: int, step: int) -> np.ndarray:
     return np.repeat(begins, counts) + within * step
 
 
-def _window_labels(labels: np.ndarray, rule: str) -> np.ndarray:
-    """``[N, length]`` -> ``[N]``."""
-    if rule == "majority":
-        rows = np.arange(len(labels))[:, None] * NUM_CLASSES
-        return (
-            np.bincount((rows + labels).ravel(), minlength=len(labels) * NUM_CLASSES)
-            .reshape(-1, NUM_CLASSES)
-            .argmax(axis=1)
-        )
-    return labels[:, -1 if rule == "last" else labels.shape[1] // 2].copy()
+def _last_label(labels: np.ndarray) -> np.ndarray:
+    return labels[:, -1]
+
+
+def _most_frequent_label(labels: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(labels))[:, None] * NUM_CLASSES
+    counts = np.bincount((rows + labels).ravel(), minlength=len(labels) * NUM_CLASSES)
+    return counts.reshape(-1, NUM_CLASSES).argmax(axis=1)
+
+
+def _centre_label(labels: np.ndarray) -> np.ndarray:
+    return labels[:, labels.shape[1] // 2]
+
+
+# Of each ``Experiment.label_rule``: the labels of a window's frames, [N, length], to its own, [N].
+LABEL_RULES = {"last": _last_label, "majority": _most_frequent_label, "centre": _centre_label}
 
 
 def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> WindowIndex:
@@ -164,8 +166,7 @@ def frame_predictions(
     the mean of the windows that cover the frame; where none does, as ``last``. A clip without
     windows takes ``fallback`` ``[8]`` for every frame.
     """
-    if rule not in FRAME_RULES:
-        raise WrongCall(f"frame_rule={rule!r}: choose one of {', '.join(FRAME_RULES)}")
+    rows_of = chosen("frame_rule", rule, FRAME_RULES)
     probabilities, ends = (
         np.asarray(probabilities, dtype=np.float64),
         np.asarray(ends, dtype=np.int64),
@@ -180,19 +181,33 @@ def frame_predictions(
     if not len(ends):
         return np.tile(np.asarray(fallback, dtype=np.float64), (n_frames, 1))
     order = np.argsort(ends, kind="stable")
-    probabilities, ends = probabilities[order], ends[order]
+    return rows_of(probabilities[order], ends[order], n_frames, length)
+
+
+def _rows_of_nearest(
+    probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int
+) -> np.ndarray:
     frames = np.arange(1, n_frames + 1)
     later = np.searchsorted(ends, frames).clip(max=len(ends) - 1)
     earlier = np.maximum(later - 1, 0)
     nearest = np.where(
         np.abs(ends[later] - frames) <= np.abs(frames - ends[earlier]), later, earlier
     )
-    result = probabilities[nearest]
-    if rule == "mean":
-        covering, total = _covering(probabilities, ends, n_frames, length)
-        covered = covering > 0
-        result[covered] = total[covered] / covering[covered, None]
+    return probabilities[nearest]
+
+
+def _mean_rows(
+    probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int
+) -> np.ndarray:
+    result = _rows_of_nearest(probabilities, ends, n_frames, length)
+    covering, total = _covering(probabilities, ends, n_frames, length)
+    covered = covering > 0
+    result[covered] = total[covered] / covering[covered, None]
     return result
+
+
+# Of each ``Experiment.frame_rule``: windows, sorted by their ends, to a row for every frame.
+FRAME_RULES = {"last": _rows_of_nearest, "mean": _mean_rows}
 
 
 def _covering(
@@ -210,6 +225,23 @@ def _covering(
     return last - first, sums[last] - sums[first]
 
 
+def _box(half_width: int) -> np.ndarray:
+    return np.ones(2 * half_width + 1)
+
+
+def _gaussian(half_width: int) -> np.ndarray:
+    distance = np.arange(-half_width, half_width + 1)
+    return np.exp(-0.5 * (distance / (half_width / 2)) ** 2)
+
+
+# Of each ``Experiment.smoothing``: the weights of the frames at most half_width away.
+SMOOTHINGS: dict[str, Callable[[int], np.ndarray] | None] = {
+    "none": None,
+    "box": _box,
+    "gaussian": _gaussian,
+}
+
+
 def smooth(probabilities: np.ndarray, kind: str, half_width: int) -> np.ndarray:
     """Smooth frame probabilities ``[n, 8]`` of one clip over time:
     float64 ``[n, 8]``, rows still sum to one.
@@ -218,18 +250,12 @@ def smooth(probabilities: np.ndarray, kind: str, half_width: int) -> np.ndarray:
     frames with a standard deviation of half of ``half_width``.
     At the edges the weights are normalised over the frames that exist.
     """
-    if kind not in SMOOTHINGS:
-        raise WrongCall(f"smoothing={kind!r}: choose one of {', '.join(SMOOTHINGS)}")
+    kernel_of = chosen("smoothing", kind, SMOOTHINGS)
     if half_width < 0:
         raise WrongCall(f"smoothing_half_width={half_width}: expected at least 0 frames")
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    if kind == "none" or half_width == 0 or not len(probabilities):
+    if kernel_of is None or half_width == 0 or not len(probabilities):
         return probabilities
-    distance = np.arange(-half_width, half_width + 1)
-    kernel = (
-        np.ones(len(distance))
-        if kind == "box"
-        else np.exp(-0.5 * (distance / (half_width / 2)) ** 2)
-    )
+    kernel = kernel_of(half_width)
     weight = convolve1d(np.ones(len(probabilities)), kernel, mode="constant")
     return convolve1d(probabilities, kernel, axis=0, mode="constant") / weight[:, None]

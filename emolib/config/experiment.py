@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emolib.config.setting import checked, integers, setting
-from emolib.errors import EmolibError, WrongCall, nearest
+from emolib.errors import EmolibError, WrongCall, chosen, nearest
 from emolib.system.files import hash_of, read_json, write_json
 
 # Of experiment.json and of everything a fingerprint names; raise it when the meaning changes.
@@ -22,6 +22,13 @@ HALF_WIDTH_FROM = {
     "beforehand": "",
     "published": ", half-width chosen on published validation scores",
     "validation": ", half-width tuned on validation",
+}
+
+# The streams that a model of each ``modalities`` reads.
+STREAMS = {
+    "audio_visual": ("visual", "audio"),
+    "visual": ("visual",),
+    "audio": ("audio",),
 }
 
 # What each stage is made from: the earlier stages whose settings it depends on as well.
@@ -77,7 +84,7 @@ class Experiment:
     max_gap: int = setting(5, "invalid frames in a row bridged by repeating the last valid one", "released", "window train", "[0, inf)")
 
     # model
-    modalities: str = setting("audio_visual", "streams used", "paper", "train", ("audio_visual", "visual", "audio"))
+    modalities: str = setting("audio_visual", "streams used", "paper", "train", tuple(STREAMS))
     visual_frames: str = setting("all", "all frames of the window, or its middle one only (a still face)", "paper", "train", ("all", "centre"))
     fusion: str = setting("bidirectional", "how the streams are joined: cross-attention both ways, one way, or concatenation", "paper 3.3", "train", ("bidirectional", "visual_queries", "audio_queries", "concat"))
     standardise: bool = setting(False, "standardise features by the training set's statistics", "ours", "train")
@@ -150,6 +157,16 @@ class Experiment:
                 f"{self.learning_rate}; the cosine goes down, so set both"
             )
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """``visual``, ``audio`` or both: what ``modalities`` uses."""
+        return chosen("modalities", self.modalities, STREAMS)
+
+    @property
+    def whole_tracks(self) -> bool:
+        """Whether ``audio_context`` encodes a track whole, and no window's segment alone."""
+        return chosen("audio_context", self.audio_context, {"window": False, "track": True})
+
     def replace(self, **changes: Any) -> "Experiment":
         """A copy with ``changes``. Raises WrongCall for an unknown name, naming the nearest valid one."""
         names = [f.name for f in dataclasses.fields(self)]
@@ -168,8 +185,7 @@ class Experiment:
 
     def _matters(self, name: str, stage: str) -> bool:
         """Whether a setting of ``stage`` changes its result: a track is encoded whole, however windows are cut from it."""
-        whole_tracks = stage == "audio" and self.audio_context == "track"
-        return not (whole_tracks and name in ("window", "stride"))
+        return not (stage == "audio" and self.whole_tracks and name in ("window", "stride"))
 
     def fingerprint(self, stage: str) -> str:
         """16 hexadecimal digits that change exactly when a setting that ``stage`` depends on changes.
@@ -201,8 +217,8 @@ class Experiment:
         """
         if not self.smoothing_half_width:
             return ""
-        chosen = HALF_WIDTH_FROM[self.half_width_from]
-        return f", smoothed over ±{self.smoothing_half_width} frames ({self.smoothing}){chosen}"
+        whence = chosen("half_width_from", self.half_width_from, HALF_WIDTH_FROM)
+        return f", smoothed over ±{self.smoothing_half_width} frames ({self.smoothing}){whence}"
 
     def by_frame(self) -> str:
         """How frames were predicted, to stand behind a score of the frame protocol.
@@ -210,10 +226,11 @@ class Experiment:
         Such as ``, mean of the windows that cover the frame, a window every 5 frames``, and :meth:`smoothed`: scores of
         another rule, stride or smoothing are not comparable.
         """
-        rule = {
+        rules = {
             "last": "window that ends nearest to the frame",
             "mean": "mean of the windows that cover the frame",
-        }[self.frame_rule]
+        }
+        rule = chosen("frame_rule", self.frame_rule, rules)
         every = f"{self.frame_stride} frames" if self.frame_stride > 1 else "frame"
         return f", {rule}, a window every {every}{self.smoothed()}"
 

@@ -28,11 +28,11 @@ from emolib.data.layout import (
     TwoCandidates,
     find_layout,
 )
-from emolib.errors import EmolibError, WrongCall
+from emolib.errors import EmolibError, WrongCall, chosen
 from emolib.labels import NOT_ANNOTATED
 
 SPLITS = ("train", "validation", "test")
-TIMINGS = ("true", "fixed_30")
+TIMINGS = {"true": True, "fixed_30": False}  # whether frames have the times of the video
 USUAL_DIFFERENCE = 2  # frames between annotation lines and decoded frames
 FAR = 0.01  # share of a clip's frames, or of a total, that is no longer a small difference
 
@@ -74,8 +74,7 @@ def read_tree(
     for split in splits:
         if split not in SPLITS:
             raise WrongCall(f"split {split!r}: choose of {', '.join(SPLITS)}")
-    if timing not in TIMINGS:
-        raise WrongCall(f"timing={timing!r}: choose one of {', '.join(TIMINGS)}")
+    true_times = chosen("timing", timing, TIMINGS)
     need_annotations = set(splits) != {"test"}
     layout = find_layout(root, crops, need_annotations=need_annotations, links_out=links_out)
     rates = read_frame_rates(layout.frame_rates) if layout.frame_rates else {}
@@ -88,7 +87,7 @@ def read_tree(
             listed, desc="read clips", unit="clip", disable=not progress, delay=2, leave=False
         )
         for one in bar:
-            clips.append(_clip(layout, index, rates if timing == "true" else None, one))
+            clips.append(_clip(layout, index, rates if true_times else None, one))
     finally:
         index.save()
     return clips

@@ -8,6 +8,7 @@ from emolib.config import Experiment
 from emolib.encoders.clip import VisualEncoder, visual_identity
 from emolib.encoders.folders import find_folder
 from emolib.encoders.wav2vec2 import AudioEncoder, audio_identity, does_normalise, width_of
+from emolib.errors import chosen
 from emolib.system.device import encoder_dtype
 
 
@@ -25,9 +26,12 @@ def identify(
             dtype,
         )
     folder = find_folder(experiment.audio_encoder, experiment.weights, kind)
-    return audio_identity(
-        folder, experiment.waveform_norm == "config" and does_normalise(folder), dtype
-    )
+    return audio_identity(folder, by_config(experiment) and does_normalise(folder), dtype)
+
+
+def by_config(experiment: Experiment) -> bool:
+    """Whether the model's feature-extractor config says how to normalise sound."""
+    return chosen("waveform_norm", experiment.waveform_norm, {"config": True, "none": False})
 
 
 def sound_width(experiment: Experiment) -> int:
@@ -58,7 +62,7 @@ def load_audio(experiment: Experiment, device: str | torch.device = "cpu") -> Au
     Raises EmolibError when weights are missing or do not fit.
     """
     folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
-    normalise = None if experiment.waveform_norm == "config" else False
+    normalise = None if by_config(experiment) else False
     encoder = AudioEncoder(
         folder, normalise=normalise, dtype=encoder_dtype(device, experiment.precision)
     )

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from emolib.errors import chosen
+
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -22,6 +24,7 @@ def fit(images: torch.Tensor, size: int, resample: str, *, exact: bool = False) 
 
     ``exact``: by Pillow, else by torch; images of that size stay as they are.
     """
+    pillow = chosen("resize", resample, PILLOW)
     height, width = images.shape[1:3]
     if (height, width) == (size, size):
         return images
@@ -32,7 +35,7 @@ def fit(images: torch.Tensor, size: int, resample: str, *, exact: bool = False) 
     )  # torchvision truncates the longer side
     if exact:
         scaled = [
-            np.asarray(Image.fromarray(image.numpy()).resize((wide, tall), PILLOW[resample]))
+            np.asarray(Image.fromarray(image.numpy()).resize((wide, tall), pillow))
             for image in images.cpu()
         ]
         pixels = torch.from_numpy(np.stack(scaled)).to(images.device)

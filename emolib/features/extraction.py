@@ -76,8 +76,7 @@ def store_of(experiment: Experiment, kind: str) -> FeatureStore:
 
 def kinds_of(experiment: Experiment) -> list[str]:
     """The streams that the experiment uses."""
-    kinds = {"audio_visual": ["visual", "audio"]}
-    return kinds.get(experiment.modalities, [experiment.modalities])
+    return list(experiment.streams)
 
 
 def _loader(load: Callable[..., Any], experiment: Experiment) -> Callable[[bool], Any]:
@@ -101,7 +100,7 @@ def extract(
     after everything else is stored.
     """
     report = Report()
-    track = experiment.audio_context == "track"
+    track = experiment.whole_tracks
     stores = {kind: store_of(experiment, kind) for kind in kinds_of(experiment)}
     if "visual" in stores:
         load = _loader(load_visual, experiment)

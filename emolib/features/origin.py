@@ -30,8 +30,8 @@ def has_random_weights(experiment: Experiment) -> bool:
     instead of trained weights.
     """
     used = {
-        "visual": experiment.visual_encoder if experiment.modalities != "audio" else "synthetic",
-        "audio": experiment.audio_encoder if experiment.modalities != "visual" else "synthetic",
+        "visual": experiment.visual_encoder if "visual" in experiment.streams else "synthetic",
+        "audio": experiment.audio_encoder if "audio" in experiment.streams else "synthetic",
     }
     trained_here = [kind for kind, name in used.items() if name != "synthetic"]
     if not trained_here:

@@ -69,7 +69,7 @@ def clips_of(
         links_out=e.links_out,
         progress=progress,
     )
-    if e.modalities != "audio":
+    if "visual" in e.streams:
         check_coverage(clips, e.min_face_share)
     return clips
 

@@ -13,8 +13,8 @@ def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
     """bool ``[n]``: the frames that the frame protocol has something of:
     a face, or every frame for a run that only hears.
     """
-    hears_only = experiment.modalities == "audio"
-    return np.ones_like(clip.face_present) if hears_only else clip.face_present
+    sees = "visual" in experiment.streams
+    return clip.face_present if sees else np.ones_like(clip.face_present)
 
 
 def index_of(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:

@@ -54,7 +54,7 @@ class WindowSet:
 
 def frame_sound_bytes(experiment: Experiment, clips: list[Clip]) -> float:
     """What the frame protocol's sound of ``clips`` would take in the store."""
-    if experiment.modalities == "visual":
+    if "audio" not in experiment.streams:
         return 0.0
     steps = 0.0
     for clip in clips:
@@ -80,7 +80,7 @@ def window_set(
     :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
     """
     index = [index_of(experiment, clip, protocol) for clip in clips]
-    stored = store or experiment.audio_context == "track"
+    stored = store or experiment.whole_tracks
     faces, sounds = _features(experiment, clips, (protocol,) if stored else (), progress)
     if sounds is not None and not stored:
         spans = {clip.id: spans_of(windows) for clip, windows in zip(clips, index, strict=True)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emolib.errors import WrongCall
+from emolib.errors import WrongCall, chosen
 
 if TYPE_CHECKING:
     import torch
@@ -130,13 +130,15 @@ def encoder_dtype(device: str | torch.device, precision: str) -> torch.dtype:
     """
     import torch
 
-    if precision == "fast" and torch.device(device).type == "cuda":
+    fast = chosen("precision", precision, {"fast": True, "strict": False})
+    if fast and torch.device(device).type == "cuda":
         return torch.float16
-    return torch.bfloat16 if precision == "fast" and fast_bfloat16(device) else torch.float32
+    return torch.bfloat16 if fast and fast_bfloat16(device) else torch.float32
 
 
 def training_dtype(device: str | torch.device, amp: str) -> torch.dtype:
     """The type of ``Experiment.amp`` on ``device``: ``bf16`` is float32 where bfloat16 is slow."""
     import torch
 
-    return torch.bfloat16 if amp == "bf16" and fast_bfloat16(device) else torch.float32
+    short = chosen("amp", amp, {"float32": False, "bf16": True})
+    return torch.bfloat16 if short and fast_bfloat16(device) else torch.float32

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, chosen
 from emolib.evaluation import metrics
 from emolib.evaluation.predictions import probabilities
 from emolib.features.batches import DeviceWindows
@@ -148,7 +148,8 @@ def record(
     predicted = probabilities(model, checks).argmax(axis=1)
     row["validation_macro_f1"] = float(metrics.macro_f1(checks.windows.label, predicted))
     state["history"].append(row)
-    if model.experiment.selection == "last" or row["validation_macro_f1"] > state["best_score"]:
+    chooses_last = chosen("selection", model.experiment.selection, {"best": False, "last": True})
+    if chooses_last or row["validation_macro_f1"] > state["best_score"]:
         best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.update(best_score=row["validation_macro_f1"], best_epoch=row["epoch"], best=best)
 

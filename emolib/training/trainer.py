@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from emolib.config import Experiment
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, chosen
 from emolib.features.batches import Batch, DeviceWindows, fit_statistics
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
@@ -55,11 +55,13 @@ def make_learner(
     classification = Classification(
         class_weights(train.label, e.class_weights), prior.clone(), e.logit_adjustment
     )
+    scales = {"learnable": True, "frozen": False}
+    learnable = chosen("contrastive_scale", e.contrastive_scale, scales)
     contrastive = Contrastive(
         torch.from_numpy(prompts),
         logit_scale,
         targets=e.contrastive_targets,
-        learnable=e.contrastive_scale == "learnable",
+        learnable=learnable,
     )
     return Learner(model, Objective(classification, contrastive, e.contrastive_weight))
 
@@ -133,7 +135,7 @@ class Trainer:
         """
         e = self.experiment
         done = epoch / e.epochs
-        if e.schedule == "step":
+        if chosen("schedule", e.schedule, {"epoch": False, "step": True}):
             done += step / (e.epochs * self.steps)
         above = (e.learning_rate - e.min_learning_rate) * (1 + math.cos(math.pi * done)) / 2
         return e.min_learning_rate + above
@@ -141,7 +143,8 @@ class Trainer:
     def order(self, epoch: int) -> Tensor:
         """int64 [N], the windows of an epoch in their order; depends on seed and epoch only."""
         generator = torch.Generator().manual_seed(epoch_seed(self.experiment.seed, epoch, "order"))
-        if self.experiment.sampling == "balanced":
+        sampling = self.experiment.sampling
+        if chosen("sampling", sampling, {"shuffle": False, "balanced": True}):
             share = 1 / torch.bincount(self.label, minlength=8)[self.label]
             return torch.multinomial(
                 share.double(), len(self.label), replacement=True, generator=generator

@@ -132,7 +132,7 @@ class Predictor:
         )
         if self.audio is not None:
             listen(observation)
-            if self.model.experiment.audio_context == "track":
+            if self.model.experiment.whole_tracks:
                 encode_track(observation, self.audio)
         return observation
 

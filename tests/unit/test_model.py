@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from emolib.config import preset
+from emolib.fusion import KINDS
 from emolib.model import EmotionModel
 
 SMALL = {"width": 16, "attention_heads": 2, "tcn_blocks": 2}
@@ -22,9 +23,7 @@ def test_parameter_count_of_the_paper():
     "changes",
     [
         {},
-        {"fusion": "concat"},
-        {"fusion": "visual_queries"},
-        {"fusion": "audio_queries"},
+        *({"fusion": kind} for kind in KINDS),
         {"tcn_blocks": 0},
         {"tcn_blocks": 0, "width": 512},
         {"visual_frames": "centre"},

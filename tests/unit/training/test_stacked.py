@@ -8,7 +8,7 @@ from torch import nn
 
 from emolib import model
 from emolib.errors import EmolibError, WrongCall
-from emolib.fusion import masked_mean
+from emolib.fusion import KINDS, masked_mean
 from emolib.system.files import hash_file
 from emolib.training import fit as fitting
 from emolib.training import trainer
@@ -31,7 +31,7 @@ VISUAL = {"modalities": "visual", "fusion": "concat"}
     [
         {},
         {"accumulation": 2, "contrastive_targets": "classes", "logit_adjustment": 0.5},
-        {"fusion": "visual_queries"},
+        *({"fusion": kind} for kind in KINDS),
         {"tcn_blocks": 0, "fusion": "concat"},
         VISUAL,
         {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
