@@ -61,3 +61,43 @@ def test_every_cited_page_and_heading_exists():
                 wrong.append(f"{path}: {page} has no heading that begins {heading[:40]!r}")
     assert wrong == []
     assert cited > 30
+
+
+PAGES = (
+    "CONTRIBUTING.md",
+    "README.md",
+    *(f"docs/{page.name}" for page in (ROOT / "docs").iterdir()),
+)
+QUOTED = re.compile(r"`([\w./-]+)`")
+TOPS = ("emolib/", "tests/", "docs/", "notebooks/", "figures/", "scripts/")
+FILE_OF_OURS = re.compile(r"[\w-]+\.(py|toml|yml|lock|md)")
+
+
+def is_missing(word: str) -> bool:
+    """Whether ``word`` names a file, folder or module of the repository that does not exist."""
+    if word.startswith(TOPS):
+        return "NN_" not in word and not (ROOT / word).exists()  # NN_: a notebook's number
+    if word.startswith("emolib."):
+        path = ROOT / word.replace(".", "/")
+        parent = path.parent.with_suffix(".py")  # the last part may be a name in a module
+        return not (path.is_dir() or path.with_suffix(".py").is_file() or parent.is_file())
+    if FILE_OF_OURS.fullmatch(word):
+        return not ((ROOT / word).is_file() or any((ROOT / "emolib").rglob(word)))
+    return False
+
+
+def test_every_path_in_backticks_exists():
+    missing, paths = [], 0
+    for page in PAGES:
+        words = QUOTED.findall((ROOT / page).read_text())
+        paths += sum(word.startswith(TOPS) for word in words)
+        missing += [f"{page}: {word}" for word in words if is_missing(word)]
+    assert missing == []
+    assert paths > 50
+
+
+def test_a_path_that_does_not_exist_would_be_found():
+    for word in ("emolib/optimisers.py", "emolib.tcn.gate.Gate", "no_such.py", "docs/none.md"):
+        assert is_missing(word)
+    for word in ("emolib/tcn.py", "emolib.data.structure", "affwild2.py", "frame_rates.csv"):
+        assert not is_missing(word)
