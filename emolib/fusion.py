@@ -33,7 +33,8 @@ class CrossAttention(nn.Module):
             x, other, other, key_padding_mask=padding, average_attn_weights=False
         )
         if other_length is not None:
-            attended = attended * (other_length > 0)[:, None, None]
+            heard = (other_length > 0)[:, None, None]
+            attended, weights = attended * heard, weights * heard[:, None]
         return self.norm(x + attended), weights
 
 

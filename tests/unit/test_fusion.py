@@ -51,8 +51,9 @@ def test_equals_the_paper_s_formula(attention, length):
 
 def test_no_sound_gives_no_attention_and_padding_is_never_read(attention):
     x, other, length = torch.randn(2, 6, 24), torch.randn(2, 9, 24), torch.tensor([0, 4])
-    fused, _ = attention(x, other, length)
+    fused, weights = attention(x, other, length)
     torch.testing.assert_close(fused[0], attention.norm(x[0]))
+    assert not weights[0].any() and weights[1].sum() > 0
     other[0], other[1, 4:] = 1e4, -1e4
     torch.testing.assert_close(attention(x, other, length)[0], fused)
     assert not torch.equal(fused[1], attention.norm(x[1]))
