@@ -12,6 +12,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one thread each, befor
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Tests of the user's own runs/demo. A run has one writer at a time, so one process takes them all.
+DEMO = ("tests/browser/", "tests/notebooks/test_demo.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share the tests out among processes by file (`--dist loadgroup`), those of the demo as one."""
+    for item in items:
+        file = item.path.relative_to(config.rootpath).as_posix()
+        group = "demo" if file.startswith(DEMO) else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def same_number_of_threads():
     """A benchmark's or a worker's thread count must not change the bits of the tests after it."""
