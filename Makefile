@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two test processes, each on one thread; a file's tests stay together, for what they share.
-WORKERS := --numprocesses 2 --dist loadgroup
+WORKERS := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test long lint gpu notebooks figures lab lock clean venv new-venv

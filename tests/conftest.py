@@ -16,13 +16,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one thread each, befor
 DEMO = ("tests/browser/", "tests/notebooks/test_demo.py")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share the tests out among processes by file (`--dist loadgroup`), those of the demo as one."""
-    for item in items:
-        file = item.path.relative_to(config.rootpath).as_posix()
-        group = "demo" if file.startswith(DEMO) else file
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out among processes by file, those of the demo as one file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "demo" if file.startswith(DEMO) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
