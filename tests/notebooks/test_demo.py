@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from emolib.pipeline.run import LONG_NUMBERS
+from emolib.results.tables import latex
 from emolib.system.files import project_root, runs_root
+from tests.unit.results.test_latex import needs_tex, overfull
 
 ROOT = project_root()
 pytestmark = pytest.mark.timeout(2400)
@@ -131,6 +133,17 @@ def test_committed_notebooks_run_under_nbval(demo):
     assert len(paths) >= 6
     done = subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@needs_tex
+def test_no_table_of_the_demo_sticks_out_of_its_column(demo, tmp_path):
+    import pandas as pd
+
+    paths = sorted((runs_root() / "demo" / "figures").glob("*.csv"))
+    assert len(paths) >= 10
+    tables = {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths}
+    body = "\n".join(latex(table, name, name) for name, table in tables.items())
+    assert overfull(body + r"\clearpage", tmp_path) == []
 
 
 SHORT = (

@@ -25,7 +25,8 @@ PLAIN = (
     "7 GB",
     "1.6 GB",
     "tables 1 and 2",
-    "01 to 06 in order",
+    "01 to 06 in order, then 11",
+    "they train for long: 09, 10.",
     "What can 70 videos decide?",
 )
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")

@@ -11,7 +11,6 @@ import pytest
 
 from emolib.results.tables import latex
 from emolib.results.tables.latex import COLUMN, TEXT, text_width
-from emolib.system.files import project_root
 
 LONG = "Choosing the best epoch on validation raises its score, which nobody doubts."
 SCORE = "0.912 [0.890, 0.931]"
@@ -108,12 +107,3 @@ def test_no_table_sticks_out(tmp_path):
 @needs_tex
 def test_an_overfull_box_would_be_seen(tmp_path):
     assert overfull(r"\noindent\rule{300pt}{1pt}", tmp_path)
-
-
-@needs_tex
-def test_no_committed_table_sticks_out(tmp_path):
-    paths = sorted((project_root() / "figures").rglob("*.csv"))
-    assert len(paths) >= 15
-    tables = {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths}
-    body = "\n".join(latex(table, name, name) for name, table in tables.items())
-    assert overfull(body + r"\clearpage", tmp_path) == []
