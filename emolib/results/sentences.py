@@ -146,15 +146,19 @@ def poster_window() -> str:
     )
 
 
+# A rank correlation of eight classes that chance gives once in twenty times.
+BY_CHANCE = 0.7
+
+
 def imbalance(correlation: float, published: float) -> str:
     """What the rank correlation of F1 and training ratio says here, beside the poster's."""
-    strength = abs(correlation)
-    size = "no" if strength < 0.2 else "a weak" if strength < 0.5 else "a clear"
-    sign = "" if size == "no" else " positive" if correlation > 0 else " negative"
+    relation = "no more than chance gives"
+    if abs(correlation) >= BY_CHANCE:
+        relation = f"a clear {'positive' if correlation > 0 else 'negative'} relation"
     return (
-        f"Here the rank correlation is {correlation:.2f}, {size}{sign} relation; "
+        f"Here the rank correlation is {correlation:.2f}, {relation}; "
         f"on the poster it is {published:.2f}. Eight points carry little: with eight classes, "
-        "one of about 0.7 comes by chance once in twenty times."
+        f"one of about {BY_CHANCE} comes by chance once in twenty times."
     )
 
 

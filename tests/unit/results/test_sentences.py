@@ -85,9 +85,11 @@ def test_the_posters_window_is_an_inference_from_its_mean(monkeypatch):
 
 
 def test_a_correlation_is_called_by_its_size_and_sign():
-    assert "no relation" in sentences.imbalance(0.1, 0.95)
-    assert "a clear negative relation" in sentences.imbalance(-0.51, 0.95)
-    assert "a weak positive relation" in sentences.imbalance(0.3, 0.95)
+    for by_chance in (0.1, 0.3, -0.5, -0.69):
+        text = sentences.imbalance(by_chance, 0.95)
+        assert "no more than chance gives" in text and "clear" not in text
+    assert "a clear negative relation" in sentences.imbalance(-0.71, 0.95)
+    assert "a clear positive relation" in sentences.imbalance(0.9, 0.95)
 
 
 def test_the_most_frequent_confusion_is_found():
