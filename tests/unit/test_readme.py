@@ -23,7 +23,7 @@ PLAIN = (
     "2 CPU cores",
     "Python 3.11",
     "7 GB",
-    "1.6 GB",
+    "1.7 GB",
     "tables 1 and 2",
     "01 to 06 in order, then 11",
     "they train for long: 09, 10.",
