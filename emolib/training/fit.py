@@ -24,6 +24,7 @@ from emolib.evaluation import metrics
 from emolib.evaluation.predictions import probabilities
 from emolib.features.batches import DeviceWindows
 from emolib.features.window_sets import WindowSet
+from emolib.labels import NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
 from emolib.system.device import run_threads
@@ -145,13 +146,29 @@ def record(
     """Score ``model`` after an epoch on ``checks``;
     ``state`` gets ``row``, and the model if it is the best so far.
     """
-    predicted = probabilities(model, checks).argmax(axis=1)
-    row["validation_macro_f1"] = float(metrics.macro_f1(checks.windows.label, predicted))
+    scores, labels = probabilities(model, checks), checks.windows.label
+    row["validation_loss"] = validation_loss(model, labels, scores)
+    row["validation_macro_f1"] = float(metrics.macro_f1(labels, scores.argmax(axis=1)))
     state["history"].append(row)
     chooses_last = chosen("selection", model.experiment.selection, {"best": False, "last": True})
     if chooses_last or row["validation_macro_f1"] > state["best_score"]:
         best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.update(best_score=row["validation_macro_f1"], best_epoch=row["epoch"], best=best)
+
+
+def validation_loss(model: EmotionModel, labels: np.ndarray, scores: np.ndarray) -> float:
+    """L_cls of validation windows: cross-entropy of probabilities ``scores`` [N, 8], weighted as in
+    training but without its logit adjustment. NaN where there is no window.
+    """
+    if not len(labels):
+        return math.nan
+    prior = model.get_buffer("class_prior").cpu().double().numpy()
+    inverse = 1 / (NUM_CLASSES * np.maximum(prior, np.finfo(np.float64).tiny))  # N / (8 n_c)
+    kinds = {"inverse": inverse, "none": np.ones(NUM_CLASSES)}
+    weights = chosen("class_weights", model.experiment.class_weights, kinds)
+    right = np.take_along_axis(scores, labels[:, None].astype(int), axis=1)[:, 0]
+    loss = -np.log(np.maximum(right, np.finfo(np.float32).tiny), dtype=np.float64)
+    return float(np.average(loss, weights=weights[labels]))
 
 
 def fitted(folder: Path, model: EmotionModel, state: dict[str, Any]) -> Fitted:

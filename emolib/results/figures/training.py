@@ -21,7 +21,7 @@ def training_curves(
     of history.csv.
 
     The contrastive part is drawn as it enters the total, times its weight, so that the two areas
-    add up to the total.
+    add up to the total. The dashed line is the classification part alone, on validation windows.
     """
     figure, (left, right) = blank("Training", origin=origin, columns=2, size=(COLUMN, 2.4))
     epoch, total = (np.asarray(history[column]) for column in ("epoch", "train_loss"))
@@ -33,7 +33,9 @@ def training_curves(
         left.fill([], [], color=OTHER, alpha=0.6, lw=0, label="contrastive, weighted")
     left.plot(epoch, total, "-", color=OURS, label="total, train")
     if "validation_loss" in history:
-        left.plot(epoch, history["validation_loss"], "--", color=PAPER, label="validation")
+        left.plot(
+            epoch, history["validation_loss"], "--", color=PAPER, label="classification, validation"
+        )
     left.set(ylabel="loss")
     left.set_ylim(bottom=0)
     right.plot(epoch, history["validation_macro_f1"], "o-", color=OURS, label="macro-F1")

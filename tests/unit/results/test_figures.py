@@ -243,7 +243,8 @@ def test_the_parts_of_the_training_loss_add_up():
     tops = [area.get_paths()[0].vertices[:, 1].max() for area in (lower, upper)]
     assert tops == [2.0, 2.1]
     lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
-    assert lines["total, train"] == [2.1, 1.1, 0.6] and lines["validation"] == [2.5, 1.5, 1.0]
+    assert lines["total, train"] == [2.1, 1.1, 0.6]
+    assert lines["classification, validation"] == [2.5, 1.5, 1.0]
     ticks = figure.axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks), "epochs are whole"
 

@@ -18,6 +18,7 @@ from emolib.evaluation.predictions import predict_windows
 from emolib.features import batches
 from emolib.features.batches import DeviceWindows, fit_statistics, moments
 from emolib.features.prepare import Data
+from emolib.losses import Classification
 from emolib.model import EmotionModel
 from emolib.system.device import run_threads
 from emolib.system.files import hash_file
@@ -60,11 +61,26 @@ def test_learns_and_writes_every_file(tmp_path):
     )
     assert metrics["best_epoch"] == history.validation_macro_f1.idxmax() + 1
     assert history.validation_macro_f1.max() == pytest.approx(metrics["window"]["macro_f1"])
+    assert history.validation_loss.iloc[-1] < history.validation_loss.iloc[0]
     rows = pd.read_parquet(tmp_path / "predictions" / "clip3.parquet")
     assert list(rows.frame) == list(range(1, 41)) and rows.filter(like="p_").sum(
         axis=1
     ).to_numpy() == pytest.approx(1, abs=1e-5)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("kind", ["inverse", "none"])
+def test_the_validation_loss_is_the_losses_own_on_validation(kind):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(40, 8), torch.arange(40) % 8
+    model = EmotionModel(tiny(class_weights=kind), 512, 768)
+    model.class_prior.copy_(torch.linspace(0.05, 0.2, 8))
+    weights = 1 / (8 * model.class_prior) if kind == "inverse" else torch.ones(8)
+    expected = Classification(weights, model.class_prior)(logits, labels).item()
+    scores = logits.softmax(dim=1).numpy()
+    assert fitting.validation_loss(model, labels.numpy(), scores) == pytest.approx(expected)
+    scores[0] = 0, 1, 0, 0, 0, 0, 0, 0  # a class that is sure to be another
+    assert np.isfinite(fitting.validation_loss(model, labels.numpy(), scores))
 
 
 def test_saved_model_is_complete(tmp_path):
