@@ -1,6 +1,7 @@
 """Class-weighted cross-entropy, prompt supervision, and their sum (paper section 3.5)."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,13 @@ from emolib.labels import EXPRESSIONS, NUM_CLASSES, class_counts
 MAX_SCALE = 100.0  # CLIP's bound on its logit scale
 
 
-def class_weights(labels: np.ndarray, kind: str) -> Tensor:
+def class_weights(
+    labels: np.ndarray, kind: str, classes: Sequence[int] = range(NUM_CLASSES)
+) -> Tensor:
     """float32 [8]: N / (8 n_c) of the training windows' labels [N]; ones for kind ``none``.
 
-    The paper (section 4.1) says "class-weighted"; the formula is the released code's.
+    The paper (section 4.1) says "class-weighted"; the formula is the released code's. ``classes``:
+    those that the data set can show; their number takes the place of 8, the others have no weight.
     Raises EmolibError naming the classes without a window under ``inverse``,
     WrongCall for another kind.
     """
@@ -25,13 +29,16 @@ def class_weights(labels: np.ndarray, kind: str) -> Tensor:
     counts = class_counts(labels)
     if not weighted:
         return torch.ones(NUM_CLASSES)
-    if not counts.all():
-        absent = ", ".join(EXPRESSIONS[c] for c in np.flatnonzero(counts == 0))
+    shown = counts[list(classes)]
+    if not shown.all():
+        absent = ", ".join(EXPRESSIONS[c] for c in classes if not counts[c])
         raise EmolibError(
             f"no training window of class {absent}: "
             "add clips that show it, or set class_weights=none"
         )
-    return torch.from_numpy(counts.sum() / (NUM_CLASSES * counts)).float()
+    weights = np.zeros(NUM_CLASSES)
+    weights[list(classes)] = shown.sum() / (len(shown) * shown)
+    return torch.from_numpy(weights).float()
 
 
 class Classification(nn.Module):

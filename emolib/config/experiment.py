@@ -12,6 +12,7 @@ from typing import Any
 
 from emolib.config.setting import checked, integers, setting
 from emolib.errors import EmolibError, WrongCall, chosen, nearest
+from emolib.labels import EXPRESSIONS
 from emolib.system.files import hash_of, read_json, write_json
 
 # Of experiment.json and of everything a fingerprint names; raise it when the meaning changes.
@@ -30,6 +31,9 @@ STREAMS = {
     "visual": ("visual",),
     "audio": ("audio",),
 }
+
+# Settings that only collections of acted recordings have.
+ACTED_ALONE = ("folds", "fold", "no_counterpart", "label_source")
 
 # What each stage is made from: the earlier stages whose settings it depends on as well.
 EARLIER_STAGES = {
@@ -53,7 +57,12 @@ class Experiment:
     preset: str = setting("paper", "the preset this came from", "ours", "")
 
     # data
-    data: str = setting("", "folder of the Aff-Wild2 tree; empty: the generated benchmark", "ours", "data")
+    data: str = setting("", "folder of the data set; empty: the generated benchmark", "ours", "data")
+    dataset: str = setting("affwild2", "which data set the folder holds", "paper 4.1: affwild2", "data", ("affwild2", "ravdess", "crema_d"))
+    folds: int = setting(6, "acted recordings: number of folds that the people are divided into", "ours", "data", "[2, inf)")
+    fold: int = setting(1, "acted recordings: the fold whose people are the validation set", "ours", "data", "[1, inf)")
+    no_counterpart: str = setting("none", "acted recordings: class of an emotion that is none of the eight (RAVDESS: calm), or none: not annotated", "ours", "data", ("none", *EXPRESSIONS))
+    label_source: str = setting("intended", "CREMA-D: the emotion that was to be acted, or the crowd's vote", "ours", "data", ("intended", "crowd"))
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
     timing: str = setting("true", "frame times from the video, or a fixed 30 fps", "ours; released: fixed_30", "data", ("true", "fixed_30"))
     min_face_share: float = setting(0.5, "least share of a split's and of a clip's annotated frames with a face; 0: go on whatever is missing", "ours", "", "[0, 1]")
@@ -149,6 +158,7 @@ class Experiment:
                 "modalities=audio has no visual stream to align with prompts; "
                 "set contrastive_weight=0 as well"
             )
+        self._refuse_for_another_data_set()
         if (self.smoothing == "none") != (self.smoothing_half_width == 0):
             raise WrongCall("smoothing and smoothing_half_width go together: set both or neither")
         if self.min_learning_rate > self.learning_rate:
@@ -156,6 +166,19 @@ class Experiment:
                 f"min_learning_rate={self.min_learning_rate} is above learning_rate="
                 f"{self.learning_rate}; the cosine goes down, so set both"
             )
+
+    def _refuse_for_another_data_set(self) -> None:
+        if self.dataset != "affwild2":
+            if not self.data:
+                raise WrongCall(f"dataset={self.dataset} needs the folder that holds it; set data")
+            if self.fold > self.folds:
+                raise WrongCall(f"fold={self.fold} is above folds={self.folds}")
+            return
+        for field in dataclasses.fields(self):
+            if field.name in ACTED_ALONE and getattr(self, field.name) != field.default:
+                raise WrongCall(
+                    f"{field.name} is for acted recordings; set dataset=ravdess or crema_d as well"
+                )
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -184,7 +207,12 @@ class Experiment:
         }
 
     def _matters(self, name: str, stage: str) -> bool:
-        """Whether a setting of ``stage`` changes its result: a track is encoded whole, however windows are cut from it."""
+        """Whether a setting of ``stage`` changes its result.
+
+        A track is encoded whole, however windows are cut from it; Aff-Wild2 has no folds of actors.
+        """
+        if self.dataset == "affwild2" and name in ("dataset", *ACTED_ALONE):
+            return False
         return not (stage == "audio" and self.whole_tracks and name in ("window", "stride"))
 
     def fingerprint(self, stage: str) -> str:

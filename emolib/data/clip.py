@@ -1,5 +1,6 @@
 """A clip: what every data set's reader yields."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ class Clip:
     Frames count from 1; element i - 1 of each array belongs to frame i.
     """
 
-    id: str  # annotation file's stem, e.g. "135-24-1920x1080_left"
+    # stem of the annotation file ("135-24-1920x1080_left"), or of an acted recording's file
+    id: str
     split: str  # "train" | "validation" | "test"
     labels: np.ndarray  # int8 [n]; -1 = not annotated; test: all -1
     face_present: np.ndarray  # bool [n]; whether the frame's image exists
@@ -25,9 +27,11 @@ class Clip:
         np.ndarray
     )  # float64 [n]; seconds at which the frame begins to show, 0 = the video's first frame
     fps: float  # mean rate of the video, frames/s
-    time_source: str  # "video" | "frame-rate list" | "assumed 30 fps" | "fixed 30 fps"
+    # "video" | "frame-rate list" | "assumed 30 fps" | "fixed 30 fps" | "sound alone, 30 fps"
+    time_source: str
     images: Path | None  # folder with the crops of this id
-    video: Path | None  # source video, also the sound; shared by _left and _right
+    video: Path | None  # source video, also the sound (or sound alone); shared by _left and _right
+    person: str = ""  # who acts, where the data set says so
 
     def image(self, frame: int) -> Path:
         """Path of the image of 1-based ``frame``, whether or not it exists.
@@ -61,3 +65,13 @@ class Clip:
     def _check(self, frame: int) -> None:
         if not 1 <= frame <= len(self.labels):
             raise WrongCall(f"{self.id}: frame {frame} is outside 1..{len(self.labels)}")
+
+
+def independent_of(clips: Sequence[Clip]) -> np.ndarray:
+    """Which of ``clips`` belong together when a score is resampled: int64 ``[clips]``.
+
+    The takes of one actor are one unit; where a data set does not name people, each clip is.
+    """
+    place: dict[str, int] = {}
+    units = [clip.person or f"clip {number}" for number, clip in enumerate(clips)]
+    return np.array([place.setdefault(unit, len(place)) for unit in units], np.int64)

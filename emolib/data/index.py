@@ -12,6 +12,7 @@ import os
 import re
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,14 @@ class TreeIndex:
             self._keep(self.faces_of, key, stamp, present)
         return present
 
-    def times(self, video: Path) -> np.ndarray:
-        """``media.frame_times`` of ``video``, from the index when the file did not change."""
+    def times(
+        self, video: Path, read: Callable[[Path], np.ndarray] = media.frame_times
+    ) -> np.ndarray:
+        """``read`` of ``video``, from the index when the file did not change."""
         status = self._inside(video).stat()
         stamp, key = [status.st_mtime_ns, status.st_size], self._key(video)
         if key not in self.times_of or self.times_of[key][0] != stamp:
-            self._keep(self.times_of, key, stamp, media.frame_times(video))
+            self._keep(self.times_of, key, stamp, read(video))
         return self.times_of[key][1]
 
     def _inside(self, path: Path) -> Path:

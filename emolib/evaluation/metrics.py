@@ -25,7 +25,8 @@ from emolib.evaluation.intervals import (
 )
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
-PROTOCOLS = ("frame", "window")
+PROTOCOLS = ("frame", "window")  # of every run
+BY_CLIP = "clip"  # one row a clip: recordings with one label each
 AXES = {
     "precision": -2,
     "recall": -1,
@@ -40,12 +41,14 @@ def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return _per_clip(labels, predictions, np.zeros(np.shape(labels), dtype=np.int64))[1].sum(axis=0)
 
 
-def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+def macro_f1(
+    labels: np.ndarray, predictions: np.ndarray, classes: Sequence[int] = range(NUM_CLASSES)
+) -> float:
     """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction.
 
-    Labels of -1 are left out.
+    Labels of -1 are left out. ``classes``: the mean is over these alone.
     """
-    return float(f1_of_classes(confusion(labels, predictions)).mean())
+    return float(f1_of_classes(confusion(labels, predictions))[list(classes)].mean())
 
 
 def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -62,6 +65,7 @@ def score(
     clips: np.ndarray,
     *,
     protocol: str,
+    classes: Sequence[int] = range(NUM_CLASSES),
     resamples: int = MIN_RESAMPLES,
     seed: int = 0,
     influence: bool = False,
@@ -72,11 +76,14 @@ def score(
     Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``,
     ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
     (8 lists of 8), ``n`` and ``clips``; with ``influence`` also :func:`influence`'s rows.
+    ``classes``: those that the data set can show, over which the macro-F1 is the mean.
     JSON-ready. Raises WrongCall for an unknown protocol or too few resamples,
     EmolibError when nothing is annotated.
     """
-    if protocol not in PROTOCOLS:
-        raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+    protocols = (*PROTOCOLS, BY_CLIP)
+    if protocol not in protocols:
+        raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(protocols)}")
+    kept = list(classes)
     names, matrices = _per_clip(labels, predictions, clips)
     total = matrices.sum(axis=0)
     drawn = resampled(matrices, resamples, seed)  # [R, 8, 8]
@@ -97,9 +104,9 @@ def score(
     }
     result: dict[str, Any] = {
         "protocol": protocol,
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(f1[kept].mean()),
         "macro_f1_interval": bca_interval(
-            float(f1.mean()), drawn_f1.mean(axis=1), without_f1.mean(axis=1)
+            float(f1[kept].mean()), drawn_f1[:, kept].mean(axis=1), without_f1[:, kept].mean(axis=1)
         ),
         "accuracy": float(_accuracy(total)),
         "accuracy_interval": bca_interval(

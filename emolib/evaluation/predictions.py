@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emolib.data.clip import Clip, independent_of
+from emolib.data.datasets import can_show
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
 from emolib.features.batches import DeviceWindows
@@ -18,7 +20,6 @@ from emolib.system.files import atomic_path
 from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
-    from emolib.data.clip import Clip
     from emolib.features.window_sets import WindowSet
 
 # Windows per forward pass: what stays in a CPU's cache; what fills another device.
@@ -92,7 +93,9 @@ def frames_of_clips(
 def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> dict[str, Any]:
     """``metrics.score`` under the window protocol."""
     predicted = predict_windows(model, windows).argmax(axis=1)
-    return metrics.score(windows.label, predicted, windows.clip, protocol="window", **options)
+    unit = independent_of(windows.clips)[windows.clip]
+    options = {"classes": can_show(model.experiment), **options}
+    return metrics.score(windows.label, predicted, unit, protocol="window", **options)
 
 
 def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
@@ -115,14 +118,14 @@ def score_of_parts(
     return score_of_clips(clips, rows, **options)
 
 
-def score_of_clips(clips: list["Clip"], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
+def score_of_clips(clips: list[Clip], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
     """``metrics.score`` under the frame protocol:
     probabilities [n, 8] of every frame of each clip.
     """
-    of_clip = np.repeat(np.arange(len(clips)), [len(clip.labels) for clip in clips])
+    unit = np.repeat(independent_of(clips), [len(clip.labels) for clip in clips])
     labels = np.concatenate([clip.labels for clip in clips])
     return metrics.score(
-        labels, np.concatenate(rows).argmax(axis=1), of_clip, protocol="frame", **options
+        labels, np.concatenate(rows).argmax(axis=1), unit, protocol="frame", **options
     )
 
 
@@ -132,7 +135,7 @@ def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]
         write_clip(folder / f"{clip.id}.parquet", clip, probability)
 
 
-def write_clip(path: Path, clip: "Clip", probability: np.ndarray) -> None:
+def write_clip(path: Path, clip: Clip, probability: np.ndarray) -> None:
     """A table of one clip's frames, atomically: frame (from 1), time (seconds), label,
     face, p_<Class> x 8, prediction.
     """

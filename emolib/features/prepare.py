@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emolib.config import Experiment
-from emolib.data import affwild2, synthetic
+from emolib.data import datasets, synthetic
 from emolib.data.clip import Clip
 from emolib.data.coverage import check_coverage, coverage_of, face_shares
 from emolib.errors import EmolibError
@@ -60,15 +60,8 @@ def clips_of(
     split's frames have a face.
     """
     e = experiment
-    clips = affwild2.read_tree(
-        root_of(e, progress=progress),
-        crops=e.crops,
-        timing=e.timing,
-        splits=splits,
-        template=template,
-        links_out=e.links_out,
-        progress=progress,
-    )
+    root = root_of(e, progress=progress)
+    clips = datasets.read_clips(e, root, splits, template=template, progress=progress)
     if "visual" in e.streams:
         check_coverage(clips, e.min_face_share)
     return clips

@@ -17,13 +17,22 @@ def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
     return clip.face_present if sees else np.ones_like(clip.face_present)
 
 
+def collected(experiment: Experiment, clip: Clip) -> np.ndarray:
+    """bool ``[n]``: the frames that labelled windows are made of: those with a face, also for a run
+    that only hears, so that it has the windows of the others.
+
+    Of a recording without any image, such as sound alone, every frame for such a run.
+    """
+    return clip.face_present if clip.images is not None else shown(experiment, clip)
+
+
 def index_of(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:
     """The windows of one clip under ``protocol``, ``window`` or ``frame``."""
     e = experiment
     if protocol == "window":
         return index_windows(
             clip.labels,
-            clip.face_present,
+            collected(e, clip),
             length=e.window,
             stride=e.stride,
             label_rule=e.label_rule,

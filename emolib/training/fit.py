@@ -19,6 +19,7 @@ from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
+from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
 from emolib.evaluation import metrics
 from emolib.evaluation.predictions import probabilities
@@ -147,8 +148,9 @@ def record(
     ``state`` gets ``row``, and the model if it is the best so far.
     """
     scores, labels = probabilities(model, checks), checks.windows.label
+    classes = can_show(model.experiment)
     row["validation_loss"] = validation_loss(model, labels, scores)
-    row["validation_macro_f1"] = float(metrics.macro_f1(labels, scores.argmax(axis=1)))
+    row["validation_macro_f1"] = float(metrics.macro_f1(labels, scores.argmax(axis=1), classes))
     state["history"].append(row)
     chooses_last = chosen("selection", model.experiment.selection, {"best": False, "last": True})
     if chooses_last or row["validation_macro_f1"] > state["best_score"]:

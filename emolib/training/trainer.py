@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from emolib.config import Experiment
+from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
 from emolib.features.batches import Batch, DeviceWindows, fit_statistics
 from emolib.features.window_sets import WindowSet
@@ -53,7 +54,9 @@ def make_learner(
     fit_statistics(model, train)
     prior = model.get_buffer("class_prior")
     classification = Classification(
-        class_weights(train.label, e.class_weights), prior.clone(), e.logit_adjustment
+        class_weights(train.label, e.class_weights, can_show(e)),
+        prior.clone(),
+        e.logit_adjustment,
     )
     scales = {"learnable": True, "frozen": False}
     learnable = chosen("contrastive_scale", e.contrastive_scale, scales)

@@ -81,6 +81,7 @@ def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = F
         times = np.arange(window) / 30
         clips.append(
             SimpleNamespace(
+                person="",
                 id=f"clip{number}",
                 labels=annotation,
                 face_present=present,

@@ -48,6 +48,7 @@ def make(
         visual.append(rng.normal(size=(frames, 512)) + faces[labels])
         records.append(
             SimpleNamespace(
+                person="",
                 id=f"clip{c}",
                 split="train",
                 labels=labels,

@@ -9,7 +9,8 @@ import torch
 
 from emolib import fusion, losses, windows
 from emolib.config import Experiment
-from emolib.data import affwild2, layout
+from emolib.data import affwild2, datasets, layout, recordings
+from emolib.data.ravdess import RAVDESS
 from emolib.encoders import load, resize
 from emolib.errors import EmolibError, WrongCall
 from emolib.model import EmotionModel
@@ -48,6 +49,16 @@ def read_with(timing):
             raise
 
 
+def read_by(label_source):
+    made = tiny(dataset="crema_d", data="no such folder")
+    object.__setattr__(made, "label_source", label_source)
+    try:
+        datasets.read_clips(made, Path("no such folder"), ("train",))
+    except EmolibError as error:
+        if "no such folder" not in str(error):
+            raise
+
+
 def trainer(name, value):
     return Trainer(experiment(name, value), make(), *prompts(), "cpu")
 
@@ -72,6 +83,9 @@ FRAMES = np.full((4, 8), 1 / 8)
 LABELS = np.arange(40) % 8
 FOLLOWED = {
     "crops": cut,
+    "dataset": datasets.collection_of,
+    "no_counterpart": lambda v: recordings.label_of(RAVDESS, "02", v),
+    "label_source": read_by,
     "timing": read_with,
     "resize": lambda v: resize.fit(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), 4, v),
     "waveform_norm": lambda v: load.by_config(experiment("waveform_norm", v)),
@@ -130,6 +144,7 @@ def test_the_code_refuses_a_choice_without_a_branch(name):
         ("resize", resize.PILLOW),
         ("timing", affwild2.TIMINGS),
         ("crops", layout.CROPS),
+        ("dataset", datasets.COLLECTIONS),
     ],
 )
 def test_what_the_code_knows_can_be_chosen(name, known):

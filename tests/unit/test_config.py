@@ -140,6 +140,23 @@ def test_fingerprints_move_with_what_they_depend_on():
     )
 
 
+def test_folds_of_actors_are_part_of_the_data_and_of_nothing_for_aff_wild2():
+    acted = Experiment(data="/a", dataset="ravdess")
+    assert acted.fingerprint("data") != Experiment(data="/a").fingerprint("data")
+    for changes in ({"fold": 2}, {"folds": 5}, {"no_counterpart": "Other"}):
+        assert acted.replace(**changes).fingerprint("train") != acted.fingerprint("train")
+        with pytest.raises(WrongCall, match="acted recordings"):
+            Experiment(**changes)
+    assert not {"dataset", "fold"} & set(Experiment().settings("data"))
+
+
+def test_a_collection_needs_its_folder_and_a_fold_that_there_is():
+    with pytest.raises(WrongCall, match="needs the folder"):
+        Experiment(dataset="ravdess")
+    with pytest.raises(WrongCall, match="above folds"):
+        Experiment(dataset="ravdess", data="/a", fold=7)
+
+
 def test_equal_experiments_have_equal_fingerprints():
     for name, values in {"contrastive_weight": (0, 0.0, -0.0), "clip_norm": (1, 1.0)}.items():
         experiments = [preset("demo", **{name: value}) for value in values]
