@@ -1,7 +1,7 @@
 """Kill an extraction at random moments, many times,
 and compare the store with that of an undisturbed one, byte for byte.
 
-    python tests/benchmarks/kill_extract.py [kills, 200] [seed of the moments, 0]
+    python -m tests.benchmarks.kill_extract [kills, 200] [seed of the moments, 0]
 
 Each round is a fork that starts after the imports, so the kills fall into the work and not into
 loading torch; when a store is complete, it is compared and removed, and the next one begins.
@@ -21,24 +21,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import open_clip  # noqa: F401 (so that forks need not load it)
 from transformers import Wav2Vec2Config, Wav2Vec2Model  # noqa: F401 (as above)
 
-from emolib.features import extraction
-from tests.unit.features.test_window_sets import digest, make_clip, rebuild
-
-
-def extract_in_child(root: Path) -> int:
-    """Process id of a fork that extracts and ends with code 0."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        extraction.extract(*rebuild(str(root)), progress=False)
-    except BaseException as error:  # noqa: BLE001 (a fork must not return into the parent's code)
-        print(f"child: {error!r}", file=sys.stderr)
-        os._exit(1)
-    os._exit(0)
+from tests.support.forks import exit_code
+from tests.unit.features.test_window_sets import digest, extract_in_fork, make_clip
 
 
 def main(kills: int, seed: int) -> None:
@@ -51,20 +35,20 @@ def main(kills: int, seed: int) -> None:
             make_clip(root, name, sound=1.6)
         store, undisturbed = root / "runs" / "cache" / "features", root / "undisturbed"
         begin = time.perf_counter()
-        assert os.waitpid(extract_in_child(root), 0)[1] == 0
+        assert exit_code(extract_in_fork(root)) == 0
         whole = time.perf_counter() - begin
         store.rename(undisturbed)
         killed = complete = 0
         while killed < kills:
-            child = extract_in_child(root)
+            child = extract_in_fork(root)
             time.sleep(chance.uniform(0, whole))
             os.kill(child, signal.SIGKILL)
-            status = os.waitpid(child, 0)[1]
+            status = exit_code(child)
             killed += status != 0
             if (
                 status == 0 or killed == kills or chance.random() < 0.1
             ):  # finish now, then and last, on what the kills left
-                assert os.waitpid(extract_in_child(root), 0)[1] == 0
+                assert exit_code(extract_in_fork(root)) == 0
                 assert digest(store) == digest(undisturbed), (
                     "the store differs from an undisturbed one"
                 )

@@ -1,7 +1,7 @@
 """Two processes on one store against one: how near to a fair split,
 and whether the store is the same, byte for byte.
 
-    python tests/benchmarks/share_extract.py [rounds, 5]
+    python -m tests.benchmarks.share_extract [rounds, 5]
 
 One thread a process, so that two of them have twice the hardware; needs two idle cores. The
 children fork after the
@@ -18,16 +18,17 @@ import time
 from itertools import product
 from pathlib import Path
 
-from kill_extract import extract_in_child
-from test_features import digest, make_clip  # kill_extract has put tests/unit on the path
+import open_clip  # noqa: F401 (so that forks need not load it)
+
+from tests.support.forks import exit_code
+from tests.unit.features.test_window_sets import digest, extract_in_fork, make_clip
 
 
 def seconds_of(processes: int, root: Path) -> float:
     """Until the last of ``processes`` that start together is done."""
     begin = time.perf_counter()
-    children = [extract_in_child(root) for _ in range(processes)]
-    for child in children:
-        assert os.waitpid(child, 0)[1] == 0
+    children = [extract_in_fork(root) for _ in range(processes)]
+    assert [exit_code(child) for child in children] == [0] * processes
     return time.perf_counter() - begin
 
 

@@ -27,6 +27,7 @@ from emolib.training import run as training
 from emolib.training.fit import fit
 from emolib.training.run import load_model, train_and_evaluate
 from emolib.training.trainer import Trainer
+from tests.support.forks import exit_code, fork
 from tests.support.windowsets import make, prompts, tiny
 
 
@@ -140,19 +141,12 @@ def test_resumed_equals_undisturbed_to_the_bit(tmp_path, monkeypatch, changes):
 def attempt(folder, delay):
     """Train in a forked process and kill it ``delay`` seconds after its start (None:
     let it end); True when it ended.
-
-    Forked, so that 50 attempts do not import torch 50 times;
-    one thread, because OpenMP's do not survive a fork.
     """
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
-        complete(tiny(epochs=6), folder)
-        os._exit(0)
+    child = fork(lambda: complete(tiny(epochs=6), folder))
     if delay is not None:
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1] == 0
+    return exit_code(child) == 0
 
 
 RUNS = [2, pytest.param(10, marks=pytest.mark.slow)]  # five stops each

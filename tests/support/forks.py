@@ -1,0 +1,35 @@
+"""Child processes that begin with everything imported."""
+
+import os
+import traceback
+from collections.abc import Callable
+
+import torch
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Process id of a fork that does ``work``: it ends with code 0, with 1 where that raises,
+    or as sys.exit says.
+
+    Forked, so that a child does not import torch again;
+    one thread, because OpenMP's do not survive a fork.
+    """
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        torch.set_num_threads(1)
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else bool(end.code)
+    except Exception:  # noqa: BLE001 (a fork must not return into the test's code)
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def exit_code(child: int) -> int:
+    """How the fork ended: its exit code, or minus the number of the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
