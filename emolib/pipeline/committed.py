@@ -17,6 +17,7 @@ from emolib.system.files import atomic_path, project_root, read_json, runs_root,
 HOME = re.compile(r"/(?:root|home|tmp|work|Users)/[\w./-]{3,}")
 EMBEDDED = re.compile(r"[\w+/=]{200,}")  # base64, in which a path may stand by chance
 KEPT = ("tags", "jupyter", "transient")  # of a cell's metadata; the last two hide its source
+SUMMARY = "summary.json"  # of the run, with which tests compare what the notebooks say
 SHOWN = re.compile(r"figures/demo/([\w.-]+)")  # in a page, a picture or a table of the demo
 
 
@@ -89,18 +90,13 @@ def refresh_figures(name: str = "demo") -> list[Path]:
     is left with the numbers of an older run. Returns what was written. Raises EmolibError when the
     run lacks one of them.
     """
-    root = project_root()
+    root, run_folder = project_root(), runs_root() / name
     pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
     shown = {match for page in pages for match in SHOWN.findall(page.read_text(encoding="utf-8"))}
-    source, target = runs_root() / name / "figures", root / "figures" / "demo"
-    for file in sorted(shown):
-        if not (source / file).is_file():
-            raise EmolibError(
-                f"{source / file}: no such file; finish the run first (make notebooks)"
-            )
+    target = root / "figures" / "demo"
+    contents = {file: _content(run_folder, file) for file in sorted(shown)}
     written = []
-    for file in sorted(shown):
-        content = (source / file).read_bytes()
+    for file, content in contents.items():
         if not (target / file).exists() or (target / file).read_bytes() != content:
             with atomic_path(target / file) as temporary:
                 temporary.write_bytes(content)
@@ -109,3 +105,19 @@ def refresh_figures(name: str = "demo") -> list[Path]:
         if path.name not in shown:
             path.unlink()
     return written
+
+
+def _content(run_folder: Path, file: str) -> bytes:
+    """A figure or table of a run; of its summary the numbers, without how long each notebook took.
+
+    Raises EmolibError when the run lacks the file.
+    """
+    path = run_folder / SUMMARY if file == SUMMARY else run_folder / "figures" / file
+    if not path.is_file():
+        raise EmolibError(f"{path}: no such file; finish the run first (make notebooks)")
+    if file != SUMMARY:
+        return path.read_bytes()
+    summary = read_json(path)
+    numbers = {key: summary[key] for key in summary if key not in ("seconds", "versions")}
+    numbers["notebooks"] = {stem: entry["metrics"] for stem, entry in summary["notebooks"].items()}
+    return (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode()

@@ -68,8 +68,12 @@ def begin(
 
     With an empty ``name`` the preset as it is has the run folder of its name, and changed
     ``settings`` have a run folder of their own. Raises WrongCall for an unknown preset or setting,
-    for a preset of real data without data, and for a name that cannot be a run's.
+    for a preset of real data without data, and for a name that cannot be a run's. Long texts in
+    tables are shown whole from here on.
     """
+    import pandas as pd
+
+    pd.set_option("display.max_colwidth", None)
     changes = parse_settings(settings)
     experiment = preset(preset_name, data=data, weights=weights, **changes)
     check_data(experiment)

@@ -126,7 +126,7 @@ def prompt_similarity(prompts: np.ndarray, *, origin: str) -> Figure:
     unit = prompts / np.linalg.norm(prompts, axis=1, keepdims=True)
     figure, axis = blank("Cosine between the prompts", origin=origin, size=(COLUMN, 3.0))
     cosine = unit @ unit.T
-    image = axis.imshow(cosine, cmap="cividis", vmax=1)
+    axis.imshow(cosine, cmap="cividis", vmax=1)
     for row, column in np.ndindex(*cosine.shape):
         bright = cosine[row, column] > (cosine.min() + 1) / 2
         axis.text(
@@ -135,13 +135,12 @@ def prompt_similarity(prompts: np.ndarray, *, origin: str) -> Figure:
             f"{cosine[row, column]:.2f}",
             ha="center",
             va="center",
-            fontsize=5,
+            fontsize=7,
             color="black" if bright else "white",
         )
     axis.set_xticks(range(NUM_CLASSES), EXPRESSIONS, rotation=40, ha="right")
     axis.set_yticks(range(NUM_CLASSES), EXPRESSIONS)
     axis.grid(visible=False)
-    figure.colorbar(image, ax=axis, fraction=0.045)
     return figure
 
 
@@ -155,15 +154,15 @@ def contrastive_targets(labels: Sequence[int], targets: Mapping[str, np.ndarray]
         "Targets of the contrastive loss in one batch",
         origin="",
         columns=len(targets),
-        size=(2 * COLUMN, 3.0),
+        size=(2 * COLUMN, 3.4),
         squeeze=False,
     )
     names = [EXPRESSIONS[label] for label in labels]
     for axis, (kind, matrix) in zip(axes[0], targets.items(), strict=True):
         axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
         axis.set_title(f"targets = {kind}", fontweight="normal")
-        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
-        axis.set_yticks(range(len(names)), names, fontsize=5)
+        axis.set_xticks(range(len(names)), names, rotation=90)
+        axis.set_yticks(range(len(names)), names)
         axis.set(xlabel="prompt of the window", ylabel="video of the window")
         axis.grid(visible=False)
     return figure

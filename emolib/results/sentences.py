@@ -12,6 +12,8 @@ from emolib import paper
 from emolib.labels import EXPRESSIONS
 
 Row = Mapping[str, Any]
+MOTION = ("Anger", "Disgust")  # in generated data, told apart by motion alone
+AS_SURE = 0.01  # between mean confidence and accuracy
 SMALL = 0.02  # macro-F1; between ceilings, what is smaller than this is no difference
 
 
@@ -37,10 +39,11 @@ def delays(seconds: Sequence[float], changes: int) -> str:
     """How long after each change of label the prediction followed, of ``changes`` in all."""
     if not changes:
         return "No label changes in this clip, so it cannot show a delay."
+    counted = f"Of {changes} change{'s' * (changes > 1)} of label"
     if not len(seconds):
-        return f"Of {changes} changes of label, the predictions follow none."
+        return f"{counted}, the predictions follow none."
     return (
-        f"Of {changes} changes of label, the predictions follow {len(seconds)}, after "
+        f"{counted}, the predictions follow {len(seconds)}, after "
         f"{np.median(seconds):.2f} s in the median and {max(seconds):.2f} s at most."
     )
 
@@ -162,6 +165,38 @@ def imbalance(correlation: float, published: float) -> str:
     )
 
 
+def confidence(calibration: Mapping[str, Any]) -> str:
+    """Is the model as sure as it is right? ``calibration``: of ``metrics.calibration``."""
+    sure, right = calibration["confidence"], calibration["accuracy"]
+    text = f"The mean confidence is {sure:.3f}, and {right:.3f} of the predictions are right"
+    if abs(sure - right) < AS_SURE:
+        return f"{text}: on the whole the model is as sure as it may be."
+    verdict = "surer than it may be" if sure > right else "less sure than it may be"
+    return f"{text}: the model is {verdict}."
+
+
+def class_gains(
+    windows: tuple[int, int], gains: Mapping[str, Mapping[str, Any]], synthetic: bool
+) -> str:
+    """Which classes gain or lose by the longest window; ``windows``: the shortest and the longest.
+
+    ``gains``: of ``claims.class_windows``. ``synthetic``: only motion can then be known better.
+    """
+    shortest, longest = windows
+    classes = {name: gains[name]["interval"] for name in EXPRESSIONS if name in gains}
+    better = [name for name, (low, _) in classes.items() if low > 0]
+    worse = [name for name, (_, high) in classes.items() if high < 0]
+    text = (
+        f"From {shortest} to {longest} frames, classes that gain, with an interval above zero: "
+        f"{', '.join(better) or 'none'}; that lose, with one below zero: "
+        f"{', '.join(worse) or 'none'}."
+    )
+    trained = [name for name in better if name not in MOTION]
+    if synthetic and trained:
+        text += f" No window knows more of {', '.join(trained)}: that gain is one of training."
+    return text
+
+
 def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
     """The two classes that are confused most, by the share of the annotated class."""
     counts = np.asarray(confusion, float)
@@ -176,6 +211,9 @@ def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
     )
 
 
+EQUAL = 0.995  # cosine; prompts that are closer than this are as good as one
+
+
 def prompts(vectors: np.ndarray) -> str:
     """How alike the prompts of the classes are; ``vectors`` [8, D_v]."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -183,9 +221,10 @@ def prompts(vectors: np.ndarray) -> str:
     pairs = [(cosine[i, j], i, j) for i in range(len(cosine)) for j in range(i)]
     lowest, highest = min(pairs)[0], max(pairs)[0]
     text = f"Between different classes the cosine lies between {lowest:.2f} and {highest:.2f}."
-    same = [f"{EXPRESSIONS[j]} and {EXPRESSIONS[i]}" for value, i, j in pairs if value > 0.995]
+    same = [f"{EXPRESSIONS[j]} and {EXPRESSIONS[i]}" for value, i, j in pairs if value > EQUAL]
     if same:
-        text += f" The same vector is shared by {', '.join(same)}: no text tells these apart."
+        text += f" Nearly equal, with a cosine above {EQUAL}: {', '.join(same)}."
+        text += " The text hardly tells these apart."
     return text
 
 

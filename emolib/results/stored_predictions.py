@@ -47,11 +47,13 @@ def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:
 
 
 def most_eventful(predictions: Mapping[str, pd.DataFrame]) -> str:
-    """The clip in which predictions follow most changes of label; the longest of those."""
+    """The clip in which predictions follow most changes of label; of those the one in which they
+    follow latest, so that there is a delay to see.
+    """
 
-    def events(clip: str) -> tuple[int, int, int]:
+    def events(clip: str) -> tuple[int, int, float]:
         seconds, changes = change_delays(predictions[clip])
-        return len(seconds), changes, len(predictions[clip])
+        return len(seconds), changes, sum(seconds)
 
     return max(predictions, key=events)
 

@@ -27,10 +27,7 @@ WORDS_PER_LINE = 8  # of prose to a line of code; about ten is aimed at
 OTHER_IMPORTS = {"dataclasses", "numpy", "pandas", "torch", "ipywidgets", "IPython"}
 HEADINGS = ("**Aim.**", "**Before you start.**", "**Time.**", "**Contents.**", "**References.**")
 
-SERIES = [path for path in NOTEBOOKS if path.name[:2] <= "10"]  # 11 needs no model and stands alone
-
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-each_of_the_series = pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
 
 
 def cells(path, kind):
@@ -97,7 +94,7 @@ def test_opens_with_what_a_reader_needs_to_know(path):
     assert [heading for heading in HEADINGS if heading not in first] == []
 
 
-@each_of_the_series
+@each_notebook
 def test_theory_references_expectations_and_exercises(path):
     text = prose(path)
     assert text.count("$$") >= 2, "an equation"
@@ -110,17 +107,17 @@ def test_theory_references_expectations_and_exercises(path):
     assert exercises.count("<details>") >= 2 and "Predict, then check" in exercises
 
 
-@each_of_the_series
+@each_notebook
 def test_links_lead_to_the_previous_and_the_next(path):
     place, text = STEMS.index(path.stem), prose(path)
     neighbours = [STEMS[i] for i in (place - 1, place + 1) if 0 <= i < len(STEMS)]
     for neighbour in neighbours:
         assert text.count(f"({neighbour}.ipynb)") >= 2, "at the top and at the end"
-    linked = set(re.findall(r"\(([^)]+)\.ipynb\)", text))
+    linked = set(re.findall(r"\(([^()]+)\.ipynb\)", text))
     assert linked <= set(STEMS)
 
 
-@each_of_the_series
+@each_notebook
 def test_short_cells_with_prose_before_each(path):
     lines = [len(cell.split("\n")) for cell in code(path)]
     assert statistics.median(lines) <= MEDIAN_CELL and max(lines) <= LONGEST_CELL
@@ -193,8 +190,8 @@ def test_committed_outputs_hold_no_noise(path):
 def test_nbconvert_hides_the_plumbing_without_options(tmp_path):
     command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", str(tmp_path)]
     folder = project_root() / "notebooks"
-    subprocess.run([*command, SERIES[0].name], cwd=folder, check=True, capture_output=True)
-    text = (tmp_path / f"{SERIES[0].stem}.html").read_text(encoding="utf-8")
+    subprocess.run([*command, NOTEBOOKS[0].name], cwd=folder, check=True, capture_output=True)
+    text = (tmp_path / f"{NOTEBOOKS[0].stem}.html").read_text(encoding="utf-8")
     page = BeautifulSoup(text, "html.parser").get_text()
     assert "number_of_windows" in page, "code to read is there"
     assert "session.begin" not in page and "here.record" not in page

@@ -32,14 +32,23 @@ def reliability(calibration: Mapping[str, Any], *, title: str, origin: str) -> F
     )
     spread = errors(accuracy, [entry["accuracy_interval"] for entry in bins])
     above.plot([0, 1], [0, 1], ":", color=PAPER, lw=0.9, label="confidence = accuracy")
-    above.errorbar(confidence, accuracy, spread, fmt="o-", color=OURS, capsize=2, label="ours")
+    above.errorbar(
+        confidence,
+        accuracy,
+        spread,
+        fmt="o-",
+        color=OURS,
+        capsize=2,
+        label="ours, binomial interval",
+    )
     error = calibration["expected_calibration_error"]
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.03))
     above.set_title(f"expected calibration error {error:.3f}", fontweight="normal")
-    above.legend(loc="upper left")
     edges = [entry["low"] for entry in calibration["bins"]]
     counts = [entry["count"] for entry in calibration["bins"]]
     width = 1 / len(counts)
     below.bar(edges, counts, width, align="edge", color=OURS, edgecolor="white", lw=0.4)
-    below.set(xlabel="confidence: the highest probability", ylabel="number")
+    # most predictions are sure, so on a linear axis the others would not be seen
+    below.set(xlabel="confidence: the highest probability", ylabel="number (log)", yscale="log")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

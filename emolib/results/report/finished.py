@@ -17,7 +17,7 @@ NEEDED = (
     "figures/window_table.csv",
 )
 FIELDS = {  # of NEEDED, what the page shows
-    "metrics.json": ("origin", "experiment", "parameters", "selection", "best_epoch"),
+    "metrics.json": ("origin", "experiment", "parameters", "selection", "best_epoch", "frame"),
     "provenance.json": (
         "emolib",
         "git_commit",

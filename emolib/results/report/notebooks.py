@@ -101,16 +101,20 @@ def without_paths(text: str) -> str:
 
 
 def gallery(bodies: Sequence[Any]) -> str:
-    """The figures of all notebooks, each once, with its alternative text and its title."""
+    """The figures of all notebooks, each once, with its alternative text and its title. A click
+    opens one over the whole window, by CSS alone (``:target``).
+    """
     images = {image["src"]: image for body in bodies for image in body.find_all("img")}
-    return f'<div class="gallery">{"".join(map(_figure, images.values()))}</div>'
+    figures = [_figure(number, image) for number, image in enumerate(images.values(), 1)]
+    return f'<div class="gallery">{"".join(figures)}</div>'
 
 
-def _figure(image: Any) -> str:
+def _figure(number: int, image: Any) -> str:
     alt = html.escape(image["alt"], quote=True)
     title = html.escape(image.get("title") or image["alt"])
-    picture = f'<img src="{image["src"]}" alt="{alt}">'
-    return f"<figure>{picture}<figcaption>{title}</figcaption></figure>"
+    large = f'<a href="#figure-{number}"><img src="{image["src"]}" alt="{alt}"></a>'
+    close = f'<a class="close" href="#figures">Close {title}</a>'
+    return f'<figure id="figure-{number}">{close}{large}<figcaption>{title}</figcaption></figure>'
 
 
 def section(stem: str, title: str, body: Any) -> str:

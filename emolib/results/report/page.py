@@ -1,5 +1,5 @@
-"""The whole page: index, headline table, figures, reproducibility sheet, settings, then the
-executed notebooks.
+"""The whole page: three sentences and a curve, index, headline table, figures, reproducibility
+sheet, settings, then the executed notebooks.
 
 No scripts, nothing fetched (a content security policy forbids it), no path of this machine. The
 frame of the page is ``assets/report.html``, its style ``assets/report.css``.
@@ -16,6 +16,7 @@ from emolib.config import Experiment
 from emolib.errors import WrongCall
 from emolib.results.report.finished import check, notebooks
 from emolib.results.report.notebooks import gallery, notebook, section
+from emolib.results.report.opening import opening
 from emolib.results.report.parts import banner, results, settings, sheet
 from emolib.system.files import read_json, write_text
 from emolib.system.runs import writing
@@ -63,6 +64,7 @@ def page(run: Path) -> str:
         style=(assets / "report.css").read_text(encoding="utf-8"),
         paper=html.escape(f"{paper.TITLE}, arXiv {paper.ARXIV}"),
         preset=experiment.preset,
+        opening=opening(run, experiment),
         banner=banner(metrics, experiment),
         links="".join(links),
         main="".join(main),

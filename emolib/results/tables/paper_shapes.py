@@ -16,7 +16,7 @@ from emolib import paper
 from emolib.features.origin import labelled
 from emolib.labels import EXPRESSIONS
 from emolib.results.tables.files import write
-from emolib.results.tables.text import NONE, number
+from emolib.results.tables.text import NONE, in_column, number
 from emolib.system.files import read_json
 
 CAPTIONS = {
@@ -151,6 +151,15 @@ def paper_tables(
         caption = labelled(f"{CAPTIONS[name]}, ours per {protocol}", origin)
         tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=caption)
     return tables
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame], name: str, *, origin: str) -> pd.DataFrame:
+    """One of :func:`paper_tables` as published, and beside it ours, row by row."""
+    published, ours = tables[name], tables[f"{name}_ours"]
+    key = "Method" if "Method" in ours else "Label"
+    rows = [*ours[key], *(row for row in published[key] if row not in set(ours[key]))]
+    aligned = published.set_index(key, drop=False).reindex(rows).reset_index(drop=True)
+    return pd.concat({"as published": aligned, in_column("ours", origin): ours}, axis=1).fillna("")
 
 
 def _accuracies(runs: pd.DataFrame, protocol: str) -> dict[Any, float]:

@@ -1,5 +1,6 @@
 """Where a notebook's parameters lead."""
 
+import pandas as pd
 import pytest
 
 from emolib.config import preset
@@ -24,3 +25,9 @@ def test_a_name_is_taken_as_it_is(project):
     assert session.begin("demo", "short", settings="epochs=3").folder.name == "short"
     with pytest.raises(WrongCall, match="did you mean 'epochs'"):
         session.begin("demo", settings="epochz=3")
+
+
+def test_long_texts_in_a_notebooks_tables_are_shown_whole(project):
+    session.begin("demo")
+    text = "A claim that is longer than the fifty characters that pandas shows by default."
+    assert text in pd.DataFrame({"Claim": [text]}).to_html()

@@ -1,6 +1,8 @@
 """The report from a small run folder: what it embeds, what it leaves out, and what it refuses."""
 
+import base64
 import itertools
+import os
 import re
 
 import nbformat
@@ -12,6 +14,7 @@ from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation.identity import LOADED
 from emolib.results import report
+from emolib.results.report.opening import best_window, kind
 from emolib.system.files import project_root, read_json, write_json, write_text
 from emolib.system.runs import writing
 
@@ -72,6 +75,7 @@ def run(tmp_path):
             "parameters": 1234567,
             "selection": "best",
             "best_epoch": 2,
+            "frame": {"macro_f1": 0.912, "macro_f1_interval": [0.8, 0.95]},
         },
     )
     write_json(
@@ -119,6 +123,49 @@ def test_the_page_is_whole_and_fetches_nothing(run):
     assert "from outside" in page.find("details").get_text()
     assert not re.search(r"url\(|@import|\bon\w+=", text)
     assert "progress" not in text and "a warning" not in text, "progress bars are noise"
+
+
+def test_it_opens_with_the_day_three_sentences_and_the_curve(run):
+    os.utime(run / "metrics.json", (1764201600, 1764201600))
+    rows = [
+        {
+            "window": window,
+            "protocol": protocol,
+            "macro_f1": score,
+            "seeds": 3,
+            "values": [score] * 3,
+        }
+        for window, score in ((10, 0.5), (30, 0.9), (60, 0.7))
+        for protocol in ("frame", "window")
+    ]
+    summary = read_json(run / "summary.json")
+    write_json(run / "summary.json", {**summary, "window_table": rows})
+    (run / "figures" / "window_curve.png").write_bytes(b"a picture")
+    header = BeautifulSoup(report.write(run).read_text(encoding="utf-8"), "html.parser").header
+    assert header.select_one(".date").get_text() == "Finished on 27 November 2025 (UTC)"
+    text = header.select_one(".opening").get_text()
+    assert len(re.split(r"(?<=\.) (?=[A-Z])", text)) == 3
+    assert "of 60 frames the model reaches a macro-F1 of 0.912 per frame" in text
+    assert "0.800 to 0.950" in text
+    assert "30 frames score highest with 0.900 and 10 frames lowest with 0.500" in text
+    assert "no scores on real faces" in text
+    assert base64.b64decode(header.img["src"].split(",")[1]) == b"a picture"
+    assert len(header.img["alt"]) > 20
+
+
+def test_real_data_are_called_real_and_one_window_is_no_comparison():
+    assert "on real data" in kind("") and "no scores on real faces" in kind("random weights")
+    assert "not compared" in best_window([{"window": 60, "macro_f1": 0.9, "seeds": 1}])
+
+
+def test_a_figure_opens_large_and_closes_again(run):
+    page = BeautifulSoup(report.write(run).read_text(encoding="utf-8"), "html.parser")
+    figures = page.select("#figures figure")
+    assert figures
+    for figure in figures:
+        close, large = figure.find_all("a")
+        assert large["href"] == f"#{figure['id']}" and large.img and close["href"] == "#figures"
+    assert ":target" in page.style.get_text()
 
 
 def test_headline_sheet_and_banner(run):
@@ -215,6 +262,7 @@ def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
             "parameters": 1,
             "selection": "last",
             "best_epoch": 9,
+            "frame": {"macro_f1": 0.3, "macro_f1_interval": [0.2, 0.4]},
         },
     )
     text = report.write(run).read_text(encoding="utf-8")

@@ -106,7 +106,29 @@ def test_prompts_that_are_alike_are_named():
     )
     vectors[2] = 3 * vectors[1]
     assert "between 0.00 and 1.00" in sentences.prompts(vectors)
-    assert "shared by Anger and Disgust: no text" in sentences.prompts(vectors)
+    assert "above 0.995: Anger and Disgust. The text hardly" in sentences.prompts(vectors)
+
+
+def test_confidence_is_compared_with_accuracy():
+    def said(confidence, accuracy):
+        return sentences.confidence({"confidence": confidence, "accuracy": accuracy})
+
+    assert "surer than it may be" in said(0.95, 0.80)
+    assert "less sure than it may be" in said(0.60, 0.80)
+    assert "as sure as it may be" in said(0.805, 0.80)
+
+
+def test_a_class_gains_when_its_interval_says_so():
+    gains = {name: {"interval": [-0.1, 0.1]} for name in EXPRESSIONS}
+    none = sentences.class_gains((10, 60), gains, synthetic=True)
+    assert "above zero: none; that lose, with one below zero: none." in none
+    gains |= {"Anger": {"interval": [0.1, 0.3]}, "Fear": {"interval": [-0.3, -0.1]}}
+    gains["Motion pair"] = {"interval": [0.1, 0.2]}
+    text = sentences.class_gains((10, 60), gains, synthetic=True)
+    assert "above zero: Anger;" in text and "below zero: Fear." in text
+    gains["Other"] = {"interval": [0.01, 0.02]}
+    assert "more of Other" in sentences.class_gains((10, 60), gains, synthetic=True)
+    assert "more of Other" not in sentences.class_gains((10, 60), gains, synthetic=False)
 
 
 def test_my_run_beside_the_default():
@@ -156,6 +178,13 @@ def test_facts_of_the_data_set_in_the_prose():
     assert round(max(train.values()) / min(train.values())) == 18 and "eighteen" in prose("06")
 
 
+def test_the_demo_changes_sizes_and_rates_and_keeps_the_method():
+    demo, published = (config.preset(name).settings("train") for name in ("demo", "paper"))
+    method = ("fusion", "modalities", "class_weights", "contrastive_weight", "contrastive_targets")
+    assert [name for name in method if demo[name] != published[name]] == []
+    assert "no row for the fusion or the losses" in prose("04")
+
+
 def test_the_rule_in_the_prose_is_the_rule_that_judges():
     from emolib.studies import claims
 
@@ -201,6 +230,8 @@ def test_delays_and_the_eventful_clip():
     still = clip([3] * 20, [3] * 20)
     assert stored_predictions.change_delays(still) == ([], 0)
     assert stored_predictions.most_eventful({"still": still, "late": late}) == "late"
+    at_once = clip([0, 0, 0, 1, 1, 1, 1, 2, 2, 2], [0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
+    assert stored_predictions.most_eventful({"at_once": at_once, "late": late}) == "late"
 
 
 def test_the_surest_mistake_of_each_class():

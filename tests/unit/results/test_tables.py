@@ -289,6 +289,29 @@ def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
     assert list(written["poster_table_ours"]["Macro F1"]) == ["–", "0.60", "0.50"]
 
 
+def test_published_and_ours_stand_side_by_side_row_by_row():
+    pair = {"v1_table1": tables.v1_table1(), "v1_table1_ours": tables.v1_table1({60: (0.5, 0.4)})}
+    both = tables.side_by_side(pair, "v1_table1", origin="synthetic")
+    published, ours = both["as published"], both["ours, synthetic"]
+    assert published["Macro F1"].tolist() == ["0.2500", "0.3334", "0.3224"]
+    assert ours["Macro F1"].tolist() == ["–", "0.4000", ""]
+    assert published["Method"].tolist()[1] == ours["Method"].tolist()[1]
+
+
+def test_the_overview_has_five_columns():
+    rows = tables.window_rows(runs(), {(60, "frame"): 0.9, (10, "frame"): 0.8})
+    table = tables.window_overview(rows, origin="synthetic")
+    assert list(table) == [
+        "Window, frames",
+        "Ours, per frame, synthetic",
+        "Best possible",
+        "Paper, validation",
+        "Paper, test",
+    ]
+    assert table.iloc[1, 1].startswith("0.602 [")
+    assert table.iloc[1, [0, 2, 3, 4]].tolist() == ["60", "0.900", "0.3599", "0.32"]
+
+
 def test_the_posters_window_is_called_an_inference(tmp_path):
     """The poster names no window for its class table; that it is T = 30 is read from its mean."""
     tables.paper_tables(tmp_path, origin="", score=score(), ratio=[1 / 8] * 8)
