@@ -120,12 +120,17 @@ def _spectrogram(axis: Axes, log_mel: np.ndarray) -> None:
     axis.grid(visible=False)
 
 
+def cosines(vectors: np.ndarray) -> np.ndarray:
+    """The cosine of each pair of rows of ``vectors`` [n, d], as [n, n]."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
 @mpl.rc_context(STYLE)
 def prompt_similarity(prompts: np.ndarray, *, origin: str) -> Figure:
     """Cosines between the prompts of the classes; prompts [8, D_v]."""
-    unit = prompts / np.linalg.norm(prompts, axis=1, keepdims=True)
     figure, axis = blank("Cosine between the prompts", origin=origin, size=(COLUMN, 3.0))
-    cosine = unit @ unit.T
+    cosine = cosines(prompts)
     axis.imshow(cosine, cmap="cividis", vmax=1)
     for row, column in np.ndindex(*cosine.shape):
         bright = cosine[row, column] > (cosine.min() + 1) / 2

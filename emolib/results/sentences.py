@@ -214,10 +214,8 @@ def weakest_pair(confusion: Sequence[Sequence[int]]) -> str:
 EQUAL = 0.995  # cosine; prompts that are closer than this are as good as one
 
 
-def prompts(vectors: np.ndarray) -> str:
-    """How alike the prompts of the classes are; ``vectors`` [8, D_v]."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosine = unit @ unit.T
+def prompts(cosine: np.ndarray) -> str:
+    """How alike the prompts of the classes are; ``cosine`` [8, 8] of each pair."""
     pairs = [(cosine[i, j], i, j) for i in range(len(cosine)) for j in range(i)]
     lowest, highest = min(pairs)[0], max(pairs)[0]
     text = f"Between different classes the cosine lies between {lowest:.2f} and {highest:.2f}."

@@ -18,6 +18,7 @@ import pytest
 from emolib.pipeline.run import LONG_NUMBERS
 from emolib.results.tables import latex
 from emolib.system.files import project_root, runs_root
+from tests.support.spoken import contradictions, spoken
 from tests.unit.results.test_latex import needs_tex, overfull
 
 ROOT = project_root()
@@ -133,6 +134,12 @@ def test_committed_notebooks_run_under_nbval(demo):
     assert len(paths) >= 6
     done = subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_what_the_notebooks_say_is_what_the_summary_holds(demo):
+    executed = runs_root() / "demo" / "notebooks"
+    assert {"03", "04", "05", "06"} <= set(spoken(demo))
+    assert contradictions(demo, executed) == []
 
 
 @needs_tex

@@ -23,7 +23,7 @@ Summary = Mapping[str, Any]
 def spoken(summary: Summary) -> dict[str, list[str]]:
     """Number of a notebook -> its sentences, of those notebooks that the summary knows."""
     speakers = {
-        "03": ("prompts", _model),
+        "03": ("prompt_cosines", _model),
         "04": ("scores", _training),
         "05": ("class_gains", _windows),
         "06": ("imbalance_table", _classes),
@@ -37,7 +37,7 @@ def spoken(summary: Summary) -> dict[str, list[str]]:
 
 
 def _model(summary: Summary) -> Iterator[str]:
-    yield sentences.prompts(np.array(summary["prompts"]))
+    yield sentences.prompts(np.array(summary["prompt_cosines"]))
 
 
 def _training(summary: Summary) -> Iterator[str]:

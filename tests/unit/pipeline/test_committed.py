@@ -8,6 +8,7 @@ import pytest
 
 from emolib.errors import EmolibError
 from emolib.pipeline import committed, kernel
+from emolib.system.files import read_json, write_json
 from tests.support.tiny_notebooks import write_notebook
 
 
@@ -80,3 +81,13 @@ def test_figures_that_a_page_shows_are_copied_and_no_others(project):
     (figures / "curve.png").unlink()
     with pytest.raises(EmolibError, match=r"curve\.png: no such file; finish the run first"):
         committed.refresh_figures()
+
+
+def test_the_summary_is_kept_without_times(project):
+    (project / "README.md").write_text("[all numbers](figures/demo/summary.json)")
+    (project / "figures" / "demo").mkdir(parents=True)
+    entry = {"seconds": 3.5, "metrics": {"a": 1}}
+    summary = {"rows": [0.5], "seconds": 3.5, "versions": {}, "notebooks": {"01_x": entry}}
+    write_json(project / "runs" / "demo" / "summary.json", summary)
+    (kept,) = committed.refresh_figures()
+    assert read_json(kept) == {"rows": [0.5], "notebooks": {"01_x": {"a": 1}}}

@@ -100,13 +100,13 @@ def test_the_most_frequent_confusion_is_found():
 
 
 def test_prompts_that_are_alike_are_named():
-    vectors = np.eye(8)
-    assert sentences.prompts(vectors) == (
+    cosine = np.eye(8)
+    assert sentences.prompts(cosine) == (
         "Between different classes the cosine lies between 0.00 and 0.00."
     )
-    vectors[2] = 3 * vectors[1]
-    assert "between 0.00 and 1.00" in sentences.prompts(vectors)
-    assert "above 0.995: Anger and Disgust. The text hardly" in sentences.prompts(vectors)
+    cosine[1, 2] = cosine[2, 1] = 1
+    assert "between 0.00 and 1.00" in sentences.prompts(cosine)
+    assert "above 0.995: Anger and Disgust. The text hardly" in sentences.prompts(cosine)
 
 
 def test_confidence_is_compared_with_accuracy():
