@@ -1,0 +1,50 @@
+"""How near the demo comes to its ceilings: the table of runs, its summary and its order."""
+
+import pandas as pd
+import pytest
+
+from emolib.config import preset
+from emolib.errors import WrongCall
+from emolib.studies import reach
+from tests.support.small import BENCHMARK
+
+
+def scores_of(values: dict[int, list[float]], ceiling: float = 0.95) -> pd.DataFrame:
+    rows = [
+        {"synth_seed": 7, "window": window, "seed": seed, "macro_f1": score, "ceiling": ceiling}
+        for window, scores in values.items()
+        for seed, score in enumerate(scores)
+    ]
+    return pd.DataFrame(rows).assign(gap=lambda table: table["ceiling"] - table["macro_f1"])
+
+
+def test_a_window_is_reached_by_mean_and_by_its_worst_run():
+    table = reach.summary(scores_of({10: [0.91, 0.90], 30: [0.90, 0.95], 60: [0.95, 0.86]}))
+    assert table["reached"].tolist() == [True, True, False]  # the last by its worst run
+    assert table["mean_gap"].tolist() == pytest.approx([0.045, 0.025, 0.045])
+    assert table["largest_gap"].tolist() == pytest.approx([0.05, 0.05, 0.09])
+    assert not reach.summary(scores_of({30: [0.91, 0.91]}))["reached"].any()  # by its mean
+
+
+def test_a_curve_that_falls_anywhere_does_not_rise():
+    scores = scores_of({10: [0.8, 0.8, 0.8], 30: [0.9, 0.7, 0.9], 60: [0.95, 0.95, 0.9]})
+    assert reach.rising(scores) == "T = 10 < T = 30 < T = 60 in 1 of 3 pairs of seed and draw"
+
+
+def test_real_data_and_windows_without_a_stated_gap_are_refused(tmp_path):
+    with pytest.raises(WrongCall, match="no ceiling"):
+        reach.runs(preset("paper", data=str(tmp_path)), tmp_path)
+    with pytest.raises(WrongCall, match="90"):
+        reach.runs(preset("demo", windows="10,90"), tmp_path)
+
+
+def test_runs_have_the_ceiling_of_their_own_draw(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
+    from emolib.config import parse_settings
+
+    small = preset("demo", **parse_settings(f"{BENCHMARK},epochs=1,width=16,seeds=42,windows=10"))
+    scores = reach.runs(small, tmp_path / "reach", draws=(7, 8), workers=0, progress=False)
+    assert scores["synth_seed"].tolist() == [7, 8] and scores["macro_f1"].between(0, 1).all()
+    assert (scores["gap"] == scores["ceiling"] - scores["macro_f1"]).all()
+    written = pd.read_csv(tmp_path / "reach" / "reach_bf16.csv")
+    pd.testing.assert_frame_equal(written, scores)
