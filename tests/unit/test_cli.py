@@ -251,7 +251,7 @@ def complete(words: str, runs) -> set[str]:
     ("words", "offered"),
     [
         ("emolib ", set(verbs())),
-        ("emolib re", {"report"}),
+        ("emolib rep", {"report"}),
         ("emolib run --preset ", set(PRESETS)),
         ("emolib run --preset de", {"demo"}),
         ("emolib evaluate --run ", {"mine", "other"}),
