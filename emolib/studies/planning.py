@@ -5,6 +5,7 @@ import numpy as np
 from emolib import paper
 from emolib.config import Experiment
 from emolib.data import synthetic
+from emolib.errors import WrongCall
 from emolib.features.prepare import clips_of, root_of
 from emolib.labels import class_counts
 from emolib.results.tables import ceiling_row
@@ -20,10 +21,11 @@ def sentence(experiment: Experiment) -> str:
     """
     clips = clips_of(experiment, ("validation",))
     frames = np.array([class_counts(clip.labels) for clip in clips])
-    if not frames.sum(axis=0).all():
-        return "Before any run: some class has no labelled validation frame, so nothing is planned."
     seeds = len(experiment.seed_list())
-    return before_any_run(frames, seeds, level=expected_level(experiment))
+    try:
+        return before_any_run(frames, seeds, level=expected_level(experiment))
+    except WrongCall as error:  # a class without frames, or one with more than all the others
+        return f"Before any run: these clips allow no plan ({error})."
 
 
 def expected_level(experiment: Experiment) -> float:

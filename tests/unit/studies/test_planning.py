@@ -31,9 +31,11 @@ def test_seeds_and_clips_are_named_and_fewer_decide_less(monkeypatch):
     assert lowest(few) > 1.5 * lowest(text) > 0
 
 
-def test_without_frames_of_a_class_nothing_is_planned(monkeypatch):
+def test_clips_that_allow_no_plan_are_named(monkeypatch):
     experiment = study(monkeypatch, [np.zeros(20, int)] * 4)
-    assert "nothing is planned" in planning.sentence(experiment)
+    assert "no plan (frames by class" in planning.sentence(experiment)
+    mostly_one = [np.repeat(np.arange(8), [1000, 1, 1, 1, 1, 1, 1, 1])] * 4
+    assert "no plan (f1: the errors of one" in planning.sentence(study(monkeypatch, mostly_one))
 
 
 @pytest.mark.parametrize(
