@@ -114,7 +114,8 @@ class Losses(NamedTuple):
     """What a batch costs, scalars: ``total`` = ``classification`` + lambda * ``contrastive``."""
 
     total: Tensor
-    classification: Tensor
+    classification: Tensor  # the weighted mean over the batch
+    weight: Tensor  # sum of the class weights that this mean is divided by
     contrastive: Tensor  # 0 where it has no weight
 
 
@@ -134,6 +135,6 @@ class Objective(nn.Module):
         contrastive = torch.zeros_like(classification)
         if self.contrastive_weight and embedding is not None:
             contrastive = self.contrastive(embedding, labels)
-        return Losses(
-            classification + self.contrastive_weight * contrastive, classification, contrastive
-        )
+        total = classification + self.contrastive_weight * contrastive
+        weight = self.classification.weights[labels].sum()
+        return Losses(total, classification, weight, contrastive)

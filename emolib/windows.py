@@ -149,6 +149,31 @@ def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> Wind
     )
 
 
+def listing_windows(face_present: np.ndarray, *, length: int, stride: int) -> WindowIndex:
+    """Windows by the released code's test rule: images count by their place in the folder.
+
+    Frame i is taken to be the i-th image that there is, so after a missing face every later one is
+    early. A window ends at images ``1, 1 + stride, ...`` and at the last one; the first image is
+    repeated in front. ``start`` and ``end`` are places as well. Labels -1; a clip without any face
+    gives no window.
+    """
+    images = np.flatnonzero(np.asarray(face_present, dtype=bool)) + 1
+    _check(length, stride)
+    n = len(images)
+    ends = np.append(np.arange(1, n, stride), n) if n else np.zeros(0, dtype=np.int64)
+    positions = np.maximum(ends[:, None] - np.arange(length, 0, -1), 0)
+    return WindowIndex(
+        frames=images[positions].astype(np.int32).reshape(len(ends), length),
+        start=np.maximum(ends - length + 1, 1).astype(np.int32),
+        end=ends.astype(np.int32),
+        label=np.full(len(ends), NOT_ANNOTATED, dtype=np.int64),
+    )
+
+
+# Of each ``Experiment.frame_rule``: which windows are predicted.
+FRAME_WINDOWS = {"last": frame_windows, "mean": frame_windows, "listing": listing_windows}
+
+
 def frame_predictions(
     probabilities: np.ndarray,
     ends: np.ndarray,
@@ -207,7 +232,7 @@ def _mean_rows(
 
 
 # Of each ``Experiment.frame_rule``: windows, sorted by their ends, to a row for every frame.
-FRAME_RULES = {"last": _rows_of_nearest, "mean": _mean_rows}
+FRAME_RULES = {"last": _rows_of_nearest, "mean": _mean_rows, "listing": _rows_of_nearest}
 
 
 def _covering(

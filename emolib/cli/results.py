@@ -45,7 +45,9 @@ def evaluate(
         "origin": origin(experiment),
         "by_frame": experiment.by_frame(),
         "frame": evaluation.score_of_parts(
-            partial(evaluation.predict_clips, model), inputs.FrameSets(experiment, clips)
+            partial(evaluation.predict_clips, model),
+            inputs.FrameSets(experiment, clips),
+            **evaluation.scored_classes(experiment),
         ),
     }
     result["window"] = evaluation.window_score(

@@ -65,6 +65,7 @@ class Experiment:
     label_source: str = setting("intended", "CREMA-D: the emotion that was to be acted, or the crowd's vote", "ours", "data", ("intended", "crowd"))
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
     timing: str = setting("true", "frame times from the video, or a fixed 30 fps", "ours; released: fixed_30", "data", ("true", "fixed_30"))
+    two_person_sound: str = setting("video", "sound of a clip whose id ends in _left or _right: its video's, or none", "ours; released: none", "data", ("video", "none"))
     min_face_share: float = setting(0.5, "least share of a split's and of a clip's annotated frames with a face; 0: go on whatever is missing", "ours", "", "[0, 1]")
     links_out: bool = setting(False, "read through links that lead out of the data's folder", "ours", "")
     synth_train_clips: int = setting(240, "generated training clips", "ours", "synth", "[0, inf)")
@@ -82,8 +83,11 @@ class Experiment:
     visual_encoder: str = setting("ViT-B-32-quickgelu/openai", "open_clip model/pretrained, or `synthetic`", "paper 3.1", "visual")
     audio_encoder: str = setting("facebook/wav2vec2-base-960h", "Wav2Vec2 hub name, or `synthetic`", "paper 3.1; released: checkpoint", "audio")
     resize: str = setting("bicubic", "resize filter before CLIP", "CLIP's own; released: bilinear", "visual", ("bicubic", "bilinear"))
+    image_fit: str = setting("crop", "how an image becomes square: the shorter side resized and the centre cut out, or both sides stretched", "CLIP's own; released: stretch", "visual", ("crop", "stretch"))
     waveform_norm: str = setting("config", "as the model's feature-extractor config says, or none", "ours; released: none", "audio", ("config", "none"))
     audio_context: str = setting("window", "encode each window's segment alone, or the whole track", "paper 3.1", "audio", ("window", "track"))
+    missing_sound: str = setting("none", "what a window without sound, or the end of one, is given: nothing, or zeros that are encoded", "ours; released: zeros", "audio", ("none", "zeros"))
+    encoder_mode: str = setting("eval", "frozen encoders in training: as they are, or with dropout, layer drop and SpecAugment, drawn anew each epoch", "ours; released: train", "train", ("eval", "train"))
     precision: str = setting("fast", "fast: bf16/fp16 where the device is fast at it; strict: float32", "ours", "visual audio", ("fast", "strict"))
 
     # windows
@@ -128,10 +132,11 @@ class Experiment:
     seed: int = setting(42, "seed of initialisation, order and dropout", "paper 4.1", "train", "[0, 4294967296)")
 
     # evaluation
-    frame_rule: str = setting("last", "frame protocol: window ending at the frame, or mean of covering windows", "ours", "train", ("last", "mean"))
+    frame_rule: str = setting("last", "frame protocol: window ending at the frame, mean of covering windows, or frames numbered by their image's place in the folder", "ours; released: listing", "train", ("last", "mean", "listing"))
     frame_stride: int = setting(1, "frame protocol: frames between evaluated windows", "ours", "train", "[1, inf)")
     smoothing: str = setting("none", "smoothing of frame probabilities", "ours", "train", ("none", "box", "gaussian"))
     smoothing_half_width: int = setting(0, "frames on either side that are smoothed over", "ours", "train", "[0, inf)")
+    f1_classes: str = setting("all", "classes that macro-F1 is the mean of: all eight, or those annotated or predicted", "ours; released: present", "train", ("all", "present"))
     half_width_from: str = setting("beforehand", "how the half-width was chosen, for the label; changes no number", "ours", "", tuple(HALF_WIDTH_FROM))
     seeds: str = setting("42,43,44", "seeds of an ablation, comma-separated", "ours; paper: 42 only", "", "[0, 4294967296)")
     windows: str = setting("10,15,30,60", "window lengths of the ablation, comma-separated", "paper table 1", "", "[1, inf)")
@@ -161,6 +166,11 @@ class Experiment:
         self._refuse_for_another_data_set()
         if (self.smoothing == "none") != (self.smoothing_half_width == 0):
             raise WrongCall("smoothing and smoothing_half_width go together: set both or neither")
+        if self.whole_tracks and (self.missing_sound, self.encoder_mode) != ("none", "eval"):
+            raise WrongCall(
+                "audio_context=track encodes no window alone: "
+                "missing_sound=zeros and encoder_mode=train need audio_context=window"
+            )
         if self.min_learning_rate > self.learning_rate:
             raise WrongCall(
                 f"min_learning_rate={self.min_learning_rate} is above learning_rate="
@@ -189,6 +199,17 @@ class Experiment:
     def whole_tracks(self) -> bool:
         """Whether ``audio_context`` encodes a track whole, and no window's segment alone."""
         return chosen("audio_context", self.audio_context, {"window": False, "track": True})
+
+    @property
+    def fills_with_zeros(self) -> bool:
+        """Whether ``missing_sound`` gives zeros to the encoder where there is no sound."""
+        return chosen("missing_sound", self.missing_sound, {"none": False, "zeros": True})
+
+    @property
+    def redraws_sound(self) -> bool:
+        """Whether ``encoder_mode`` draws the features of training windows anew for each epoch."""
+        redraws = chosen("encoder_mode", self.encoder_mode, {"eval": False, "train": True})
+        return redraws and "audio" in self.streams
 
     def replace(self, **changes: Any) -> "Experiment":
         """A copy with ``changes``. Raises WrongCall for an unknown name, naming the nearest valid one."""
@@ -257,6 +278,7 @@ class Experiment:
         rules = {
             "last": "window that ends nearest to the frame",
             "mean": "mean of the windows that cover the frame",
+            "listing": "frames numbered by their image's place in the folder",
         }
         rule = chosen("frame_rule", self.frame_rule, rules)
         every = f"{self.frame_stride} frames" if self.frame_stride > 1 else "frame"

@@ -42,6 +42,7 @@ class VisualEncoder(Frozen):
         *,
         name: str = "",
         resample: str = "bicubic",
+        image_fit: str = "crop",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """``name``: what the experiment calls the encoder;
@@ -58,7 +59,7 @@ class VisualEncoder(Frozen):
         self.width: int = config["embed_dim"]
         size = config["vision_cfg"]["image_size"]
         self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
-        self.dtype, self.resample = dtype, resample
+        self.dtype, self.resample, self.image_fit = dtype, resample, image_fit
         self.logit_scale = float(self.clip.logit_scale.detach().exp())
         self.register_buffer("mean", 255 * torch.tensor(preprocess.get("mean") or CLIP_MEAN))
         self.register_buffer("std", 255 * torch.tensor(preprocess.get("std") or CLIP_STD))
@@ -74,7 +75,8 @@ class VisualEncoder(Frozen):
         """Uint8 ``[B, H, W, 3]`` of any one size -> ``[B, size, size, 3]``;
         by Pillow where the arithmetic is float32.
         """
-        return fit(images, self.image_size, self.resample, exact=self.dtype == torch.float32)
+        exact = self.dtype == torch.float32
+        return fit(images, self.image_size, self.resample, self.image_fit, exact=exact)
 
     @torch.no_grad()
     def images(self, batch: Tensor) -> Tensor:

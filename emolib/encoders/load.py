@@ -51,19 +51,20 @@ def load_visual(experiment: Experiment, device: str | torch.device = "cpu") -> V
         folder,
         name=experiment.visual_encoder,
         resample=experiment.resize,
+        image_fit=experiment.image_fit,
         dtype=encoder_dtype(device, experiment.precision),
     )
     return encoder.to(device)
 
 
-def load_audio(experiment: Experiment, device: str | torch.device = "cpu") -> AudioEncoder:
-    """The experiment's audio encoder on ``device``.
+def load_audio(
+    experiment: Experiment, device: str | torch.device = "cpu", **changes: Any
+) -> AudioEncoder:
+    """The experiment's audio encoder on ``device``, its config with ``changes``.
 
     Raises EmolibError when weights are missing or do not fit.
     """
     folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
     normalise = None if by_config(experiment) else False
-    encoder = AudioEncoder(
-        folder, normalise=normalise, dtype=encoder_dtype(device, experiment.precision)
-    )
-    return encoder.to(device)
+    dtype = encoder_dtype(device, experiment.precision)
+    return AudioEncoder(folder, normalise=normalise, dtype=dtype, **changes).to(device)

@@ -18,21 +18,24 @@ from emolib.errors import chosen
 PILLOW = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
-def fit(images: torch.Tensor, size: int, resample: str, *, exact: bool = False) -> torch.Tensor:
-    """Uint8 ``[B, H, W, 3]`` -> ``[B, size, size, 3]`` as CLIP does:
-    the shorter side to ``size``, then the centre cut out.
+def fit(
+    images: torch.Tensor, size: int, resample: str, shape: str = "crop", *, exact: bool = False
+) -> torch.Tensor:
+    """Uint8 ``[B, H, W, 3]`` -> ``[B, size, size, 3]``.
 
-    ``exact``: by Pillow, else by torch; images of that size stay as they are.
+    ``shape``: ``crop`` as CLIP does, the shorter side to ``size``, then the centre cut out; or
+    ``stretch``, both sides to ``size``. ``exact``: by Pillow, else by torch; images of that size
+    stay as they are.
     """
     pillow = chosen("resize", resample, PILLOW)
+    keeps_aspect = chosen("image_fit", shape, {"crop": True, "stretch": False})
     height, width = images.shape[1:3]
     if (height, width) == (size, size):
         return images
     short = min(height, width)
-    tall, wide = (
-        int(height * size / short),
-        int(width * size / short),
-    )  # torchvision truncates the longer side
+    tall = wide = size
+    if keeps_aspect:  # torchvision truncates the longer side
+        tall, wide = int(height * size / short), int(width * size / short)
     if exact:
         scaled = [
             np.asarray(Image.fromarray(image.numpy()).resize((wide, tall), pillow))

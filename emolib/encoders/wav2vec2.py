@@ -20,6 +20,8 @@ MODELS = {  # model_type of a config, and transformers' classes for it
     "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model"),
     "hubert": ("HubertConfig", "HubertModel"),
 }
+# What replaces masked steps in training; the published checkpoint for speech recognition lacks it.
+MASK = "masked_spec_embed"
 # What checkpoints for speech recognition, classification and
 # pre-training carry besides the encoder.
 HEADS = (
@@ -48,18 +50,24 @@ class AudioEncoder(Frozen):
     """
 
     def __init__(
-        self, folder: Path, *, normalise: bool | None = None, dtype: torch.dtype = torch.float32
+        self,
+        folder: Path,
+        *,
+        normalise: bool | None = None,
+        dtype: torch.dtype = torch.float32,
+        **changes: Any,
     ) -> None:
         """``normalise``: zero mean and unit variance per waveform;
-        None: as the folder's preprocessor_config.json says.
+        None: as the folder's preprocessor_config.json says. ``changes``: of the folder's
+        config.json.
         """
         super().__init__()
         file = checkpoint_of(folder, "audio").weights
-        self.model = _model(folder)
-        # masked_spec_embed only ever replaces masked steps in training;
-        # the published CTC checkpoint lacks it.
+        self.model = _model(folder, changes)
         state = encoder_state(read_state(file, usable("audio")))
-        load_strictly(self.model, state, file, optional=("masked_spec_embed",))
+        load_strictly(self.model, state, file, optional=(MASK,))
+        self.has_mask = MASK in state
+        self.masks = False  # whether SpecAugment is on
         self.width: int = self.model.config.hidden_size
         self.normalise = does_normalise(folder) if normalise is None else normalise
         self.dtype = dtype
@@ -92,11 +100,26 @@ class AudioEncoder(Frozen):
         if self.normalise:
             deviation = waves - waves.mean(dim=1, keepdim=True)
             waves = deviation / (deviation.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
+        # transformers refuses to mask what is shorter than one mask
+        long_enough = self.steps(waves.shape[1]) >= self.model.config.mask_time_length
+        self.model.config.apply_spec_augment = self.masks and long_enough
         return self.model(waves).last_hidden_state.float()
 
+    def set_train_mode(self, seed: int) -> None:
+        """Dropout, layer drop and SpecAugment on, as in the released code (docs/method.md).
 
-def _model(folder: Path) -> Any:
-    """The folder's model without weights.
+        What replaces masked steps is drawn from ``seed`` where the checkpoint lacks it.
+        """
+        self.masks = True
+        self.model.train()
+        if self.model.config.mask_time_prob > 0 and not self.has_mask:
+            generator = torch.Generator().manual_seed(seed)
+            vector = torch.rand(self.width, generator=generator)
+            self.model.masked_spec_embed.copy_(vector.to(self.model.masked_spec_embed))
+
+
+def _model(folder: Path, changes: dict[str, Any]) -> Any:
+    """The folder's model without weights, its config with ``changes``.
 
     Raises EmolibError for models whose steps are not 20 ms or of other classes.
     """
@@ -109,11 +132,10 @@ def _model(folder: Path) -> Any:
             f"{path}: model_type {kind!r}; emolib takes {' and '.join(MODELS)}; {usable('audio')}"
         )
     config_class, model_class = (getattr(transformers, name) for name in MODELS[kind])
-    config = config_class.from_pretrained(folder)
+    config = config_class.from_pretrained(folder, **changes)
     strides = tuple(config.conv_kernel), tuple(config.conv_stride)
     if strides != (KERNELS, STRIDES) or getattr(config, "add_adapter", False):
         raise EmolibError(f"{path}: its steps are not 20 ms apart; choose another encoder")
-    config.apply_spec_augment = False
     return model_class(config)
 
 

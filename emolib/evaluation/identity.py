@@ -34,6 +34,7 @@ MODULES = (
     "emolib.features.window_sets",
     "emolib.features.batches",
     "emolib.features.prepare",
+    "emolib.features.train_mode",
     "emolib.evaluation.metrics",
     "emolib.evaluation.intervals",
     "emolib.evaluation.predictions",

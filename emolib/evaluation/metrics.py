@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from emolib.errors import EmolibError, WrongCall
+from emolib.errors import EmolibError, WrongCall, chosen
 from emolib.evaluation.intervals import (
     LEVEL,
     MIN_RESAMPLES,
@@ -42,13 +42,16 @@ def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(
-    labels: np.ndarray, predictions: np.ndarray, classes: Sequence[int] = range(NUM_CLASSES)
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    classes: Sequence[int] = range(NUM_CLASSES),
+    f1_classes: str = "all",
 ) -> float:
     """Mean F1 over all 8 classes, 0 for a class that has neither annotation nor prediction.
 
     Labels of -1 are left out. ``classes``: the mean is over these alone.
     """
-    return float(f1_of_classes(confusion(labels, predictions))[list(classes)].mean())
+    return float(mean_f1(confusion(labels, predictions), classes, f1_classes))
 
 
 def class_f1(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -69,9 +72,12 @@ def score(
     resamples: int = MIN_RESAMPLES,
     seed: int = 0,
     influence: bool = False,
+    f1_classes: str = "all",
 ) -> dict[str, Any]:
     """Everything there is to say about predictions ``[n]`` of labels ``[n]``,
     with intervals of LEVEL over clips ``[n]``.
+
+    ``f1_classes``: which classes macro-F1 is the mean of, as :func:`mean_f1` has it; returned.
 
     Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``,
     ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
@@ -83,7 +89,6 @@ def score(
     protocols = (*PROTOCOLS, BY_CLIP)
     if protocol not in protocols:
         raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(protocols)}")
-    kept = list(classes)
     names, matrices = _per_clip(labels, predictions, clips)
     total = matrices.sum(axis=0)
     drawn = resampled(matrices, resamples, seed)  # [R, 8, 8]
@@ -102,12 +107,14 @@ def score(
         },
         "f1": (f1, drawn_f1, without_f1),
     }
+    mean, drawn_mean, without_mean = (
+        mean_f1(matrices, classes, f1_classes) for matrices in (total, drawn, without)
+    )
     result: dict[str, Any] = {
         "protocol": protocol,
-        "macro_f1": float(f1[kept].mean()),
-        "macro_f1_interval": bca_interval(
-            float(f1[kept].mean()), drawn_f1[:, kept].mean(axis=1), without_f1[:, kept].mean(axis=1)
-        ),
+        "f1_classes": f1_classes,
+        "macro_f1": float(mean),
+        "macro_f1_interval": bca_interval(float(mean), drawn_mean, without_mean),
         "accuracy": float(_accuracy(total)),
         "accuracy_interval": bca_interval(
             float(_accuracy(total)), _accuracy(drawn), _accuracy(without)
@@ -309,6 +316,20 @@ def f1_of_classes(matrices: np.ndarray) -> np.ndarray:
     """F1 of each class, ``[..., 8, 8]`` -> ``[..., 8]``: 2 TP / (annotated + predicted)."""
     hits = np.diagonal(matrices, axis1=-2, axis2=-1)
     return _ratio(2 * hits, matrices.sum(axis=-1) + matrices.sum(axis=-2))
+
+
+def mean_f1(
+    matrices: np.ndarray, classes: Sequence[int] = range(NUM_CLASSES), f1_classes: str = "all"
+) -> np.ndarray:
+    """Macro-F1, ``[..., 8, 8]`` -> ``[...]``: the mean over ``all`` of ``classes``, or over those of
+    them that are ``present``, annotated or predicted, as scikit-learn has it.
+    """
+    kept = list(classes)
+    f1 = f1_of_classes(matrices)[..., kept]
+    if chosen("f1_classes", f1_classes, {"all": True, "present": False}):
+        return f1.mean(axis=-1)
+    present = (matrices.sum(axis=-1) + matrices.sum(axis=-2) > 0)[..., kept]
+    return _ratio(f1.sum(axis=-1), present.sum(axis=-1))
 
 
 def _accuracy(matrices: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emolib.config import Experiment
 from emolib.data.clip import Clip, independent_of
 from emolib.data.datasets import can_show
 from emolib.errors import EmolibError
@@ -90,11 +91,16 @@ def frames_of_clips(
     return rows
 
 
+def scored_classes(experiment: Experiment) -> dict[str, Any]:
+    """Which classes a run's macro-F1 is the mean of, as ``metrics.score`` takes it."""
+    return {"classes": can_show(experiment), "f1_classes": experiment.f1_classes}
+
+
 def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> dict[str, Any]:
-    """``metrics.score`` under the window protocol."""
+    """``metrics.score`` under the window protocol, of the classes that the model's run scores."""
     predicted = predict_windows(model, windows).argmax(axis=1)
     unit = independent_of(windows.clips)[windows.clip]
-    options = {"classes": can_show(model.experiment), **options}
+    options = {**scored_classes(model.experiment), **options}
     return metrics.score(windows.label, predicted, unit, protocol="window", **options)
 
 
@@ -170,11 +176,12 @@ def score_text(result: dict[str, Any]) -> str:
     for protocol in ("frame", "window"):
         score = result[protocol]
         low, high = score["macro_f1_interval"]
+        of = {"all": "", "present": " over present classes"}[score.get("f1_classes", "all")]
         # never compared unseen with another rule, stride or smoothing;
         # a run of before has noted its smoothing alone
         how = result.get("by_frame", result.get("smoothed", "")) if protocol == "frame" else ""
         lines.append(
-            f"{protocol:>8}: macro-F1 {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], "
+            f"{protocol:>8}: macro-F1{of} {score['macro_f1']:.4f} [{low:.4f}, {high:.4f}], "
             f"accuracy {score['accuracy']:.4f}{how}"
         )
     return "\n".join(lines)

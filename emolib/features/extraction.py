@@ -108,7 +108,8 @@ def extract(
     if "audio" in stores:
         wanted = {clip.id: _wanted(experiment, clip, protocols(clip)) for clip in clips}
         load = _loader(load_audio, experiment)
-        extract_sound(stores["audio"], wanted, clips, load, report, track=track, progress=progress)
+        options = {"track": track, "zeros": experiment.fills_with_zeros, "progress": progress}
+        extract_sound(stores["audio"], wanted, clips, load, report, **options)
     if report.damaged:
         raise EmolibError(
             f"{len(report.damaged)} damaged files, all else is stored: {few(report.damaged, '; ')}"

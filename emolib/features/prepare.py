@@ -1,21 +1,23 @@
 """What a run reads: its clips, their features and windows, made where they are missing."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from emolib.config import Experiment
 from emolib.data import datasets, synthetic
+from emolib.data.annotations import source_id
 from emolib.data.clip import Clip
 from emolib.data.coverage import check_coverage, coverage_of, face_shares
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, chosen
 from emolib.features.extraction import extract, prompt_features
 from emolib.features.protocols import index_of
 from emolib.features.window_sets import FRAME_SOUND, WindowSet, frame_sound_bytes, window_set
 from emolib.features.work import Report
 from emolib.system.files import hash_of
+from emolib.windows import FRAME_WINDOWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,13 @@ def clips_of(
     clips = datasets.read_clips(e, root, splits, template=template, progress=progress)
     if "visual" in e.streams:
         check_coverage(clips, e.min_face_share)
-    return clips
+    shared = chosen("two_person_sound", e.two_person_sound, {"video": True, "none": False})
+    return clips if shared else [_alone(clip) for clip in clips]
+
+
+def _alone(clip: Clip) -> Clip:
+    """``clip``, without sound where it is one of two people: its id is not its video's."""
+    return clip if source_id(clip.id) == clip.id else replace(clip, video=None)
 
 
 def check_windows(
@@ -93,6 +101,7 @@ def needs(experiment: Experiment) -> str:
             e.weights,
             e.modalities,
             e.frame_stride,
+            chosen("frame_rule", e.frame_rule, FRAME_WINDOWS).__name__,
         ]
     )
 

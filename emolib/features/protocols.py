@@ -4,9 +4,9 @@ import numpy as np
 
 from emolib.config import Experiment
 from emolib.data.clip import Clip
-from emolib.errors import WrongCall
+from emolib.errors import WrongCall, chosen
 from emolib.features.sound import Spans
-from emolib.windows import WindowIndex, frame_windows, index_windows
+from emolib.windows import FRAME_WINDOWS, WindowIndex, index_windows
 
 
 def shown(experiment: Experiment, clip: Clip) -> np.ndarray:
@@ -39,7 +39,8 @@ def index_of(experiment: Experiment, clip: Clip, protocol: str) -> WindowIndex:
             max_gap=e.max_gap,
         )
     if protocol == "frame":
-        return frame_windows(shown(e, clip), length=e.window, stride=e.frame_stride)
+        windows_of = chosen("frame_rule", e.frame_rule, FRAME_WINDOWS)
+        return windows_of(shown(e, clip), length=e.window, stride=e.frame_stride)
     raise WrongCall(f"protocol={protocol!r}: choose one of window, frame")
 
 

@@ -62,6 +62,11 @@ def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
     ).astype(np.int64)
 
 
+def filled(segment: np.ndarray, samples: int) -> np.ndarray:
+    """``segment`` with zeros after its end, as long as ``samples``."""
+    return np.pad(segment, (0, samples - len(segment)))
+
+
 class _Sound:
     """Steps of one clip's spans on their way."""
 
@@ -86,9 +91,14 @@ class SoundEncoder:
     """
 
     def __init__(
-        self, encoder: AudioEncoder, check: Callable[[], AudioEncoder] | None = None
+        self,
+        encoder: AudioEncoder,
+        check: Callable[[], AudioEncoder] | None = None,
+        *,
+        zeros: bool = False,
     ) -> None:
-        self.encoder, self.check = encoder, check
+        """``zeros``: they are encoded where there is no sound (``missing_sound``)."""
+        self.encoder, self.check, self.zeros = encoder, check, zeros
         self.waiting: dict[int, list[tuple[_Sound, int, np.ndarray]]] = {}
         self.samples = 0  # encoded so far, rows of silence included
 
@@ -97,7 +107,7 @@ class SoundEncoder:
 
         Spans beyond its end have no steps, nor has one
         that is digital silence throughout: a muted video and one without a sound
-        track are the same to hear.
+        track are the same to hear. With ``zeros`` every span has the steps of its length.
         """
         if not sound.left:
             sound.done(sound)
@@ -109,7 +119,10 @@ class SoundEncoder:
         )  # variable rate: hardly two windows of one length
         for i in range(len(begin)):
             segment = wave[begin[i] : begin[i] + count[i]]
-            if self.encoder.steps(len(segment)) == 0 or not audible(segment).any():
+            if self.zeros:
+                segment = filled(segment, count[i])
+            heard = self.zeros or audible(segment).any()
+            if self.encoder.steps(len(segment)) == 0 or not heard:
                 sound.settle(i)
             elif alone[i] or len(segment) < count[i]:
                 self._encode([(sound, i, segment)], 1)
@@ -223,10 +236,13 @@ def extract_sound(
     report: Report,
     *,
     track: bool,
+    zeros: bool = False,
     progress: bool = True,
 ) -> None:
     """Compute the audio features that ``store`` lacks:
     the ``wanted`` spans of each clip, or whole tracks.
+
+    ``zeros``: as :class:`SoundEncoder` has it.
     """
 
     def source(clip: Clip) -> str:
@@ -246,7 +262,7 @@ def extract_sound(
     gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
     begin = time.perf_counter()
     check = None if encoder.dtype == torch.float32 or track else lambda: load(True)
-    sounds = SoundEncoder(encoder, check)
+    sounds = SoundEncoder(encoder, check, zeros=zeros)
     with tqdm(
         total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False
     ) as bar:
@@ -291,9 +307,10 @@ def _keep_merged(
 
 
 def encode_sound(
-    clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder
+    clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder, *, zeros: bool = False
 ) -> dict[str, Tensors]:
-    """Audio features of spans that are not stored, by clip id.
+    """Audio features of spans that are not stored, by clip id; ``zeros``: as
+    :class:`SoundEncoder` has it.
 
     Raises EmolibError when a video cannot be decoded.
     """
@@ -302,7 +319,7 @@ def encode_sound(
     def done(sound: _Sound) -> None:
         result[sound.clip.id] = merged(None, sound)
 
-    sounds = SoundEncoder(encoder)
+    sounds = SoundEncoder(encoder, zeros=zeros)
     for clip, wave in decoded_waveforms(clips, lambda clip: clip.video):
         if isinstance(wave, str):
             raise EmolibError(wave)

@@ -5,7 +5,7 @@ asking for windows computes what is missing in the store.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -84,7 +84,8 @@ def window_set(
     faces, sounds = _features(experiment, clips, (protocol,) if stored else (), progress)
     if sounds is not None and not stored:
         spans = {clip.id: spans_of(windows) for clip, windows in zip(clips, index, strict=True)}
-        encoded = encode_sound(clips, spans, load_audio(experiment, device()))
+        zeros = experiment.fills_with_zeros
+        encoded = encode_sound(clips, spans, load_audio(experiment, device()), zeros=zeros)
         sounds = [encoded[clip.id] for clip in clips]
     visual, frames = _gather_faces(faces, index, experiment.window)
     audio, start, length = _gather_sound(sounds, clips, index)
@@ -100,6 +101,12 @@ def window_set(
         clip=np.repeat(np.arange(len(clips), dtype=np.int32), counts),
         end=np.concatenate([np.zeros(0, np.int32), *(part.end for part in index)]),
     )
+
+
+def with_sound(windows: WindowSet, index: list[WindowIndex], sounds: list[Tensors]) -> WindowSet:
+    """``windows``, which ``index`` describes, with other features of their sound."""
+    audio, start, length = _gather_sound(sounds, windows.clips, index)
+    return replace(windows, audio=audio, audio_start=start, audio_length=length)
 
 
 Faces = list[tuple[np.ndarray, np.ndarray]]  # per clip: frame numbers [n], features [n, D_v]

@@ -19,10 +19,9 @@ from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
-from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
 from emolib.evaluation import metrics
-from emolib.evaluation.predictions import probabilities
+from emolib.evaluation.predictions import probabilities, scored_classes
 from emolib.features.batches import DeviceWindows
 from emolib.features.window_sets import WindowSet
 from emolib.labels import NUM_CLASSES
@@ -147,12 +146,12 @@ def record(
     """Score ``model`` after an epoch on ``checks``;
     ``state`` gets ``row``, and the model if it is the best so far.
     """
-    scores, labels = probabilities(model, checks), checks.windows.label
-    classes = can_show(model.experiment)
+    scores, labels, e = probabilities(model, checks), checks.windows.label, model.experiment
+    predicted = scores.argmax(axis=1)
     row["validation_loss"] = validation_loss(model, labels, scores)
-    row["validation_macro_f1"] = float(metrics.macro_f1(labels, scores.argmax(axis=1), classes))
+    row["validation_macro_f1"] = metrics.macro_f1(labels, predicted, **scored_classes(e))
     state["history"].append(row)
-    chooses_last = chosen("selection", model.experiment.selection, {"best": False, "last": True})
+    chooses_last = chosen("selection", e.selection, {"best": False, "last": True})
     if chooses_last or row["validation_macro_f1"] > state["best_score"]:
         best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.update(best_score=row["validation_macro_f1"], best_epoch=row["epoch"], best=best)

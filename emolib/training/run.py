@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 
 from emolib.config import Experiment
 from emolib.data.clip import Clip
-from emolib.data.datasets import can_show
 from emolib.errors import EmolibError
 from emolib.evaluation import predictions as evaluation
 from emolib.evaluation.identity import LOADED, warn_of_other_code
@@ -139,7 +138,7 @@ def finish(
     """
     result = {
         "window": evaluation.window_score(fitted.model, data.validation),
-        "frame": evaluation.score_of_clips(clips, rows, classes=can_show(experiment)),
+        "frame": evaluation.score_of_clips(clips, rows, **evaluation.scored_classes(experiment)),
         "best_epoch": fitted.best_epoch,
         "selection": experiment.selection,
         "parameters": fitted.model.parameter_count(),

@@ -22,15 +22,16 @@ from emolib.features.window_sets import WindowSet
 from emolib.losses import Losses
 from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
-from emolib.training.trainer import Trainer, batch_totals, epoch_seed, grouped
+from emolib.training.trainer import TOTALS, Trainer, batch_totals, epoch_seed, grouped
 
 # Settings in which the runs of a stack may differ.
 FREE = ("preset", "seed", "learning_rate", "min_learning_rate", "weight_decay", "seeds", "windows")
 
 
 def stack_key(experiment: Experiment) -> str:
-    """Equal for experiments that can be trained as one stack."""
-    return hash_of({name: value for name, value in vars(experiment).items() if name not in FREE})
+    """Equal for experiments that can be trained as one stack: those that read the same features."""
+    free = () if experiment.redraws_sound else FREE
+    return hash_of({name: value for name, value in vars(experiment).items() if name not in free})
 
 
 class Stack:
@@ -61,7 +62,7 @@ class Stack:
         for m, learner in enumerate(learners):
             for name, tensor in (*learner.named_parameters(), *learner.named_buffers()):
                 tensor.data = stacked[name].detach()[m]
-        self.totals = torch.zeros(3, len(learners), device=device)
+        self.totals = torch.zeros(len(TOTALS), len(learners), device=device)
         self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
 
     def epoch(self, epoch: int) -> list[dict[str, float]]:
@@ -83,8 +84,11 @@ class Stack:
         else:
             for rows, numbers in zip(grouped(orders, self.lead.experiment), rates, strict=True):
                 self.advance(numbers, *rows)
-        means = (self.totals / orders.shape[1]).T
-        return [trainer.history(means[m], rates[-1][m]) for m, trainer in enumerate(self.trainers)]
+        windows = orders.shape[1]
+        return [
+            trainer.history(totals, windows, rate)
+            for trainer, totals, rate in zip(self.trainers, self.totals.T, rates[-1], strict=True)
+        ]
 
     def advance(self, rates: Tensor | list[float], *groups: Tensor) -> None:
         """``Trainer.advance`` of every run: learning rates [M],

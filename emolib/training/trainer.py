@@ -11,12 +11,17 @@ from emolib.config import Experiment
 from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
 from emolib.features.batches import Batch, DeviceWindows, fit_statistics
+from emolib.features.train_mode import redrawn
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
 from emolib.model import EmotionModel
 from emolib.system.device import make_deterministic, training_dtype
 from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
+
+# What is summed over an epoch: each window's classification loss times its class weight, these
+# weights, each batch's contrastive loss times its windows, and the hits.
+TOTALS = ("classification", "weight", "contrastive", "hits")
 
 
 class Learner(nn.Module):
@@ -124,13 +129,15 @@ class Trainer:
             "learner": self.learner,
             "optimiser": self.optimiser,
         }  # of state.pt
+        self.train = train
         self.windows = windows or DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)
         batches = math.ceil(len(train.label) / e.batch_size)
         self.steps = math.ceil(batches / e.accumulation)  # of the optimiser, an epoch
-        # Of an epoch: both losses and the number of hits, each summed over windows.
-        self.totals = torch.zeros(3, device=device)
-        self.replays = Replays(self.windows.device) if self.windows.on_gpu else None
+        self.totals = torch.zeros(len(TOTALS), device=device)
+        # A graph is of the features that it was recorded with.
+        eager = e.redraws_sound or not self.windows.on_gpu
+        self.replays = None if eager else Replays(self.windows.device)
 
     def learning_rate(self, epoch: int, step: int) -> float:
         """Cosine from learning_rate to min_learning_rate;
@@ -159,8 +166,13 @@ class Trainer:
 
         The host waits for the device before the first step and after the last, never between. Steps
         are replayed as a CUDA graph where the features lie on a GPU,
-        and computed eagerly elsewhere.
+        and computed eagerly elsewhere. With ``encoder_mode=train`` the sound is encoded anew first.
         """
+        if self.experiment.redraws_sound:
+            drawn = redrawn(
+                self.experiment, self.train, epoch_seed(self.experiment.seed, epoch, "encoders")
+            )
+            self.windows = DeviceWindows(drawn, self.model)
         torch.manual_seed(epoch_seed(self.experiment.seed, epoch, "dropout"))
         self.learner.train()
         self.totals.zero_()
@@ -175,17 +187,22 @@ class Trainer:
         else:
             for rows, number in zip(grouped(order, self.experiment), rates, strict=True):
                 self.advance(number, *rows)
-        return self.history(self.totals / len(order), rates[-1])
+        return self.history(self.totals, len(order), rates[-1])
 
-    def history(self, means: Tensor, learning_rate: float) -> dict[str, float]:
-        """A row of history from the epoch's mean losses and accuracy, float [3]."""
-        classification, contrastive, accuracy = means.tolist()
+    def history(self, totals: Tensor, windows: int, learning_rate: float) -> dict[str, float]:
+        """A row of history from the epoch's ``totals`` [4] over so many ``windows``.
+
+        The classification loss is the weighted mean over the epoch's windows, however they were
+        batched. The contrastive loss is a mean of batches: it compares the windows within each.
+        """
+        classification, weight, contrastive, hits = totals.tolist()
+        classification, contrastive = classification / weight, contrastive / windows
         return {
             "learning_rate": learning_rate,
             "train_loss": classification + self.experiment.contrastive_weight * contrastive,
             "classification_loss": classification,
             "contrastive_loss": contrastive,
-            "train_accuracy": accuracy,
+            "train_accuracy": hits / windows,
         }
 
     def advance(self, learning_rate: float | Tensor, *groups: Tensor) -> None:
@@ -218,8 +235,13 @@ class Trainer:
 
 
 def batch_totals(losses: Losses, hits: Tensor, windows: int) -> Tensor:
-    """Both losses times the number of windows, and the hits: [3], or [3, M] for M models."""
-    sums = (losses.classification.detach() * windows, losses.contrastive.detach() * windows, hits)
+    """A batch's part of the epoch's TOTALS: [4], or [4, M] for M models."""
+    sums = (
+        losses.classification.detach() * losses.weight,
+        losses.weight,
+        losses.contrastive.detach() * windows,
+        hits,
+    )
     return torch.stack(sums)
 
 

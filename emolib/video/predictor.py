@@ -199,7 +199,10 @@ class Predictor:
             rows = np.zeros_like(rows)
         lowest, n = int(rows.min()), len(rows)
         begin, samples = samples_of(clip, spans)
-        audio, audio_start, audio_length = sound_of_windows(observation, self.audio, begin, samples)
+        zeros = self.model.experiment.fills_with_zeros
+        audio, audio_start, audio_length = sound_of_windows(
+            observation, self.audio, begin, samples, zeros=zeros
+        )
         return WindowSet(
             clips=[clip],
             visual=observation.visual.read(lowest, int(rows.max()) + 1),

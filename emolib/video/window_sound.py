@@ -9,7 +9,7 @@ import torch
 
 from emolib.data.media import audible
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
-from emolib.features.sound import SoundEncoder
+from emolib.features.sound import SoundEncoder, filled
 from emolib.video.observation import Observation
 from emolib.video.spool import PieceSpool
 
@@ -32,16 +32,29 @@ def encode_track(observation: Observation, encoder: AudioEncoder) -> None:
 
 
 def sound_of_windows(
-    observation: Observation, encoder: AudioEncoder | None, begin: np.ndarray, samples: np.ndarray
+    observation: Observation,
+    encoder: AudioEncoder | None,
+    begin: np.ndarray,
+    samples: np.ndarray,
+    *,
+    zeros: bool = False,
 ) -> WindowSound:
-    """Features of the spans of ``samples`` samples from ``begin`` on, int64 ``[N]`` each."""
-    if observation.sound is None or encoder is None:
+    """Features of the spans of ``samples`` samples from ``begin`` on, int64 ``[N]`` each.
+
+    ``zeros``: they are encoded where there is no sound (``missing_sound``).
+    """
+    if encoder is None or (observation.sound is None and not zeros):
         return _encoded([], len(begin), encoder)
-    waves = [
-        observation.sound.read(first, first + count)[:, 0]
-        for first, count in zip(begin.tolist(), samples.tolist(), strict=True)
-    ]
-    waves = [wave if audible(wave).any() else wave[:0] for wave in waves]
+    waves = [np.zeros(0, np.int16)] * len(begin)
+    if observation.sound is not None:
+        waves = [
+            observation.sound.read(first, first + count)[:, 0]
+            for first, count in zip(begin.tolist(), samples.tolist(), strict=True)
+        ]
+    if zeros:
+        waves = [filled(wave, count) for wave, count in zip(waves, samples.tolist(), strict=True)]
+    else:
+        waves = [wave if audible(wave).any() else wave[:0] for wave in waves]
     if observation.steps is not None:
         return _of_track(observation.steps, encoder, waves, begin, samples)
     return _encoded(waves, len(begin), encoder)

@@ -13,6 +13,8 @@ from emolib.data import affwild2, datasets, layout, recordings
 from emolib.data.ravdess import RAVDESS
 from emolib.encoders import load, resize
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation import metrics
+from emolib.features import prepare
 from emolib.model import EmotionModel
 from emolib.system.device import encoder_dtype, training_dtype
 from emolib.training import fit
@@ -59,6 +61,15 @@ def read_by(label_source):
             raise
 
 
+def clips_with(value):
+    """Reads nothing: the tree is replaced by an empty one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare.datasets, "read_clips", lambda *_, **__: [])
+        patch.setattr(prepare, "root_of", lambda *_, **__: Path())
+        patch.setattr(prepare, "check_coverage", lambda *_: {})
+        prepare.clips_of(experiment("two_person_sound", value))
+
+
 def trainer(name, value):
     return Trainer(experiment(name, value), make(), *prompts(), "cpu")
 
@@ -88,6 +99,10 @@ FOLLOWED = {
     "label_source": read_by,
     "timing": read_with,
     "resize": lambda v: resize.fit(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), 4, v),
+    "image_fit": lambda v: resize.fit(torch.zeros(1, 8, 8, 3, dtype=torch.uint8), 4, "bilinear", v),
+    "two_person_sound": clips_with,
+    "missing_sound": lambda v: experiment("missing_sound", v).fills_with_zeros,
+    "encoder_mode": lambda v: experiment("encoder_mode", v).redraws_sound,
     "waveform_norm": lambda v: load.by_config(experiment("waveform_norm", v)),
     "audio_context": lambda v: experiment("audio_context", v).fingerprint("audio"),
     "precision": lambda v: encoder_dtype("cpu", v),
@@ -109,6 +124,7 @@ FOLLOWED = {
     "frame_rule": lambda v: windows.frame_predictions(
         FRAMES, np.arange(1, 5), 4, length=1, rule=v, fallback=FRAMES[0]
     ),
+    "f1_classes": lambda v: metrics.macro_f1(LABELS, LABELS, f1_classes=v),
     "smoothing": lambda v: windows.smooth(FRAMES, v, 1),
     "half_width_from": lambda v: (
         experiment("half_width_from", v).replace(smoothing="box", smoothing_half_width=1).smoothed()
@@ -139,6 +155,7 @@ def test_the_code_refuses_a_choice_without_a_branch(name):
         ("fusion", fusion.KINDS),
         ("label_rule", windows.LABEL_RULES),
         ("frame_rule", windows.FRAME_RULES),
+        ("frame_rule", windows.FRAME_WINDOWS),
         ("smoothing", windows.SMOOTHINGS),
         ("contrastive_targets", losses.POSITIVES),
         ("resize", resize.PILLOW),
