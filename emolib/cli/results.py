@@ -197,7 +197,8 @@ def submit(
         f"{result['rows']} rows of {result['clips']} clips, {result['face_share']:.1%} with a face"
     )
     text = labelled(f"{out}: {rows}", result["origin"])
-    output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}")
+    lacking = f"\ntrained with {result['missing_faces']}" if result["missing_faces"] else ""
+    output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}{lacking}")
 
 
 @verb("emolib report --run demo\nemolib report --run runs/paper --out paper.html")

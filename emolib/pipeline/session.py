@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emolib.config import Experiment, check_data, format_settings, parse_settings, preset
+from emolib.data.coverage import coverage_of, face_shares, told
+from emolib.data.mark import is_synthetic
 from emolib.features.origin import labelled, origin
 from emolib.system.files import hash_of
 from emolib.system.runs import run_path
@@ -39,18 +42,32 @@ class Session:
 
         figures.show(figures.save(figure, name, self.figures), alt=alt)
 
+    @cached_property
+    def missing_faces(self) -> str:
+        """What captions say where fewer frames have a face than in the official release; empty
+        otherwise, and for generated data.
+        """
+        data = self.experiment.data
+        if not data or is_synthetic(Path(data)):
+            return ""
+        from emolib.features.prepare import clips_of
+
+        return told(face_shares(coverage_of(clips_of(self.experiment, progress=False))))
+
+    def caption(self, text: str) -> str:
+        """``text`` with what kind of data the numbers are of, and what is missing of it."""
+        return "; ".join(filter(None, [labelled(text, self.origin), self.missing_faces]))
+
     def table(
         self, table: "pd.DataFrame", name: str, caption: str, *, note: str = ""
     ) -> "pd.DataFrame":
         """Keep a table under ``name`` in the run's figures; returns it for display.
 
-        The caption names what kind of data the numbers are of, and ends with ``note``.
+        The caption says what data the numbers are of (:meth:`caption`), and ends with ``note``.
         """
         from emolib.results import tables
 
-        return tables.write(
-            table, name, self.figures, caption=labelled(caption, self.origin) + note
-        )
+        return tables.write(table, name, self.figures, caption=self.caption(caption) + note)
 
     def record(
         self, notebook: str, metrics: Mapping[str, Any], summary: Mapping[str, Any] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from emolib.config import Experiment
+from emolib.config import Experiment, format_settings
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
 from emolib.evaluation.intervals import PERCENT
@@ -92,8 +92,16 @@ def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, 
             experiment.by_frame().removeprefix(", ")
             + ("" if experiment.smoothed() else ", not smoothed"),
         ),
-        ("Settings", "fixed by the preset before any run; no search"),
+        ("Settings", _settings(experiment)),
     ]
+
+
+def _settings(experiment: Experiment) -> str:
+    """Where the settings come from, and each that was changed against the preset."""
+    changes = format_settings(experiment)
+    if not changes:
+        return "fixed by the preset before any run; no search"
+    return f"the preset's, changed by hand: {changes}; how these were found is not recorded"
 
 
 def _runs(

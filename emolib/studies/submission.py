@@ -20,8 +20,9 @@ from emolib.config import Experiment
 from emolib.data.affwild2 import listed_for_test
 from emolib.data.annotations import Template, read_template
 from emolib.data.clip import Clip
-from emolib.data.coverage import coverage_of, face_shares
+from emolib.data.coverage import coverage_of, face_shares, told
 from emolib.data.layout import find_layout
+from emolib.data.mark import is_synthetic
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
 from emolib.evaluation.identity import LOADED
@@ -31,7 +32,7 @@ from emolib.features.origin import origin
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.submission_check import check
-from emolib.system.files import hash_file, hash_of, write_text
+from emolib.system.files import hash_file, hash_of, read_json, write_text
 from emolib.system.runs import writing
 from emolib.training import run as training
 
@@ -57,14 +58,15 @@ def of_run(
     ``data``: another tree than the run's; ``template``: by default the tree's own; it alone says
     which clips and how many frames are predicted. Each clip's predictions are kept in
     ``run``/test_predictions and, while what they come from is the same, not made again. Returns
-    what :func:`write_submission` does, with ``origin`` and ``face_share``, the share of all rows
-    with a face; ``left_out`` are ids of the tree's test list that the template lacks. Raises
-    EmolibError when there is no template, no clip with anything to predict from, where a clip has
-    faces in less than ``min_face_share`` of its frames (by default the run's setting; 0: go on),
-    the written file does not pass ``submission_check.check``, or another process writes into the
-    run.
+    what :func:`write_submission` does, with ``origin``, ``face_share``, the share of all rows with
+    a face, and ``missing_faces``, what to say of those that the run lacked; ``left_out`` are ids of
+    the tree's test list that the template lacks. Raises EmolibError when there is no template, no
+    clip with anything to predict from, where a clip has faces in less than ``min_face_share`` of
+    its frames (by default the run's setting; 0: go on), the written file does not pass
+    ``submission_check.check``, or another process writes into the run.
     """
     model, experiment = training.load_model(run)
+    missing_faces = _missing_faces(run, experiment)
     experiment = experiment.replace(data=str(Path(data).resolve())) if data else experiment
     if min_face_share is not None:
         experiment = experiment.replace(min_face_share=min_face_share)
@@ -95,9 +97,20 @@ def of_run(
         raise EmolibError(f"{out}: {problems[0]['what']} (line {problems[0]['line']})")
     return result | {
         "origin": origin(experiment),
+        "missing_faces": missing_faces,
         "face_share": face_shares(coverage_of(clips)).get("test", 0.0),
         "left_out": sorted(set(listed_for_test(layout)) - set(classes)),
     }
+
+
+def _missing_faces(run: Path, experiment: Experiment) -> str:
+    """What to say where the run saw fewer faces than the official release has; empty otherwise, and
+    for generated data.
+    """
+    path = run / "metrics.json"
+    if not path.is_file() or not experiment.data or is_synthetic(Path(experiment.data)):
+        return ""
+    return told(read_json(path).get("face_shares", {}))
 
 
 def _predicted(

@@ -524,11 +524,13 @@ def test_submit_names_guessed_clips_and_those_left_out(call, monkeypatch):
         "fill_rule": "so",
         "origin": "",
         "face_share": 0.75,
+        "missing_faces": "faces in 60.0% of the annotated train frames",
     }
     monkeypatch.setattr("emolib.studies.submission.of_run", lambda *_, **__: result)
     monkeypatch.setattr(cli.results, "run_folder", Path)
     code, out, err = call("submit")
     assert code == 0 and "75.0% with a face, 4 filled: so" in out
+    assert out.splitlines()[1] == "trained with faces in 60.0% of the annotated train frames"
     assert err.splitlines() == [
         "emolib: 4 clip(s) without any face, all filled: a, b, c and 1 more",
         "emolib: 1 clip(s) on the test list but not in the template: x",

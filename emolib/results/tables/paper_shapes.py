@@ -120,6 +120,7 @@ def paper_tables(
     score: Mapping[str, Any] | None = None,
     ratio: Sequence[float] | None = None,
     protocol: str = "frame",
+    note: str = "",
 ) -> dict[str, pd.DataFrame]:
     """Write the paper's tables as published and, as ``<name>_ours``, in the same shape ours;
     returns them by name.
@@ -127,7 +128,7 @@ def paper_tables(
     ``runs``: of a sweep over windows, for ``table1``, ``v1_table1`` and, with ``tested`` (of
     ``test_scores.rows``), ``table2`` and ``poster_table``, whose one number is that of the longest
     window; ``score`` (of ``metrics.score``) with ``ratio`` [8]: for ``poster_class_table``. Ours
-    are means over seeds under one ``protocol``.
+    are means over seeds under one ``protocol``; their captions end with ``note``.
     """
     pairs: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     if runs is not None:
@@ -149,7 +150,7 @@ def paper_tables(
         caption = f"{CAPTIONS[name]} ({SOURCES[name]})"
         tables[name] = write(published, name, folder, caption=caption)
         caption = labelled(f"{CAPTIONS[name]}, ours per {protocol}", origin)
-        tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=caption)
+        tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=caption + note)
     return tables
 
 

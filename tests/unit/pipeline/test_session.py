@@ -6,6 +6,7 @@ import pytest
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.pipeline import session
+from tests.support.trees import clean, make_tree
 
 
 def test_changed_settings_have_a_run_of_their_own(project):
@@ -31,3 +32,15 @@ def test_long_texts_in_a_notebooks_tables_are_shown_whole(project):
     session.begin("demo")
     text = "A claim that is longer than the fifty characters that pandas shows by default."
     assert text in pd.DataFrame({"Claim": [text]}).to_html()
+
+
+def test_every_caption_tells_of_missing_faces(project, tmp_path_factory):
+    root = make_tree(tmp_path_factory.mktemp("data"), clean())
+    here = session.begin("demo", data=str(root))
+    missing = "faces in 97.2% of the annotated train frames (official release: 98.0%)"
+    assert here.caption("Scores").endswith(
+        f"; {missing}, faces in 95.8% of the annotated validation frames (official release: 98.7%)"
+    )
+    here.table(pd.DataFrame({"a": [1]}), "scores", "Scores", note=".")
+    assert f"; {missing}" in (here.figures / "scores.md").read_text()
+    assert session.begin("demo").caption("Scores") == "Scores (synthetic)"

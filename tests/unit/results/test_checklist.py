@@ -103,6 +103,13 @@ def test_every_point_of_the_checklists(run):
     assert sheet["Component: The TCN helps."] == "undecided, +0.100 [-0.100, +0.300]"
 
 
+def test_settings_that_were_changed_are_named(run):
+    assert dict(checklist.rows(run))["Settings"] == "fixed by the preset before any run; no search"
+    preset("demo", epochs=3, seeds="1,2").save(run / "experiment.json")
+    settings = dict(checklist.rows(run))["Settings"]
+    assert "changed by hand: epochs=3,seeds=1,2;" in settings and "no search" not in settings
+
+
 def test_written_as_tables_beside_the_run(run):
     sheet = checklist.write(run)
     pd.testing.assert_frame_equal(pd.read_csv(run / "reproducibility.csv"), sheet)

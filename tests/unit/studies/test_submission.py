@@ -18,6 +18,7 @@ from emolib.features import prepare as inputs
 from emolib.model import EmotionModel
 from emolib.studies import submission
 from emolib.studies.submission import check, fill, of_run, write_submission
+from emolib.system.files import write_json
 from emolib.system.runs import writing
 from tests.support.trees import HEADER, Spec, age, make_tree
 
@@ -291,6 +292,10 @@ def test_a_clip_without_its_faces_stops_a_submission_unless_an_option_goes_on(tm
     result = of_run(run, out, min_face_share=0.0, progress=False)
     total = sum(TEST.values())
     assert result["face_share"] == pytest.approx((total - TEST["6-30-640x480"]) / total)
+    assert result["missing_faces"] == ""
+    write_json(run / "metrics.json", {"face_shares": {"train": 0.61, "validation": 0.99}})
+    told = of_run(run, out, min_face_share=0.0, progress=False)["missing_faces"]
+    assert told == "faces in 61.0% of the annotated train frames (official release: 98.0%)"
 
 
 @pytest.fixture
