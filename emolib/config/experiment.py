@@ -286,7 +286,8 @@ class Experiment:
 
     def save(self, path: Path, **more: str) -> None:
         """Write ``experiment.json``; ``more`` stands beside the experiment, such as the code that began the run."""
-        write_json(path, {"format": FORMAT, "experiment": dataclasses.asdict(self), **more})
+        content = {"format": FORMAT, "experiment": dataclasses.asdict(self), **more}
+        write_json(path, content, sealed=True)
 
     @classmethod
     def load(cls, path: Path) -> "Experiment":

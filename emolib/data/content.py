@@ -66,7 +66,8 @@ def _known(path: Path, read: Callable[[Path], tuple[str, Stamps]]) -> str:
         return ""  # whoever reads it for its features says why
     if all(begun - max(times) / 1e9 > SETTLED for _, *times in stamps.values()):
         with contextlib.suppress(EmolibError):  # without space for the record it is read again
-            write_json(record, {"format": FORMAT, "stamps": stamps, "content": content})
+            found = {"format": FORMAT, "stamps": stamps, "content": content}
+            write_json(record, found, sealed=True)
     return content
 
 

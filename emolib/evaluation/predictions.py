@@ -1,11 +1,13 @@
 """Predictions and scores of a trained model under both protocols (docs/method.md, Evaluation)."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import torch
 
 from emolib.config import Experiment
@@ -17,11 +19,25 @@ from emolib.features.batches import DeviceWindows
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import run_threads, training_dtype
-from emolib.system.files import atomic_path
+from emolib.system.files import SEAL, atomic_path
 from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
     from emolib.features.window_sets import WindowSet
+
+# What pyarrow and pandas raise for a file that is no table, or no longer one.
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    MemoryError,
+    pyarrow.ArrowException,
+)
 
 # Windows per forward pass: what stays in a CPU's cache; what fills another device.
 BATCH_ON_CPU, BATCH_ELSEWHERE = 64, 1024
@@ -158,8 +174,37 @@ def write_clip(path: Path, clip: Clip, probability: np.ndarray) -> None:
             "prediction": probability.argmax(axis=1).astype(np.int8),
         }
     )
+    table.attrs[SEAL] = _hash_of(table)
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def read_clip(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """What :func:`write_clip` wrote, or ``columns`` of it.
+
+    Raises EmolibError naming the file where it is damaged: every column is compared.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmolibError(f"{path}: damaged ({reason}); delete it and predict again") from error
+    written = table.attrs.pop(SEAL, None)
+    if written is not None and written != _hash_of(table):
+        raise EmolibError(
+            f"{path}: holds other numbers than were written; delete it and predict again"
+        )
+    return table[columns] if columns else table
+
+
+def _hash_of(table: pd.DataFrame) -> str:
+    """Of every column's name, type and bytes."""
+    digest = hashlib.sha256()
+    for name, values in table.items():
+        array = values.to_numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def score_text(result: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ def run(
             execute(path, folder, changed, notebook_key, time_limit=time_limit, progress=progress)
             worked = True
         summary = summarise(folder, experiment)
-        write_json(folder / "summary.json", summary)
+        write_json(folder / "summary.json", summary, sealed=True)
         if worked and (folder / "metrics.json").is_file():
             from emolib.results import checklist
 

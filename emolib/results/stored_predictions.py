@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emolib.errors import EmolibError
+from emolib.evaluation.predictions import read_clip
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
@@ -19,12 +20,13 @@ COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 def by_clip(folder: Path, columns: list[str] | None = None) -> dict[str, pd.DataFrame]:
     """Clip -> its rows: ``frame``, ``time``, ``label``, ``prediction`` and eight probabilities.
 
-    Clips in order; ``columns``: these alone. Raises EmolibError when the run has none.
+    Clips in order; ``columns``: these alone. Raises EmolibError when the run has none or
+    a damaged one.
     """
     files = sorted((folder / "predictions").glob("*.parquet"))
     if not files:
         raise EmolibError(f"{folder}/predictions: empty; finish this run first")
-    return {path.stem: pd.read_parquet(path, columns=columns) for path in files}
+    return {path.stem: read_clip(path, columns) for path in files}
 
 
 def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from emolib.config import Experiment
 from emolib.data.affwild2 import listed_for_test
@@ -132,14 +131,10 @@ def _predicted(
     ):
         for clip, rows in zip(part.clips, evaluation.predict_clips(model, part), strict=True):
             evaluation.write_clip(paths[clip.id], clip, rows)
-    return {clip_id: _kept(path) for clip_id, path in paths.items()}
-
-
-def _kept(path: Path) -> np.ndarray:
-    try:
-        return pd.read_parquet(path, columns=["prediction"])["prediction"].to_numpy()
-    except ValueError as error:  # no parquet file, or one without this column
-        raise EmolibError(f"{path}: damaged ({error}); delete it and submit again") from error
+    return {
+        clip_id: evaluation.read_clip(path)["prediction"].to_numpy()
+        for clip_id, path in paths.items()
+    }
 
 
 def write_submission(

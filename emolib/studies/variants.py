@@ -1,5 +1,5 @@
-"""What is switched, one thing at a time: the model's components, the paper's silent choices, the
-released code's faults, treatments of imbalance, the stronger recipe.
+"""What is switched, one thing at a time: the model's components, the paper's silent choices,
+treatments of imbalance, the stronger recipe.
 
 A variant is the experiment with a few settings changed and the claim that this tests. ``claims``
 compares and judges. What the paper says of a choice is from docs/method.md; what the released code
@@ -194,66 +194,6 @@ CHOICES = (  # of the paper's silence, each switched alone
     ),
 )
 
-FAULTS = (  # of the released code, beside those among the CHOICES
-    Variant(FULL, "As in the preset"),
-    Variant(
-        "zeros",
-        "Zeros, encoded",
-        {"missing_sound": "zeros"},
-        claim="Leaving missing sound out helps over zeros.",
-        choice="missing sound",
-        paper="silent",
-    ),
-    Variant(
-        "silent_pairs",
-        "None",
-        {"two_person_sound": "none"},
-        claim="Giving each of two people their video's sound helps.",
-        choice="sound of two people",
-        paper="silent",
-    ),
-    Variant(
-        "train_mode",
-        "In train mode",
-        {"encoder_mode": "train"},
-        claim="Encoders in evaluation mode help.",
-        choice="frozen encoders",
-        paper="frozen",
-    ),
-    Variant(
-        "stretched",
-        "Stretched",
-        {"image_fit": "stretch"},
-        claim="Keeping an image's aspect helps.",
-        choice="shape of an image",
-        paper="silent",
-    ),
-    Variant(
-        "four_of_32",
-        "Four of 32",
-        {"batch_size": 32, "accumulation": 4},
-        claim="The preset's batches are better than four of 32 a step.",
-        choice="batches a step",
-        paper="64, accumulated",
-    ),
-    Variant(
-        "listing",
-        "Place in the folder",
-        {"frame_rule": "listing"},
-        claim="Frames numbered by their names are better than by their place.",
-        choice="frame numbers",
-        paper="silent",
-    ),
-    Variant(
-        "present",
-        "Those present",
-        {"f1_classes": "present"},
-        claim="Choosing the epoch by all eight classes helps over those present.",
-        choice="classes in macro-F1",
-        paper="silent",
-    ),
-)
-
 IMBALANCE = (  # what the paper names as its future work
     Variant(FULL, "Class weights (the paper)"),
     Variant(
@@ -332,15 +272,6 @@ def as_paper(experiment: Experiment) -> Experiment:
     """``experiment`` with the paper's recipe in the place of the preset ``strong``'s."""
     paper = preset("paper")
     return experiment.replace(**{name: getattr(paper, name) for name in STRONG})
-
-
-def with_oddities(experiment: Experiment) -> Experiment:
-    """``experiment`` on the generated benchmark with the oddities of the real tree, where FAULTS
-    have something to spoil: videos with two people, missing faces and missing sound.
-
-    On data of one's own, as it is.
-    """
-    return experiment if experiment.data else experiment.replace(synth_odd=True)
 
 
 def harder(experiment: Experiment) -> Experiment:

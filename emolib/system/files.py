@@ -12,6 +12,8 @@ from typing import Any
 
 from emolib.errors import EmolibError
 
+SEAL = "content_hash"  # in a JSON file that is sealed
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -77,22 +79,32 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sealed: bool = False) -> None:
     """Write JSON with sorted keys, atomically, so that equal values give equal bytes.
 
-    Raises ValueError for NaN or infinity, which are not JSON.
+    ``sealed``: a dictionary gets the hash of its content under SEAL, which :func:`read_json`
+    compares. Raises ValueError for NaN or infinity, which are not JSON.
     """
+    if sealed:
+        plain = json.loads(json.dumps(value, allow_nan=False))  # keys as they are read back
+        value = {**plain, SEAL: hash_of(plain)}
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; raises EmolibError naming the file when it is missing or damaged."""
+    """Read JSON, without its seal.
+
+    Raises EmolibError naming the file when it is missing or damaged.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EmolibError(f"{path}: no such file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EmolibError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+    if isinstance(content, dict) and SEAL in content and content.pop(SEAL) != hash_of(content):
+        raise EmolibError(f"{path}: holds something else than was written; delete it and run again")
+    return content
 
 
 def hash_of(value: Any) -> str:

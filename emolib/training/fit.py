@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
@@ -28,9 +26,17 @@ from emolib.labels import NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
 from emolib.system.device import run_threads
-from emolib.system.files import atomic_path, write_text
+from emolib.system.files import write_text
 from emolib.training.stacked import Stack
-from emolib.training.state import damage_named, load_state, new_state, save_file, save_state
+from emolib.training.state import (
+    damage_named,
+    load_state,
+    load_whole,
+    new_state,
+    save_file,
+    save_state,
+    write_weights,
+)
 from emolib.training.trainer import Trainer
 
 
@@ -130,7 +136,7 @@ def _load_stack(path: Path, stack: Stack) -> dict[str, Any]:
         runs = [new_state(trainer.experiment) for trainer in stack.trainers]
         return {"epoch": 0, "runs": runs, "errors": [""] * len(runs)}
     with damage_named(path):
-        done = torch.load(path, map_location="cpu", weights_only=True)
+        done = load_whole(path)
         stack.load(done.pop("stack"))
     return done
 
@@ -178,8 +184,7 @@ def fitted(folder: Path, model: EmotionModel, state: dict[str, Any]) -> Fitted:
     """
     write_history(folder, state)  # again: the last epoch's process may have died between its files
     model.load_state_dict(state["best"])
-    with atomic_path(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(save(state["best"]))
+    write_weights(folder / "model.safetensors", state["best"])
     return Fitted(model.eval(), state["best_epoch"], state["history"])
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
@@ -21,14 +20,12 @@ from emolib.features.window_sets import WindowSet
 from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
 from emolib.system.device import training_dtype
-from emolib.system.files import (
-    remove_leftovers,
-    write_json,
-)
+from emolib.system.files import hash_file, remove_leftovers, write_json
 from emolib.system.provenance import provenance
 from emolib.system.runs import writing
 from emolib.training.claim import claim
 from emolib.training.fit import Fitted, fit
+from emolib.training.state import read_weights
 
 
 def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, Experiment]:
@@ -43,10 +40,10 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
     if not path.exists():
         raise EmolibError(f"{path}: no such file; finish this run first (emolib train)")
     try:
-        state = load_file(path)
+        state = read_weights(path)
         model = EmotionModel(experiment, len(state["visual_mean"]), len(state["audio_mean"]))
         model.load_state_dict(state)
-    except (KeyError, RuntimeError, SafetensorError) as error:
+    except (KeyError, RuntimeError, SafetensorError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise EmolibError(
             f"{path}: damaged, or of another shape than experiment.json says ({reason}); "
@@ -66,9 +63,20 @@ def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[
     with writing(folder):
         finished = claim(experiment, folder)
         if finished is not None:
+            _check_history(folder, finished)
             return finished
         data = prepare(experiment, progress=progress)
         return train_and_evaluate(experiment, data, folder, progress=progress)
+
+
+def _check_history(folder: Path, finished: dict[str, Any]) -> None:
+    """Raise EmolibError where history.csv is not what metrics.json was written beside."""
+    path = folder / "history.csv"
+    if not path.is_file() or hash_file(path) != finished.get("history", hash_file(path)):
+        raise EmolibError(
+            f"{path}: missing, or holds something else than was written; "
+            "delete this run and train again"
+        )
 
 
 def train_and_evaluate(
@@ -141,6 +149,7 @@ def finish(
         "frame": evaluation.score_of_clips(clips, rows, **evaluation.scored_classes(experiment)),
         "best_epoch": fitted.best_epoch,
         "selection": experiment.selection,
+        "history": hash_file(folder / "history.csv"),
         "parameters": fitted.model.parameter_count(),
         "experiment": experiment.fingerprint("train"),
         "code": LOADED,
@@ -159,6 +168,7 @@ def finish(
             arithmetic=arithmetic,
             wall_seconds=round(seconds, 2),
         ),
+        sealed=True,
     )
-    write_json(folder / "metrics.json", result)
+    write_json(folder / "metrics.json", result, sealed=True)
     return result

@@ -2,6 +2,7 @@
 never unpickled as code.
 """
 
+import hashlib
 import io
 import pickle
 import zipfile
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
-from emolib.system.files import atomic_path
+from emolib.system.files import SEAL, atomic_path
 
 Parts = Mapping[str, Any]  # name -> what has state_dict and load_state_dict
 
@@ -38,6 +41,45 @@ def save_file(path: Path, state: dict[str, Any]) -> None:
         temporary.write_bytes(content)
 
 
+def load_whole(path: Path) -> dict[str, Any]:
+    """What :func:`save_file` wrote, on the CPU.
+
+    Raises BadZipFile, or one of what :func:`damage_named` names, where it is damaged.
+    """
+    with zipfile.ZipFile(path) as records:
+        if damaged := records.testzip():  # by the checksum of each record
+            raise zipfile.BadZipFile(f"other bytes in {damaged} than were written")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Write a model's tensors as safetensors with their hash, whole or not at all."""
+    content = save(dict(state), metadata={SEAL: _hash(state)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """A model's tensors; raises ValueError where they are other ones than were written."""
+    with safe_open(path, framework="pt") as file:
+        written = (file.metadata() or {}).get(SEAL)
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    if written is not None and written != _hash(state):
+        raise ValueError("other numbers than were written")
+    return state
+
+
+def _hash(state: Mapping[str, torch.Tensor]) -> str:
+    """Of every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].contiguous().numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
     """Turn what loading a file that is damaged or of another shape raises
@@ -50,7 +92,10 @@ def damage_named(path: Path) -> Iterator[None]:
     except (
         RuntimeError,
         KeyError,
+        TypeError,
+        AttributeError,
         ValueError,
+        OSError,
         EOFError,
         pickle.UnpicklingError,
         zipfile.BadZipFile,
@@ -79,7 +124,7 @@ def load_state(path: Path, experiment: Experiment, parts: Parts) -> dict[str, An
     if not path.exists():
         return new_state(experiment)
     with damage_named(path):
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_whole(path)
         if state["fingerprint"] != experiment.fingerprint("train"):
             raise WrongCall(
                 f"{path}: belongs to another experiment; use another folder, or delete this one"

@@ -13,6 +13,7 @@ from emolib.config import PRESETS, Experiment, format_settings, parse_settings, 
 from emolib.config.setting import is_within
 from emolib.errors import EmolibError, WrongCall
 from emolib.features.origin import labelled, origin
+from emolib.system.files import read_json, write_json
 
 
 def test_paper_preset_holds_the_papers_values():
@@ -191,7 +192,7 @@ def test_another_version_is_refused_with_its_format(tmp_path):
     path = tmp_path / "experiment.json"
     preset("demo", epochs=3).save(path)
     assert Experiment.load(path) == preset("demo", epochs=3)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 0}))
+    write_json(path, {**read_json(path), "format": 0}, sealed=True)
     with pytest.raises(WrongCall, match="another version"):
         Experiment.load(path)
 

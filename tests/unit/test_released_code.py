@@ -20,7 +20,8 @@ from emolib.features.protocols import index_of
 from emolib.features.sound import encode_sound
 from emolib.features.train_mode import RATES, redrawn
 from emolib.features.window_sets import window_set
-from emolib.studies.variants import FAULTS, FULL, choose, with_oddities
+from emolib.studies.faults import FAULTS, with_oddities
+from emolib.studies.variants import FULL, choose
 from emolib.training.trainer import Trainer
 from emolib.windows import frame_predictions, listing_windows
 from tests.support.trees import Spec, clean, make_tree

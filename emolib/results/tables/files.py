@@ -34,6 +34,6 @@ def record(
     file.
     """
     content = {"metrics": dict(metrics), "summary": dict(summary or {})}
-    write_json(folder / "records" / f"{notebook}.json", content)
+    write_json(folder / "records" / f"{notebook}.json", content, sealed=True)
     values = [cell_text(value) for value in metrics.values()]
     return pd.DataFrame({"metric": list(metrics), "value": values})

@@ -448,6 +448,6 @@ def test_a_damaged_kept_prediction_is_named(tmp_path, tree):
     (path,) = (run / "test_predictions").glob("4-30-640x480-*.parquet")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(
-        EmolibError, match=r"4-30-640x480-\w+\.parquet: damaged .*; delete it and submit again"
+        EmolibError, match=r"4-30-640x480-\w+\.parquet: damaged .*; delete it and predict again"
     ):
         of_run(run, tmp_path / "out.txt", progress=False)

@@ -1,6 +1,5 @@
 """Training on small sets in memory: it learns, resumes to the bit, and names what is wrong."""
 
-import json
 import os
 import signal
 import time
@@ -21,7 +20,7 @@ from emolib.features.prepare import Data
 from emolib.losses import Classification
 from emolib.model import EmotionModel
 from emolib.system.device import run_threads
-from emolib.system.files import hash_file
+from emolib.system.files import hash_file, read_json
 from emolib.training import fit as fitting
 from emolib.training import run as training
 from emolib.training.fit import fit
@@ -52,7 +51,7 @@ def test_learns_and_writes_every_file(tmp_path):
     experiment = tiny(epochs=4, width=32, learning_rate=1e-2)
     metrics = complete(experiment, tmp_path)
     assert metrics["window"]["macro_f1"] > 0.8 and metrics["frame"]["macro_f1"] > 0.6
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert read_json(tmp_path / "metrics.json") == metrics
     assert metrics["by_frame"] == ", window that ends nearest to the frame, a window every 5 frames"
     assert metrics["face_shares"] == {"train": 1.0}, "both sets are clips of this split here"
     history = pd.read_csv(tmp_path / "history.csv")
