@@ -321,8 +321,8 @@ def f1_of_classes(matrices: np.ndarray) -> np.ndarray:
 def mean_f1(
     matrices: np.ndarray, classes: Sequence[int] = range(NUM_CLASSES), f1_classes: str = "all"
 ) -> np.ndarray:
-    """Macro-F1, ``[..., 8, 8]`` -> ``[...]``: the mean over ``all`` of ``classes``, or over those of
-    them that are ``present``, annotated or predicted, as scikit-learn has it.
+    """Macro-F1, ``[..., 8, 8]`` -> ``[...]``: the mean over ``all`` of ``classes``, or over
+    those of them that are ``present``, annotated or predicted, as scikit-learn has it.
     """
     kept = list(classes)
     f1 = f1_of_classes(matrices)[..., kept]
