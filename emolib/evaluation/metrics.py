@@ -77,12 +77,11 @@ def score(
     """Everything there is to say about predictions ``[n]`` of labels ``[n]``,
     with intervals of LEVEL over clips ``[n]``.
 
-    ``f1_classes``: which classes macro-F1 is the mean of, as :func:`mean_f1` has it; returned.
-
     Returns ``protocol``, ``macro_f1``, ``accuracy`` and their ``_interval`` ``[low, high]``,
     ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
     (8 lists of 8), ``n`` and ``clips``; with ``influence`` also :func:`influence`'s rows.
-    ``classes``: those that the data set can show, over which the macro-F1 is the mean.
+    ``classes``: those that the data set can show, and ``f1_classes``: of which of them the macro-F1
+    is the mean, as :func:`mean_f1` has it; returned.
     JSON-ready. Raises WrongCall for an unknown protocol or too few resamples,
     EmolibError when nothing is annotated.
     """
