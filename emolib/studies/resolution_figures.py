@@ -34,8 +34,8 @@ def carriers(frames: np.ndarray, *, title: str) -> Figure:
         left = np.cumsum(shares) - shares
         tints = [OTHER] + [OURS, BAND] * len(shares)
         axis.barh(row, shares, 0.68, left=left, color=tints[: len(shares)], ec="white", lw=0.3)
-        axis.text(1.02, row, f"{effective[row]:.1f} of {shown[row]}", va="center", fontsize=6.5)
-    axis.text(1.02, -1.0, "effective\nof all videos", va="center", fontsize=6.5)
+        axis.text(1.02, row, f"{effective[row]:.1f} of {shown[row]}", va="center", fontsize=7)
+    axis.text(1.02, -1.0, "effective\nof all videos", va="center", fontsize=7)
     axis.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
     axis.set(xlim=(0, 1.34), ylim=(7.5, -1.5), xlabel="share of frames, one piece a video")
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
@@ -146,11 +146,11 @@ def planning(
         for value in lines.values():
             axis.axhline(value, color=PAPER, lw=0.8, ls="--")
     for name, value in lines.items():
-        right.text(max(by_seeds), value * 1.06, name, ha="right", fontsize=6)
+        right.text(max(by_seeds), value * 1.06, name, ha="right", fontsize=7)
     for name, count in marks.items():
         left.axvline(count, color=OTHER, lw=0.9)
         place = left.get_xaxis_transform()
-        left.text(count * 1.06, 0.98, name, transform=place, rotation=90, va="top", fontsize=6)
+        left.text(count * 1.06, 0.98, name, transform=place, rotation=90, va="top", fontsize=7)
     left.set_yticks(EFFECT_TICKS, [f"{tick:g}" for tick in EFFECT_TICKS])
     left.yaxis.set_minor_formatter(NullFormatter())
     left.set(xlabel="videos (1 seed)", ylabel="true difference, macro-F1 (log)")
@@ -173,4 +173,4 @@ def _lines(axis: Axes, lines: Mapping[str, float]) -> None:
     for name, value in lines.items():
         axis.axhline(value, color=PAPER, lw=0.8, ls="--")
         place = axis.get_yaxis_transform()
-        axis.text(0.02, value, name, transform=place, va="bottom", fontsize=6)
+        axis.text(0.02, value, name, transform=place, va="bottom", fontsize=7)

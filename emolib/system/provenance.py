@@ -1,9 +1,10 @@
-"""``provenance.json``: which code, versions and device made a run."""
+"""``provenance.json``: which code, versions and device made a run, and on which day."""
 
 import importlib.metadata
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
 
 from emolib import __version__
@@ -21,8 +22,8 @@ PACKAGES = (
 
 
 def provenance(device: str, **more: Any) -> dict[str, Any]:
-    """Git commit and whether the checkout was dirty (None outside a checkout), versions,
-    device, threads, and ``more``.
+    """The day (UTC), git commit and whether the checkout was dirty (None outside a checkout),
+    versions, device, threads, and ``more``.
     """
     import torch
 
@@ -31,6 +32,7 @@ def provenance(device: str, **more: Any) -> dict[str, Any]:
         _git("status", "--porcelain", "--untracked-files=no"),
     )
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "emolib": __version__,
         "git_commit": commit,
         "git_dirty": None if changes is None else bool(changes),

@@ -19,6 +19,7 @@ NEEDED = (
 FIELDS = {  # of NEEDED, what the page shows
     "metrics.json": ("origin", "experiment", "parameters", "selection", "best_epoch", "frame"),
     "provenance.json": (
+        "date",
         "emolib",
         "git_commit",
         "git_dirty",

@@ -3,7 +3,7 @@
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,18 @@ def opening(run: Path, experiment: Experiment) -> str:
     """The day on which the run was finished, what it reaches, which window is best, what the
     numbers are of; then the curve. As HTML.
     """
-    metrics, summary = (read_json(run / f"{name}.json") for name in ("metrics", "summary"))
+    names = ("metrics", "summary", "provenance")
+    metrics, summary, made = (read_json(run / f"{name}.json") for name in names)
     rows = [row for row in summary.get("window_table", ()) if row["protocol"] == "frame"]
     said = [score(metrics["frame"], experiment), best_window(rows), kind(str(metrics["origin"]))]
     text = html.escape(" ".join(said))
-    return f'<p class="date">{day(run)}</p><p class="opening">{text}</p>{_curve(run)}'
+    return f'<p class="date">{day(made["date"])}</p><p class="opening">{text}</p>{_curve(run)}'
 
 
-def day(run: Path) -> str:
-    """When the run was complete: the day of its metrics.json, which is written last."""
-    finished = datetime.fromtimestamp((run / "metrics.json").stat().st_mtime, UTC)
-    return f"Finished on {finished.day} {finished:%B %Y} (UTC)"
+def day(date: str) -> str:
+    """When the run was finished; ``date``: of provenance.json, ``2026-11-27``."""
+    finished = datetime.fromisoformat(date)
+    return f"Finished on {finished.day} {finished:%B %Y}"
 
 
 def score(frame: Mapping[str, Any], experiment: Experiment) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 from emolib.config import preset
 from emolib.results import architecture, error_gallery, model_figures
@@ -45,6 +46,8 @@ def test_every_figure_is_drawn():
     for figure in drawn:
         figure.draw_without_rendering()
         assert figure.get_suptitle()
+        sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+        assert min(sizes) >= 7, "smaller than print can show"
     assert "synthetic" in drawn[1].get_suptitle()
 
 
