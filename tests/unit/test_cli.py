@@ -182,7 +182,8 @@ def test_settings_tell_everything_about_each(call):
     for part in ("width=512", "channels", "at least 1", "paper 3.2", "demo: 96"):
         assert part in text
     assert "strong" not in text  # its value is the paper's
-    assert all(f"{name}=" in call("settings")[1] for name in rows)
+    table = call("settings")[1]
+    assert all(f"{name}=" in table for name in rows)
 
 
 def test_a_generated_tree_given_by_path_serves_every_preset(tmp_path):

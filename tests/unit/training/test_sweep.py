@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -20,8 +19,9 @@ from emolib.system.files import hash_file, read_json, write_json
 from emolib.system.runs import writing
 from emolib.training import fit as fitting
 from emolib.training import run as training
-from emolib.training import stacks, sweep, unit
+from emolib.training import stacks, sweep, unit, workers
 from emolib.training.claim import is_complete
+from tests.support.forks import exit_code, fork
 from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
 from tests.support.windowsets import make, prompts, tiny
 
@@ -184,63 +184,52 @@ def same_bits(one, other):
             assert hash_file(Path(mine) / file) == hash_file(Path(theirs) / file)
 
 
-@pytest.mark.parametrize("amp", ["float32", "bf16"])
-def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch, amp):
+def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch):
     """A run alone in a process with two threads, and runs in two worker processes on two cores:
     one promise.
     """
-    experiment = tiny(width=64, batch_size=32, amp=amp)
+    experiment = tiny(width=64, batch_size=32)
+    grid = {"amp": ["float32", "bf16"], "seed": [1, 2]}
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    alone = sweep.run(
-        experiment, {"seed": [1, 2, 3]}, in_every_process / "alone", workers=0, progress=False
-    )
+    alone = sweep.run(experiment, grid, in_every_process / "alone", workers=0, progress=False)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
-    same_bits(
-        alone,
-        sweep.run(
-            experiment, {"seed": [1, 2, 3]}, in_every_process / "spread", workers=2, progress=False
-        ),
-    )
-    assert alone.frame_macro_f1.nunique() > 1
+    spread = sweep.run(experiment, grid, in_every_process / "spread", workers=2, progress=False)
+    same_bits(alone, spread)
+    assert alone.window_macro_f1.nunique() > 1
 
 
-def test_a_worker_that_dies_fails_its_own_run_alone(in_every_process, monkeypatch):
+# Run by each Python before anything else: a worker that answers at once, or dies over a run.
+ANSWERING = """
+import json, os, signal, sys
+if "emolib.training.workers" in sys.orig_argv:
+    for line in sys.stdin:
+        if os.path.basename(line).startswith("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        print(json.dumps(""), flush=True)
+    os._exit(0)
+"""
+
+
+def test_a_worker_that_dies_fails_its_own_run_alone(tmp_path, prepared, monkeypatch):
     """Two workers, of which each is killed over one run; four runs were to come after those."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    with (in_every_process / "sitecustomize.py").open("a") as file:
-        file.write(
-            textwrap.dedent("""
-            import signal
-            fit = training.fit
-            def fit_or_die(experiment, *arguments, **options):
-                if experiment.seed in (1, 2):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return fit(experiment, *arguments, **options)
-            training.fit = fit_or_die
-        """)
-        )
-    with pytest.raises(
-        EmolibError,
-        match=r"2 of 6 runs failed \(seed=1: its process ended.*seed=2: its process ended",
-    ):
-        sweep.run(
-            tiny(),
-            {"seed": [1, 2, 3, 4, 5, 6]},
-            in_every_process / "sweep",
-            workers=2,
-            progress=False,
-        )
-    assert pd.read_csv(in_every_process / "sweep" / "results.csv").error.isna().tolist() == [
-        False,
-        False,
-        True,
-        True,
-        True,
-        True,
-    ]
+    (tmp_path / "sitecustomize.py").write_text(ANSWERING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    names = ["dies_first", "dies_second", "a", "b", "c", "d"]
+    experiments = {tmp_path / name: tiny(seed=seed) for seed, name in enumerate(names)}
+    reports: dict[str, str] = {}
+
+    def report(path, why):
+        reports[path.name] = why
+
+    workers.train_here(list(experiments), experiments, 2, report, progress=False)
+    assert {name: why[:17] for name, why in reports.items() if why} == {
+        "dies_first": "its process ended",
+        "dies_second": "its process ended",
+    }
+    assert set(reports) == set(names)
 
 
 def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
@@ -442,15 +431,18 @@ def test_a_run_that_diverges_in_a_stack_is_named(tmp_path, prepared):
     assert pd.read_csv(tmp_path / "results.csv").frame_macro_f1.notna().tolist() == [True, False]
 
 
-def test_a_worker_ends_when_its_input_does():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "emolib.training.workers", str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    output, _ = process.communicate("/no/such/run\n", timeout=120)
-    assert process.returncode == 0 and "/no/such/run/experiment.json: no such file" in output
+def test_a_worker_ends_when_its_input_does(tmp_path):
+    asked, answers = tmp_path / "asked", tmp_path / "answers"
+    asked.write_text("/no/such/run\n")
+
+    def worker():
+        os.dup2(os.open(asked, os.O_RDONLY), 0)
+        os.dup2(os.open(answers, os.O_WRONLY | os.O_CREAT), 1)
+        sys.stdin = os.fdopen(0)
+        workers.work(os.getppid())
+
+    assert exit_code(fork(worker)) == 0
+    assert "/no/such/run/experiment.json: no such file" in answers.read_text()
 
 
 def test_slurm_units_through_submitit(tmp_path, prepared, monkeypatch):
