@@ -18,6 +18,8 @@ from emolib.cli.options import (
     folder,
     run_folder,
 )
+from emolib.config import Experiment
+from emolib.data.mark import is_synthetic
 from emolib.errors import WrongCall
 from emolib.features.origin import labelled, origin
 from emolib.system.files import few
@@ -201,16 +203,27 @@ def submit(
     output(result, as_json, f"{text}, {result['filled']} filled: {result['fill_rule']}{lacking}")
 
 
-@verb("emolib report --run demo\nemolib report --run runs/paper --out paper.html")
+@verb("emolib report --run demo\nemolib report --run runs/short --out short.html")
 def report(
     run: Run = "demo",
     out: Annotated[
         Path | None, typer.Option(help="The HTML file; without it, report.html in the run.")
     ] = None,
+    people: Annotated[
+        bool,
+        typer.Option("--people", help="Write pictures of people outside the run's folder, too."),
+    ] = False,
 ) -> None:
     """One self-contained HTML page of a run: headline table, figures,
     provenance and the executed notebooks.
     """
     from emolib.results import report as page
 
+    if out and not people:
+        experiment = Experiment.load(run_folder(run) / "experiment.json")
+        if experiment.data and not is_synthetic(Path(experiment.data)):
+            raise WrongCall(
+                f"--out {out}: the page holds pictures of people from {experiment.data}; "
+                "leave it in the run, or say --people if their licence allows it elsewhere"
+            )
     print(page.write(run_folder(run), out))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from emolib.config import preset
+from emolib.config import Experiment, preset
 from emolib.errors import EmolibError
 from emolib.pipeline.run import notebooks, run
 from emolib.results.notebook_outputs import is_noise
@@ -88,9 +88,15 @@ def refresh_figures(name: str = "demo") -> list[Path]:
 
     They come from the finished run ``name``. What no page shows is removed there, so that no file
     is left with the numbers of an older run. Returns what was written. Raises EmolibError when the
-    run lacks one of them.
+    run lacks one of them, or is not of the demo as it is: pictures of people and numbers of changed
+    settings stay in ``runs``.
     """
     root, run_folder = project_root(), runs_root() / name
+    if Experiment.load(run_folder / "experiment.json") != preset("demo"):
+        raise EmolibError(
+            f"{run_folder}: of other data or settings than the demo's; "
+            "only the demo's figures are shown in the repository"
+        )
     pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
     shown = {match for page in pages for match in SHOWN.findall(page.read_text(encoding="utf-8"))}
     target = root / "figures" / "demo"

@@ -554,3 +554,15 @@ def test_results_of_the_other_videos_are_printed_when_one_fails(call, monkeypatc
     monkeypatch.setattr(cli.results, "run_folder", Path)
     code, out, err = call("predict", "a.mp4", "b.mp4", "--out", "out", "--json")
     assert code == 1 and json.loads(out) == [{"video": "a.mp4"}] and "b.mp4" in err
+
+
+def test_a_report_with_pictures_of_people_leaves_the_run_only_when_asked(
+    call, tmp_path, monkeypatch
+):
+    preset("paper", data="/data/tree").save(tmp_path / "runs" / "mine" / "experiment.json")
+    monkeypatch.setattr("emolib.results.report.write", lambda run, out: out or run / "report.html")
+    elsewhere = ("report", "--run", "mine", "--out", str(tmp_path / "page.html"))
+    code, _, err = call(*elsewhere)
+    assert code == 2 and "pictures of people from /data/tree" in err
+    assert call(*elsewhere, "--people")[0] == 0
+    assert call("report", "--run", "mine")[0] == 0

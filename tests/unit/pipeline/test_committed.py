@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from emolib.config import preset
 from emolib.errors import EmolibError
 from emolib.pipeline import committed, kernel
 from emolib.system.files import read_json, write_json
@@ -74,6 +75,7 @@ def test_figures_that_a_page_shows_are_copied_and_no_others(project):
         (figures / name).write_text(name)
     shown = [project / "figures" / "demo" / name for name in ("curve.png", "table.md")]
     shown[0].parent.mkdir(parents=True)
+    preset("demo").save(project / "runs" / "demo" / "experiment.json")
     (shown[0].parent / "of_an_older_run.csv").write_text("0.1")
     assert committed.refresh_figures() == shown
     assert sorted((project / "figures" / "demo").iterdir()) == shown
@@ -89,5 +91,18 @@ def test_the_summary_is_kept_without_times(project):
     entry = {"seconds": 3.5, "metrics": {"a": 1}}
     summary = {"rows": [0.5], "seconds": 3.5, "versions": {}, "notebooks": {"01_x": entry}}
     write_json(project / "runs" / "demo" / "summary.json", summary)
+    preset("demo").save(project / "runs" / "demo" / "experiment.json")
     (kept,) = committed.refresh_figures()
     assert read_json(kept) == {"rows": [0.5], "notebooks": {"01_x": {"a": 1}}}
+
+
+@pytest.mark.parametrize("changes", [{"data": "tree"}, {"epochs": 3}])
+def test_figures_of_real_data_and_of_changed_settings_stay_in_runs(project, changes):
+    (project / "README.md").write_text("![a](figures/demo/faces.png)")
+    run = project / "runs" / "mine"
+    preset("demo", **changes).save(run / "experiment.json")
+    (run / "figures").mkdir()
+    (run / "figures" / "faces.png").write_bytes(b"faces")
+    with pytest.raises(EmolibError, match="only the demo's figures are shown"):
+        committed.refresh_figures("mine")
+    assert not (project / "figures").exists()
