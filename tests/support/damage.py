@@ -14,7 +14,7 @@ def hurt(content: bytes, rng: np.random.Generator) -> bytes:
         first = rng.integers(0, len(array))
         array[first : first + rng.integers(1, 2000)] = 0
     else:
-        array = array[: rng.integers(1, len(array))]
+        array = array[: rng.integers(len(array))]
     return array.tobytes()
 
 

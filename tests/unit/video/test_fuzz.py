@@ -7,25 +7,11 @@ import pytest
 from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.video import reading
+from tests.support.damage import hurt
 from tests.support.damaged_videos import count_frames, write
 
 CONTAINERS = {".mkv": "mpeg4", ".mp4": "libx264", ".avi": "mpeg4", ".ts": "mpeg2video"}
 SOUND = {".mkv": "aac", ".mp4": "aac", ".avi": "pcm_s16le", ".ts": "mp2"}
-
-
-def hurt(content: bytes, rng: np.random.Generator) -> bytes:
-    """``content`` with one to twenty bytes changed, a block zeroed, or its end missing."""
-    array = np.frombuffer(content, np.uint8).copy()
-    kind = rng.integers(3)
-    if kind == 0:
-        places = rng.integers(0, len(array), rng.integers(1, 21))
-        array[places] = rng.integers(0, 256, len(places))
-    elif kind == 1:
-        first = rng.integers(0, len(array))
-        array[first : first + rng.integers(1, 2000)] = 0
-    else:
-        array = array[: rng.integers(1, len(array))]
-    return array.tobytes()
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
