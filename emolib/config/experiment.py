@@ -100,6 +100,7 @@ class Experiment:
     modalities: str = setting("audio_visual", "streams used", "paper", "train", tuple(STREAMS))
     visual_frames: str = setting("all", "all frames of the window, or its middle one only (a still face)", "paper", "train", ("all", "centre"))
     fusion: str = setting("bidirectional", "how the streams are joined: cross-attention both ways, one way, or concatenation", "paper 3.3", "train", ("bidirectional", "visual_queries", "audio_queries", "concat"))
+    audio_pooling: str = setting("mean", "a window's sound: its steps are averaged after the adapter, or their mean and deviation go into it (statistics)", "paper 3.4", "train", ("mean", "statistics"))
     standardise: bool = setting(False, "standardise features by the training set's statistics", "ours", "train")
     width: int = setting(512, "model width, channels", "paper 3.2", "train", "[1, inf)")
     tcn_blocks: int = setting(6, "temporal blocks; 0: no TCN", "paper 3.2", "train", "[0, 16]")
@@ -157,6 +158,10 @@ class Experiment:
         if self.modalities != "audio_visual" and self.fusion != "concat":
             raise WrongCall(
                 f"modalities={self.modalities} has nothing to fuse; set fusion=concat as well"
+            )
+        if self.audio_pooling == "statistics" and self.fusion != "concat":
+            raise WrongCall(
+                "audio_pooling=statistics leaves no steps to attend to; set fusion=concat as well"
             )
         if self.modalities == "audio" and self.contrastive_weight:
             raise WrongCall(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from emolib.errors import EmolibError
 from emolib.features.window_sets import WindowSet
+from emolib.fusion import masked_statistics
 from emolib.model import EmotionModel
 
 CHUNK = (
@@ -137,7 +138,7 @@ def clip_of_row(windows: WindowSet, stream: str, row: int) -> str:
 
 def fit_statistics(model: EmotionModel, windows: WindowSet) -> None:
     """Set the model's buffers from the training windows:
-    class shares, and feature statistics if it standardises.
+    class shares, feature statistics if it standardises, and those of pooled sound if it pools.
 
     Constant dimensions keep a deviation of 1. A stream without a single
     row keeps mean 0 and deviation 1.
@@ -151,6 +152,21 @@ def fit_statistics(model: EmotionModel, windows: WindowSet) -> None:
                 mean, std = moments(features)
                 model.get_buffer(f"{stream}_mean").copy_(mean)
                 model.get_buffer(f"{stream}_std").copy_(torch.where(std > 1e-6, std, 1.0))
+    if model.pools and len(windows.audio):
+        mean, std = moments(sound_statistics(windows))
+        model.get_buffer("pooled_mean").copy_(mean)
+        model.get_buffer("pooled_std").copy_(torch.where(std > 1e-6, std, 1.0))
+
+
+def sound_statistics(windows: WindowSet) -> np.ndarray:
+    """Mean and deviation of the sound of every window that has some: float32 [N, 2 D_a]."""
+    ends = windows.audio_start + windows.audio_length
+    rows = [np.zeros((0, 2 * windows.audio.shape[1]), np.float32)]
+    for start, end in zip(windows.audio_start.tolist(), ends.tolist(), strict=True):
+        if end > start:
+            steps = torch.from_numpy(windows.audio[start:end]).float()
+            rows.append(masked_statistics(steps[None]).numpy())
+    return np.concatenate(rows)
 
 
 def moments(features: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,9 @@ def learning_rate(value):
 
 
 def model(name, value):
-    return EmotionModel(experiment(name, value))
+    made = experiment(name, value)
+    object.__setattr__(made, "fusion", value if name == "fusion" else "concat")
+    return EmotionModel(made)
 
 
 def recorded(value):
@@ -111,6 +113,7 @@ FOLLOWED = {
     ),
     "modalities": lambda v: model("modalities", v),
     "visual_frames": lambda v: model("visual_frames", v),
+    "audio_pooling": lambda v: model("audio_pooling", v),
     "fusion": lambda v: fusion.Fusion(v, 8, 2, 0.0),
     "class_weights": lambda v: losses.class_weights(LABELS, v),
     "sampling": lambda v: trainer("sampling", v).order(0),
