@@ -25,6 +25,7 @@ def test_parameter_count_of_the_paper():
     [
         {},
         *({"fusion": kind} for kind in KINDS),
+        {"fusion": "concat", "audio_pooling": "statistics"},
         {"tcn_blocks": 0},
         {"tcn_blocks": 0, "width": 512},
         {"visual_frames": "centre"},

@@ -32,6 +32,7 @@ VISUAL = {"modalities": "visual", "fusion": "concat"}
         {},
         {"accumulation": 2, "contrastive_targets": "classes", "logit_adjustment": 0.5},
         *({"fusion": kind} for kind in KINDS),
+        {"fusion": "concat", "audio_pooling": "statistics", "standardise": True},
         {"tcn_blocks": 0, "fusion": "concat"},
         VISUAL,
         {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0},
