@@ -31,6 +31,11 @@ class WindowIndex:
     def __len__(self) -> int:
         return len(self.start)
 
+    def __getitem__(self, rows: slice) -> "WindowIndex":
+        """Some of the windows."""
+        parts = (self.frames[rows], self.start[rows], self.end[rows], self.label[rows])
+        return WindowIndex(*parts)
+
 
 def index_windows(
     labels: np.ndarray,

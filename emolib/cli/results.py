@@ -1,7 +1,6 @@
 """Verbs that use a trained run: evaluate, predict, submit, report."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,12 +42,14 @@ def evaluate(
         experiment = experiment.replace(data=str(folder("--data", data).resolve()))
     clips = inputs.clips_of(experiment, ("validation",), progress=not quiet)
     inputs.check_windows(experiment, clips, ("validation",))
+    frames = evaluation.frame_rows([model], inputs.FrameSets(experiment, clips))
+    rows = {clip.id: by_frame for clip, (by_frame,) in frames}
     result: dict[str, Any] = {
         "origin": origin(experiment),
         "by_frame": experiment.by_frame(),
-        "frame": evaluation.score_of_parts(
-            partial(evaluation.predict_clips, model),
-            inputs.FrameSets(experiment, clips),
+        "frame": evaluation.score_of_clips(
+            clips,
+            [rows[clip.id] for clip in clips],
             **evaluation.scored_classes(experiment),
         ),
     }

@@ -1,7 +1,7 @@
 """Predictions and scores of a trained model under both protocols (docs/method.md, Evaluation)."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,23 +43,47 @@ DAMAGE = (
 BATCH_ON_CPU, BATCH_ELSEWHERE = 64, 1024
 
 
-@torch.no_grad()
 def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
     """float32 [N, 8] in the order of the windows,
     in the arithmetic the model was trained in; dropout off.
+
+    Where the device's memory lacks, in smaller batches. Raises EmolibError where it does not hold
+    one window.
     """
     was_training = model.training
     model.eval()
+    size = BATCH_ON_CPU if windows.device.type == "cpu" else BATCH_ELSEWHERE
+    while (result := _in_batches(model, windows, size)) is None:
+        if size == 1:
+            raise EmolibError(
+                f"{windows.device}: out of memory with a single window; "
+                "end other programs on it, or set EMOLIB_DEVICE=cpu"
+            )
+        size //= 2
+        if windows.device.type == "cuda":
+            torch.cuda.empty_cache()
+    model.train(was_training)
+    return result
+
+
+@torch.no_grad()
+def _in_batches(model: EmotionModel, windows: DeviceWindows, size: int) -> np.ndarray | None:
+    """:func:`probabilities`, ``size`` windows at a time; None where the memory lacks."""
     kind = windows.device.type
     parts = []
     dtype = training_dtype(kind, model.experiment.amp)
-    with run_threads(), torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
-        for batch in windows.in_order(BATCH_ON_CPU if kind == "cpu" else BATCH_ELSEWHERE):
-            parts.append(model(*batch)[0].softmax(dim=1))
-    model.train(was_training)
-    return (
-        torch.cat(parts).float().cpu().numpy() if parts else np.zeros((0, NUM_CLASSES), np.float32)
-    )
+    try:
+        with (
+            run_threads(),
+            torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16),
+        ):
+            for batch in windows.in_order(size):
+                parts.append(model(*batch)[0].softmax(dim=1))
+    except torch.OutOfMemoryError:
+        return None
+    if not parts:
+        return np.zeros((0, NUM_CLASSES), np.float32)
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def predict_windows(model: EmotionModel, windows: "WindowSet") -> np.ndarray:
@@ -82,29 +106,64 @@ def predict_clips(model: EmotionModel, windows: "WindowSet") -> list[np.ndarray]
 
     A clip without a window gets :func:`fallback` in every frame.
     """
+    return [rows[0] for _, rows in frame_rows([model], [windows])]
+
+
+def frame_rows(
+    models: Sequence[EmotionModel], parts: Iterable["WindowSet"]
+) -> Iterator[tuple[Clip, list[np.ndarray]]]:
+    """Each clip of ``parts`` with its rows float64 [n, 8] by every model, as soon as it is done.
+
+    One of the ``parts`` (``prepare.FrameSets``) is in memory at a time.
+    """
+
+    def predict(windows: "WindowSet") -> np.ndarray:
+        return np.stack([predict_windows(model, windows) for model in models], axis=1)  # [N, M, 8]
+
+    for clip, ends, by_window in whole_clips(predict, parts):
+        rows = [_rows(model, clip, ends, by_window[:, m]) for m, model in enumerate(models)]
+        yield clip, rows
+
+
+def whole_clips(
+    predict: Callable[["WindowSet"], np.ndarray], parts: Iterable["WindowSet"]
+) -> Iterator[tuple[Clip, np.ndarray, np.ndarray]]:
+    """(clip, ends [N], what ``predict`` gives of its windows [N, ..]) of each clip of ``parts``.
+
+    The windows of a long clip may come in several parts, one after another.
+    """
+    clip: Clip | None = None
+    ends: list[np.ndarray] = []
+    predicted: list[np.ndarray] = []
+    for part in parts:
+        by_window = None
+        for position, each in enumerate(part.clips):
+            if clip is not None and each is not clip:
+                yield clip, np.concatenate(ends), np.concatenate(predicted)
+                ends, predicted = [], []
+            if by_window is None:  # only now, so that what is done before is not lost with it
+                by_window = predict(part)
+            clip, in_clip = each, part.clip == position
+            ends.append(part.end[in_clip])
+            predicted.append(by_window[in_clip])
+    if clip is not None:
+        yield clip, np.concatenate(ends), np.concatenate(predicted)
+
+
+def _rows(model: EmotionModel, clip: Clip, ends: np.ndarray, by_window: np.ndarray) -> np.ndarray:
+    """A clip's windows [N, 8] to its frames [n, 8] by the run's rule, smoothed as it says."""
     e = model.experiment
-    rows = frames_of_clips(
-        windows,
-        predict_windows(model, windows),
+    rows = frame_predictions(
+        by_window,
+        ends,
+        len(clip.labels),
         length=e.window,
         rule=e.frame_rule,
         fallback=fallback(model),
     )
     if e.smoothing == "none":
         return rows
-    return [smooth(clip_rows, e.smoothing, e.smoothing_half_width) for clip_rows in rows]
-
-
-def frames_of_clips(
-    windows: "WindowSet", by_window: np.ndarray, **options: Any
-) -> list[np.ndarray]:
-    """:func:`frame_predictions` of each of ``windows.clips`` from ``by_window`` [N, 8]."""
-    rows = []
-    for position, clip in enumerate(windows.clips):
-        in_clip = windows.clip == position
-        ends = windows.end[in_clip]
-        rows.append(frame_predictions(by_window[in_clip], ends, len(clip.labels), **options))
-    return rows
+    return smooth(rows, e.smoothing, e.smoothing_half_width)
 
 
 def scored_classes(experiment: Experiment) -> dict[str, Any]:
@@ -120,26 +179,6 @@ def window_score(model: EmotionModel, windows: "WindowSet", **options: Any) -> d
     return metrics.score(windows.label, predicted, unit, protocol="window", **options)
 
 
-def frame_score(windows: "WindowSet", rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
-    """``metrics.score`` under the frame protocol, of the rows that :func:`predict_clips` gave."""
-    return score_of_clips(windows.clips, rows, **options)
-
-
-def score_of_parts(
-    predict: Callable[["WindowSet"], list[np.ndarray]], parts: Iterable["WindowSet"], **options: Any
-) -> dict[str, Any]:
-    """:func:`frame_score` of sets of a few clips each (``inputs.FrameSets``).
-
-    One of them is in memory at a time. ``predict``: rows [n, 8] of each clip of a set, as
-    :func:`predict_clips` gives.
-    """
-    clips: list[Clip] = []
-    rows: list[np.ndarray] = []
-    for part in parts:
-        clips, rows = clips + part.clips, rows + predict(part)
-    return score_of_clips(clips, rows, **options)
-
-
 def score_of_clips(clips: list[Clip], rows: list[np.ndarray], **options: Any) -> dict[str, Any]:
     """``metrics.score`` under the frame protocol:
     probabilities [n, 8] of every frame of each clip.
@@ -149,12 +188,6 @@ def score_of_clips(clips: list[Clip], rows: list[np.ndarray], **options: Any) ->
     return metrics.score(
         labels, np.concatenate(rows).argmax(axis=1), unit, protocol="frame", **options
     )
-
-
-def write_predictions(folder: Path, windows: "WindowSet", rows: list[np.ndarray]) -> None:
-    """:func:`write_clip` of each clip, as ``<clip>.parquet``."""
-    for clip, probability in zip(windows.clips, rows, strict=True):
-        write_clip(folder / f"{clip.id}.parquet", clip, probability)
 
 
 def write_clip(path: Path, clip: Clip, probability: np.ndarray) -> None:

@@ -14,10 +14,16 @@ from emolib.data.coverage import check_coverage, coverage_of, face_shares
 from emolib.errors import EmolibError, chosen
 from emolib.features.extraction import extract, prompt_features
 from emolib.features.protocols import index_of
-from emolib.features.window_sets import FRAME_SOUND, WindowSet, frame_sound_bytes, window_set
+from emolib.features.window_sets import (
+    FRAME_SOUND,
+    WindowSet,
+    frame_sound_bytes,
+    steps_of,
+    window_set,
+)
 from emolib.features.work import Report
 from emolib.system.files import hash_of
-from emolib.windows import FRAME_WINDOWS
+from emolib.windows import FRAME_WINDOWS, WindowIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +155,8 @@ def store_features(
 
 @dataclass(frozen=True, eq=False)
 class FrameSets:
-    """The frame protocol's windows of ``clips``, so many clips at a time that their sound fits into
-    memory.
+    """The frame protocol's windows of ``clips``, so many at a time that their sound fits into
+    memory: several clips, or a part of a long one, which then comes in several sets.
 
     The sound of all is stored, so that seeds share it, or encoded anew each time where it would
     take too much of a disk.
@@ -166,23 +172,36 @@ class FrameSets:
 
     def __iter__(self) -> Iterator[WindowSet]:
         store = self.stored
-        group: list[Clip] = []
+        for group in self._groups():
+            yield window_set(
+                self.experiment,
+                [clip for clip, _ in group],
+                protocol="frame",
+                index=[windows for _, windows in group],
+                progress=False,
+                store=store,
+            )
+
+    def _groups(self) -> Iterator[list[tuple[Clip, WindowIndex]]]:
+        """Clips with windows of theirs, of at most STEPS_AT_ONCE steps of sound together."""
+        group: list[tuple[Clip, WindowIndex]] = []
+        left = STEPS_AT_ONCE
         for clip in self.clips:
-            if (
-                group
-                and sum(len(member.labels) for member in [*group, clip])
-                > FRAMES_AT_ONCE * self.experiment.frame_stride
-            ):
-                yield window_set(
-                    self.experiment, group, protocol="frame", progress=False, store=store
-                )
-                group = []
-            group.append(clip)
+            windows = index_of(self.experiment, clip, "frame")
+            each = steps_of(self.experiment, clip)
+            most = max(1, STEPS_AT_ONCE // each)
+            for first in range(0, max(1, len(windows)), most):
+                part = windows[first : first + most]
+                if group and len(part) * each > left:
+                    yield group
+                    group, left = [], STEPS_AT_ONCE
+                group.append((clip, part))
+                left -= len(part) * each
         if group:
-            yield window_set(self.experiment, group, protocol="frame", progress=False, store=store)
+            yield group
 
 
-FRAMES_AT_ONCE = 8192  # windows; 1.2 GB of Wav2Vec2 features at T = 60
+STEPS_AT_ONCE = 8192 * 99  # 1.2 GB of Wav2Vec2 base; 8,192 windows of T = 60 at 30 fps
 _LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from emolib.config import Experiment
 from emolib.data.clip import Clip
 from emolib.errors import WrongCall, chosen
-from emolib.features.sound import Spans
+from emolib.features.spans import Spans
 from emolib.windows import FRAME_WINDOWS, WindowIndex, index_windows
 
 

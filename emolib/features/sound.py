@@ -5,9 +5,9 @@ so a batch holds segments of one length only.
 """
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from emolib.data.content import content_of_file
 from emolib.data.media import SAMPLE_RATE, audible
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
 from emolib.errors import EmolibError
+from emolib.features.spans import Spans, missing_spans, samples_of
 from emolib.features.store import FeatureStore, Tensors
 from emolib.features.waveforms import decoded_waveforms
 from emolib.features.work import (
@@ -36,30 +37,13 @@ CHUNK, CONTEXT = (
     1000,
     100,
 )  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
+PIECE = 256  # windows of a clip that are stored together; a long clip is stored piece by piece
+HELD = 2  # pieces that may wait for others of their length, so that a kill loses little
 CHECKED = 4  # windows of the first batch that are encoded again in float32
 ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
 # seconds by which a window of a constant-rate clip may miss its nominal length,
 # for rounded timestamps
 JITTER = 0.002
-
-Spans = np.ndarray  # int32 [m, 2]: 1-based first and last frame of windows
-
-
-def samples_of(clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
-    """(first sample, number of samples) int64 ``[m]`` of each span's true time,
-    as ``Clip.span`` has it.
-    """
-    edges = (
-        np.append(clip.frame_times, clip.frame_times[-1] + 1 / clip.fps)
-        if len(clip.frame_times)
-        else np.zeros(1)
-    )
-    begin, end = edges[spans[:, 0] - 1], edges[spans[:, 1]]
-    # Rounded first to 1 ns: equal windows of a constant-rate clip then have equal lengths,
-    # whatever float64 left over.
-    return np.rint(begin * SAMPLE_RATE).astype(np.int64), np.rint(
-        np.round((end - begin), 9) * SAMPLE_RATE
-    ).astype(np.int64)
 
 
 def filled(segment: np.ndarray, samples: int) -> np.ndarray:
@@ -85,9 +69,12 @@ class _Sound:
             self.done(self)
 
 
+Segment = tuple[_Sound, int, np.ndarray]  # whose, which of its spans, and its samples
+
+
 class SoundEncoder:
     """Segments packed by length into batches of a fixed shape;
-    a clip is done when its last segment is.
+    a clip is done when its last segment is, and waits for few others.
     """
 
     def __init__(
@@ -99,7 +86,8 @@ class SoundEncoder:
     ) -> None:
         """``zeros``: they are encoded where there is no sound (``missing_sound``)."""
         self.encoder, self.check, self.zeros = encoder, check, zeros
-        self.waiting: dict[int, list[tuple[_Sound, int, np.ndarray]]] = {}
+        self.waiting: dict[int, list[Segment]] = {}
+        self.held: list[_Sound] = []  # with segments in `waiting`, the oldest first
         self.samples = 0  # encoded so far, rows of silence included
 
     def add(self, sound: _Sound, wave: np.ndarray) -> None:
@@ -114,9 +102,9 @@ class SoundEncoder:
             return
         begin, count = samples_of(sound.clip, sound.spans)
         nominal = (sound.spans[:, 1] - sound.spans[:, 0] + 1) / sound.clip.fps
-        alone = (
-            np.abs(count / SAMPLE_RATE - nominal) > JITTER
-        )  # variable rate: hardly two windows of one length
+        # Variable rate: hardly another clip has windows of these lengths.
+        odd = np.abs(count / SAMPLE_RATE - nominal) > JITTER
+        own: dict[int, list[Segment]] = {}
         for i in range(len(begin)):
             segment = wave[begin[i] : begin[i] + count[i]]
             if self.zeros:
@@ -124,13 +112,30 @@ class SoundEncoder:
             heard = self.zeros or audible(segment).any()
             if self.encoder.steps(len(segment)) == 0 or not heard:
                 sound.settle(i)
-            elif alone[i] or len(segment) < count[i]:
-                self._encode([(sound, i, segment)], 1)
+            elif odd[i] or len(segment) < count[i]:
+                own.setdefault(len(segment), []).append((sound, i, segment))
             else:
                 group = self.waiting.setdefault(len(segment), [])
                 group.append((sound, i, segment))
                 if len(group) == self.batch(len(segment)):
                     self._encode(self.waiting.pop(len(segment)), len(group))
+        for length, group in sorted(own.items()):
+            size = self.batch(length)
+            for first in range(0, len(group), size):
+                part = group[first : first + size]
+                self._encode(part, len(part))
+        self.held.append(sound)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Encode what the oldest still wait for, until at most HELD wait."""
+        self.held = [sound for sound in self.held if sound.left]
+        while len(self.held) > HELD:
+            oldest = self.held[0]
+            for length, group in sorted(self.waiting.items()):
+                if any(sound is oldest for sound, *_ in group):
+                    self._encode(self.waiting.pop(length), self.batch(length))
+            self.held = [sound for sound in self.held if sound.left]
 
     def batch(self, n_samples: int) -> int:
         """Segments a batch; depends on their length alone."""
@@ -141,7 +146,7 @@ class SoundEncoder:
         for length in sorted(self.waiting):
             self._encode(self.waiting.pop(length), self.batch(length))
 
-    def _encode(self, group: list[tuple[_Sound, int, np.ndarray]], size: int) -> None:
+    def _encode(self, group: list[Segment], size: int) -> None:
         batch = np.zeros((size, len(group[0][2])), np.float32)
         for row, (_, _, segment) in enumerate(group):
             batch[row] = segment
@@ -179,16 +184,6 @@ class SoundEncoder:
             self.samples += len(segment)
             parts.append(steps[first - left : last - left].to(torch.float16).cpu().numpy())
         return np.concatenate(parts)
-
-
-def missing_spans(stored: Tensors | None, spans: Spans) -> Spans:
-    """The spans that are not among the stored ones."""
-    if stored is None:
-        return spans
-    have = set(map(tuple, stored["spans"].tolist()))
-    return np.array([span for span in spans.tolist() if tuple(span) not in have], np.int32).reshape(
-        -1, 2
-    )
 
 
 def merged(stored: Tensors | None, sound: _Sound) -> Tensors:
@@ -256,7 +251,9 @@ def extract_sound(
     missing = [clip for clip in clips if not is_done(clip.id, source(clip))]
     if not missing:
         return
+    missing.sort(key=lambda clip: clip.fps)  # windows of one length come one after another
     encoder = load(False)
+    store.check_room(2 * encoder.width * sum(_steps(clip, wanted, track) for clip in missing))
     stream = Stream("sound", "tracks" if track else "windows", encoder.dtype, encoder.device)
     report.streams.append(stream)
     gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
@@ -267,18 +264,26 @@ def extract_sound(
         total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False
     ) as bar:
 
-        def keep(item: Work, tensors: Tensors) -> None:
+        def keep(item: Work, tensors: Tensors, last: bool = True) -> None:
             store.write(item.clip.id, item.source, tensors)
-            item.claim.release()
-            stream.clips += 1
-            bar.update()
+            if last:
+                item.claim.release()
+                stream.clips += 1
+                bar.update()
 
         def begin_clip(item: Work, wave: np.ndarray) -> None:
-            stored = store.read(item.clip.id, item.source)
+            stored = store.read(item.clip.id, item.source, "spans")
             spans = missing_spans(stored, wanted[item.clip.id])
             stream.units += len(spans)
-            done = partial(_keep_merged, keep, item, stored)
-            sounds.add(_Sound(item.clip, spans, encoder.width, done), wave)
+            pieces = np.split(spans, range(PIECE, len(spans), PIECE))
+            left = itertools.count(len(pieces) - 1, -1)
+
+            def done(sound: _Sound) -> None:
+                stored = store.read(item.clip.id, item.source)  # earlier pieces included
+                keep(item, merged(stored, sound), last=next(left) == 0)
+
+            for piece in pieces:
+                sounds.add(_Sound(item.clip, piece, encoder.width, done), wave)
 
         def work(free: Iterator[Work]) -> None:
             for item, wave in decoded_waveforms(free, lambda item: item.clip.video):
@@ -300,10 +305,11 @@ def extract_sound(
     stream.seconds, stream.gflop = time.perf_counter() - begin, gflop * sounds.samples
 
 
-def _keep_merged(
-    keep: Callable[[Work, Tensors], None], item: Work, stored: Tensors | None, sound: _Sound
-) -> None:
-    keep(item, merged(stored, sound))
+def _steps(clip: Clip, wanted: dict[str, Spans], track: bool) -> int:
+    """At most so many steps of sound does the store get of a clip."""
+    if track:
+        return round(len(clip.frame_times) / clip.fps * SAMPLE_RATE) // HOP
+    return int(samples_of(clip, wanted[clip.id])[1].sum()) // HOP
 
 
 def encode_sound(

@@ -12,6 +12,8 @@ beside it; the system drops the lock when a process dies, however it dies.
 import contextlib
 import hashlib
 import json
+import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -82,7 +84,10 @@ class FeatureStore:
         return self._opened(clip_id, source, _check_header) is not None
 
     def read(self, clip_id: str, source: str, *names: str) -> Tensors | None:
-        """The arrays of a clip (``names``: these alone), None where it is not stored."""
+        """The arrays of a clip (``names``: these alone), None where it is not stored.
+
+        They are mapped from the file, so that all processes share the memory that they take.
+        """
         return self._opened(clip_id, source, lambda path: _read(path, names))
 
     def _opened(self, clip_id: str, source: str, take: Callable[[Path], Any]) -> Any:
@@ -122,6 +127,17 @@ class FeatureStore:
         content = save(arrays, metadata={"about": about})
         with atomic_path(self.path(clip_id, source)) as temporary:
             temporary.write_bytes(content)
+
+    def check_room(self, needed: int) -> None:
+        """Raises EmolibError, before any work, where the disk has not the ``needed`` bytes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise EmolibError(
+                f"{self.folder}: these features take up to {needed / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB are free; free space, set EMOLIB_RUNS to a folder on a "
+                "larger disk, or use a shorter window or a longer stride"
+            )
 
     def claim(self, clip_id: str, source: str) -> Claim | None:
         """The right to compute a clip; None while another process has it."""
@@ -163,15 +179,20 @@ def _check_header(path: Path) -> bool:
         return True
 
 
+# torch's tensors are mapped from the file, NumPy's are copies. Windows does not let a mapped file
+# be replaced, as a clip's is when it gets more windows.
+FRAMEWORK = "pt" if os.name == "posix" else "np"
+
+
 def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
-    """The arrays of a file, each compared with its hash;
+    """The arrays of a file, mapped and each compared with its hash;
     raises ValueError where one differs or an entry is missing.
     """
-    with safe_open(path, framework="np") as file:
+    with safe_open(path, framework=FRAMEWORK) as file:
         hashes = json.loads((file.metadata() or {}).get("about", "{}")).get("sha256")
         if not isinstance(hashes, dict) or sorted(hashes) != sorted(file.keys()):
             raise ValueError("no hash of what it holds")
-        tensors = {name: file.get_tensor(name) for name in names or hashes}
+        tensors = {name: np.asarray(file.get_tensor(name)) for name in names or hashes}
     for name, array in tensors.items():
         if _hash(array) != hashes[name]:
             raise ValueError(f"other bytes in {name} than were written")

@@ -17,7 +17,9 @@ from emolib.encoders.load import load_audio, sound_width
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
 from emolib.features.extraction import NotStored, extract
 from emolib.features.protocols import index_of, spans_of
-from emolib.features.sound import Spans, encode_sound, samples_of
+from emolib.features.rows import Features, Rows
+from emolib.features.sound import encode_sound
+from emolib.features.spans import Spans, missing_spans, samples_of
 from emolib.features.store import Tensors
 from emolib.system.device import device
 from emolib.windows import WindowIndex
@@ -32,16 +34,15 @@ FRAME_SOUND = 4e9
 class WindowSet:
     """Windows of some clips; features are kept once and windows are indices into them.
 
-    F faces, N windows of T frames, S steps of sound; D_v and D_a are the encoders' widths (512 and
-    768 for CLIP ViT-B/32 and Wav2Vec2 base), 0 for a stream that the experiment does not use.
+    Stored features are mapped (:mod:`emolib.features.rows`). F faces, N windows of T frames, S
+    steps of sound; D_v and D_a are the encoders' widths (512 and 768 for CLIP ViT-B/32 and Wav2Vec2
+    base), 0 for a stream that the experiment does not use.
     """
 
     clips: list[Clip]
-    visual: np.ndarray  # float16 [F, D_v]; every face of every clip, clip after clip
+    visual: Features  # float16 [F, D_v]; every face of every clip, clip after clip
     frames: np.ndarray  # int64 [N, T]; rows of `visual`
-    audio: (
-        np.ndarray
-    )  # float16 [S, D_a]; steps of all windows, or of all tracks (windows then share steps)
+    audio: Features  # float16 [S, D_a]; all steps that the store has of the clips
     audio_start: np.ndarray  # int64 [N]; first row in `audio`
     audio_length: np.ndarray  # int32 [N]; steps, 0 = no sound for this window
     label: np.ndarray  # int64 [N]; class 0..7, -1 where unknown
@@ -52,15 +53,18 @@ class WindowSet:
         return len(self.label)
 
 
+def steps_of(experiment: Experiment, clip: Clip) -> int:
+    """The steps of sound of a window of ``clip`` at its mean frame rate, at least 1."""
+    return max(1, AudioEncoder.steps(round(experiment.window / clip.fps * SAMPLE_RATE)))
+
+
 def frame_sound_bytes(experiment: Experiment, clips: list[Clip]) -> float:
     """What the frame protocol's sound of ``clips`` would take in the store."""
     if "audio" not in experiment.streams:
         return 0.0
-    steps = 0.0
-    for clip in clips:
-        windows = len(clip.labels) / experiment.frame_stride
-        samples = round(experiment.window / clip.fps * SAMPLE_RATE)
-        steps += windows * AudioEncoder.steps(samples)
+    steps = sum(
+        len(clip.labels) / experiment.frame_stride * steps_of(experiment, clip) for clip in clips
+    )
     return 2.0 * sound_width(experiment) * steps
 
 
@@ -69,6 +73,7 @@ def window_set(
     clips: list[Clip],
     *,
     protocol: str,
+    index: list[WindowIndex] | None = None,
     progress: bool = True,
     store: bool = True,
 ) -> WindowSet:
@@ -76,19 +81,19 @@ def window_set(
 
     ``window``: the released rule at ``experiment.stride``, labelled. ``frame``: windows for
     predicting every frame, at ``experiment.frame_stride``; call it for a few clips at a time.
-    Without ``store`` the windows' sound is encoded now and not kept (see
-    :func:`frame_sound_bytes`). Raises EmolibError naming damaged images and sound.
+    ``index``: these of each clip's windows, by default all. Without ``store`` what the store lacks
+    of the windows' sound is encoded now and not kept (see :func:`frame_sound_bytes`). Raises
+    EmolibError naming damaged images and sound.
     """
-    index = [index_of(experiment, clip, protocol) for clip in clips]
+    if index is None:
+        index = [index_of(experiment, clip, protocol) for clip in clips]
     stored = store or experiment.whole_tracks
     faces, sounds = _features(experiment, clips, (protocol,) if stored else (), progress)
+    encoded: list[Tensors] = []
     if sounds is not None and not stored:
-        spans = {clip.id: spans_of(windows) for clip, windows in zip(clips, index, strict=True)}
-        zeros = experiment.fills_with_zeros
-        encoded = encode_sound(clips, spans, load_audio(experiment, device()), zeros=zeros)
-        sounds = [encoded[clip.id] for clip in clips]
+        encoded = _encoded(experiment, clips, sounds, index)
     visual, frames = _gather_faces(faces, index, experiment.window)
-    audio, start, length = _gather_sound(sounds, clips, index)
+    audio, start, length = _gather_sound(sounds, encoded, clips, index)
     counts = [len(part) for part in index]
     return WindowSet(
         clips=clips,
@@ -105,8 +110,21 @@ def window_set(
 
 def with_sound(windows: WindowSet, index: list[WindowIndex], sounds: list[Tensors]) -> WindowSet:
     """``windows``, which ``index`` describes, with other features of their sound."""
-    audio, start, length = _gather_sound(sounds, windows.clips, index)
+    audio, start, length = _gather_sound(sounds, [], windows.clips, index)
     return replace(windows, audio=audio, audio_start=start, audio_length=length)
+
+
+def _encoded(
+    experiment: Experiment, clips: list[Clip], stored: "Sounds", index: list[WindowIndex]
+) -> list[Tensors]:
+    """For each clip the sound of its windows that is not ``stored``."""
+    missing = {
+        clip.id: missing_spans(sound, spans_of(windows))
+        for clip, sound, windows in zip(clips, stored, index, strict=True)
+    }
+    zeros = experiment.fills_with_zeros
+    encoded = encode_sound(clips, missing, load_audio(experiment, device()), zeros=zeros)
+    return [encoded[clip.id] for clip in clips]
 
 
 Faces = list[tuple[np.ndarray, np.ndarray]]  # per clip: frame numbers [n], features [n, D_v]
@@ -155,64 +173,60 @@ def _of_all(read: Callable[[Clip], Read], clips: list[Clip]) -> list[Read]:
 
 def _gather_faces(
     faces: Faces | None, index: list[WindowIndex], length: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Rows, np.ndarray]:
     """(visual ``[F, D_v]``, rows ``[N, T]``);
     without a visual stream no features, and rows that nothing reads.
     """
     rows = [np.zeros((0, length), np.int64)]
     if not faces:
         rows += [np.zeros(windows.frames.shape, np.int64) for windows in index]
-        return np.zeros((0, 0), np.float16), np.concatenate(rows)
+        return Rows([], 0), np.concatenate(rows)
     before = 0
     for (numbers, _), windows in zip(faces, index, strict=True):
         rows.append(before + np.searchsorted(numbers, windows.frames))
         before += len(numbers)
-    return np.concatenate([features for _, features in faces]), np.concatenate(rows)
+    parts = [features for _, features in faces]
+    return Rows(parts, parts[0].shape[1]), np.concatenate(rows)
 
 
 def _gather_sound(
-    sounds: Sounds | None, clips: list[Clip], index: list[WindowIndex]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    sounds: Sounds | None, encoded: Sounds, clips: list[Clip], index: list[WindowIndex]
+) -> tuple[Rows, np.ndarray, np.ndarray]:
     """(audio ``[S, D_a]``, first row ``[N]``, steps ``[N]``) of all windows."""
     if not sounds:
         n = sum(map(len, index))
-        return np.zeros((0, 0), np.float16), np.zeros(n, np.int64), np.zeros(n, np.int32)
+        return Rows([], 0), np.zeros(n, np.int64), np.zeros(n, np.int32)
     starts, lengths, before = [], [], 0
-    parts: list[tuple[np.ndarray, np.ndarray]] = []  # (a clip's steps, which of them)
-    for sound, clip, windows in zip(sounds, clips, index, strict=True):
+    parts: list[np.ndarray] = []
+    for i, (sound, clip, windows) in enumerate(zip(sounds, clips, index, strict=True)):
         if "spans" in sound:
-            begin, count, rows = _of_windows(sound, spans_of(windows))
+            sources = [sound, *encoded[i : i + 1]]
+            begin, count = _of_windows(sources, spans_of(windows))
         else:
-            begin, count, rows = _of_track(sound["audio"], clip, spans_of(windows))
+            sources = [sound]
+            begin, count = _of_track(len(sound["audio"]), clip, spans_of(windows))
         starts.append(before + begin)
         lengths.append(count.astype(np.int32))
-        parts.append((sound["audio"], rows))
-        before += len(rows)
-    audio, before = np.empty((before, sounds[0]["audio"].shape[1]), np.float16), 0
-    for steps, rows in parts:
-        # mode: "raise" would copy once more
-        steps.take(rows, axis=0, out=audio[before : before + len(rows)], mode="clip")
-        before += len(rows)
+        parts += [source["audio"] for source in sources]
+        before += sum(len(source["audio"]) for source in sources)
+    audio = Rows(parts, parts[0].shape[1])
     return audio, np.concatenate(starts), np.concatenate(lengths)
 
 
-def _of_windows(stored: Tensors, spans: Spans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, steps, rows of ``stored["audio"]``) of these windows alone, one after another."""
-    place = {tuple(span): i for i, span in enumerate(stored["spans"].tolist())}
+def _of_windows(sources: list[Tensors], spans: Spans) -> tuple[np.ndarray, np.ndarray]:
+    """(first row, steps) of these windows in the ``sources``' audio, one after another."""
+    every = np.concatenate([source["spans"] for source in sources])
+    lengths = np.concatenate([source["lengths"] for source in sources]).astype(np.int64)
+    place = {tuple(span): i for i, span in enumerate(every.tolist())}
     chosen = np.array([place[tuple(span)] for span in spans.tolist()], np.int64)
-    count = stored["lengths"][chosen]
-    begin = np.cumsum(count) - count
-    first = (np.cumsum(stored["lengths"]) - stored["lengths"])[chosen]
-    return begin, count, np.repeat(first - begin, count) + np.arange(count.sum())
+    return (np.cumsum(lengths) - lengths)[chosen], lengths[chosen]
 
 
-def _of_track(
-    audio: np.ndarray, clip: Clip, spans: Spans
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first row, steps, rows of the track): as many steps as the window encoded alone would have,
-    from the one nearest its begin.
+def _of_track(total: int, clip: Clip, spans: Spans) -> tuple[np.ndarray, np.ndarray]:
+    """(first row, steps) of the windows in a track of ``total`` steps: as many steps as the window
+    encoded alone would have, from the one nearest its begin.
     """
     begin, samples = samples_of(clip, spans)
-    first = np.minimum(np.rint(begin / HOP).astype(np.int64), len(audio))
+    first = np.minimum(np.rint(begin / HOP).astype(np.int64), total)
     count = np.array([AudioEncoder.steps(n) for n in samples.tolist()], np.int64)
-    return first, np.minimum(count, len(audio) - first), np.arange(len(audio))
+    return first, np.minimum(count, total - first)

@@ -27,7 +27,7 @@ from emolib.labels import NUM_CLASSES, class_counts
 from emolib.system.files import atomic_path
 from emolib.training import run as training
 from emolib.training import sweep
-from emolib.windows import smooth
+from emolib.windows import frame_predictions, smooth
 
 if TYPE_CHECKING:
     from emolib.features.window_sets import WindowSet
@@ -155,21 +155,23 @@ def score(
     """
     prior = class_counts(data.train.label) / max(len(data.train.label), 1)
 
-    def predict_clips(windows: "WindowSet") -> list[np.ndarray]:
+    def checked(windows: "WindowSet") -> np.ndarray:
         by_window = predict(windows)
         if not np.isfinite(by_window).all():
             raise EmolibError(
                 "a baseline gave NaN: the features hold NaN, infinite or all-zero rows; "
                 "extract them again"
             )
-        rows = evaluation.frames_of_clips(
-            windows, by_window, length=experiment.window, fallback=prior
-        )
-        if not half_width:
-            return rows
-        return [smooth(clip_rows, "box", half_width) for clip_rows in rows]
+        return by_window
 
-    frame = evaluation.score_of_parts(predict_clips, data.frames)
+    clips, rows = [], []
+    for clip, ends, by_window in evaluation.whole_clips(checked, data.frames):
+        by_frame = frame_predictions(
+            by_window, ends, len(clip.labels), length=experiment.window, fallback=prior
+        )
+        clips.append(clip)
+        rows.append(smooth(by_frame, "box", half_width) if half_width else by_frame)
+    frame = evaluation.score_of_clips(clips, rows)
     validation = data.validation
     predicted = predict(validation).argmax(axis=1)
     window = metrics.score(validation.label, predicted, validation.clip, protocol="window")
@@ -186,7 +188,8 @@ def mean_features(windows: "WindowSet") -> np.ndarray:
     ):
         if length:
             audio[row] = windows.audio[start : start + length].mean(axis=0, dtype=np.float32)
-    return np.hstack([_mean_of_rows(windows.visual.astype(np.float32), windows.frames), audio])
+    faces = np.asarray(windows.visual, np.float32)
+    return np.hstack([_mean_of_rows(faces, windows.frames), audio])
 
 
 def labelled_frames(windows: "WindowSet") -> tuple[np.ndarray, np.ndarray]:

@@ -126,11 +126,9 @@ def _predicted(
         clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
         for clip_id, stamp in extraction.stamps(experiment, clips).items()
     }
-    for part in inputs.FrameSets(
-        experiment, [clip for clip in clips if not paths[clip.id].exists()]
-    ):
-        for clip, rows in zip(part.clips, evaluation.predict_clips(model, part), strict=True):
-            evaluation.write_clip(paths[clip.id], clip, rows)
+    missing = [clip for clip in clips if not paths[clip.id].exists()]
+    for clip, (rows,) in evaluation.frame_rows([model], inputs.FrameSets(experiment, missing)):
+        evaluation.write_clip(paths[clip.id], clip, rows)
     return {
         clip_id: evaluation.read_clip(path)["prediction"].to_numpy()
         for clip_id, path in paths.items()

@@ -120,13 +120,12 @@ def predict_frames(
         remove_leftovers(folder / "predictions")  # each file there is read as a clip's
     name = f"{folders[0].name}: every frame"
     with tqdm(desc=name, unit=" clips", disable=not progress) as bar:
-        for part in frames:
-            clips += part.clips
-            for each, folder, own in zip(runs, folders, rows, strict=True):
-                predicted = evaluation.predict_clips(each.model, part)
-                evaluation.write_predictions(folder / "predictions", part, predicted)
-                own += predicted
-            bar.update(len(part.clips))
+        for clip, predicted in evaluation.frame_rows([each.model for each in runs], frames):
+            clips.append(clip)
+            for folder, own, by_run in zip(folders, rows, predicted, strict=True):
+                evaluation.write_clip(folder / "predictions" / f"{clip.id}.parquet", clip, by_run)
+                own.append(by_run)
+            bar.update()
     return clips, rows
 
 

@@ -22,7 +22,7 @@ from emolib.features.window_sets import WindowSet
 from emolib.losses import Losses
 from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
-from emolib.training.trainer import TOTALS, Trainer, batch_totals, epoch_seed, grouped
+from emolib.training.trainer import TOTALS, Trainer, batch_totals, epoch_seed, grouped, sent
 
 # Settings in which the runs of a stack may differ.
 FREE = ("preset", "seed", "learning_rate", "min_learning_rate", "weight_decay", "seeds", "windows")
@@ -76,13 +76,13 @@ class Stack:
             [trainer.learning_rate(epoch, step) for trainer in self.trainers]
             for step in range(self.lead.steps)
         ]
+        steps = grouped(orders, self.lead.experiment, self.windows)
         if self.replays:
-            orders = orders.to(self.windows.device)
             on_device = torch.tensor(rates, device=self.windows.device)
-            for rows, rate in zip(grouped(orders, self.lead.experiment), on_device, strict=True):
+            for rows, rate in zip(sent(steps, self.windows.device), on_device, strict=True):
                 self.replays.run(self.advance, rate, *rows)
         else:
-            for rows, numbers in zip(grouped(orders, self.lead.experiment), rates, strict=True):
+            for rows, numbers in zip(steps, rates, strict=True):
                 self.advance(numbers, *rows)
         windows = orders.shape[1]
         return [
@@ -92,12 +92,13 @@ class Stack:
 
     def advance(self, rates: Tensor | list[float], *groups: Tensor) -> None:
         """``Trainer.advance`` of every run: learning rates [M],
-        batches of window numbers [M, B].
+        batches of window numbers, each in its groups [M, b].
         """
-        for rows in groups:
-            losses, hits = self.losses(rows)
-            (losses.total.sum() / len(groups)).backward()
-            self.totals += batch_totals(losses, hits, rows.shape[1])
+        batches = self.windows.by_batch(groups)
+        for rows in batches:
+            losses, hits = self.losses(*rows)
+            (losses.total.sum() / len(batches)).backward()
+            self.totals += batch_totals(losses, hits, sum(part.shape[1] for part in rows))
         self.step(rates)
 
     def step(self, rates: Tensor | list[float]) -> None:
@@ -110,18 +111,25 @@ class Stack:
         for parameter in self.parameters.values():
             parameter.grad = None
 
-    def losses(self, rows: Tensor) -> tuple[Losses, Tensor]:
-        """The losses of every run on its own windows ``rows`` [M, B], and its hits: [M] each."""
+    def losses(self, *groups: Tensor) -> tuple[Losses, Tensor]:
+        """The losses of every run on its own batch, and its hits: [M] each.
 
-        def of_one(parameters: Any, buffers: Any, batch: Batch, labels: Tensor) -> Any:
-            return functional_call(self.learner, (parameters, buffers), (batch, labels))
+        ``groups``: window numbers [M, b] as ``DeviceWindows.groups`` gives them.
+        """
 
-        together = self.windows.batch(rows.flatten())  # M * B windows
-        batch = Batch(*(None if x is None else x.unflatten(0, rows.shape) for x in together))
-        labels = self.windows.labels(rows)
-        axes: Any = Batch(*(None if x is None else 0 for x in together))  # type: ignore[arg-type]
+        def of_one(parameters: Any, buffers: Any, batches: list[Batch], labels: Tensor) -> Any:
+            return functional_call(self.learner, (parameters, buffers), (batches, labels))
+
+        models = len(self.trainers)
+        together = self.windows.batches([rows.flatten() for rows in groups])  # M * b windows
+        batches = [
+            Batch(*(None if x is None else x.unflatten(0, (models, -1)) for x in batch))
+            for batch in together
+        ]
+        axes: Any = [Batch(*(None if x is None else 0 for x in batch)) for batch in together]  # type: ignore[arg-type]
+        labels = self.windows.labels(torch.cat(groups, dim=1))
         mapped = vmap(of_one, in_dims=(0, 0, axes, 0), randomness="different")
-        return mapped(self.parameters, self.buffers, batch, labels)
+        return mapped(self.parameters, self.buffers, batches, labels)
 
     def state(self) -> list[dict[str, Any]]:
         """Everything that a step changes, run by run."""

@@ -1,6 +1,8 @@
 """Model, losses and optimiser of one run, trained an epoch at a time (paper section 4.1)."""
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,20 +29,24 @@ TOTALS = ("classification", "weight", "contrastive", "hits")
 class Learner(nn.Module):
     """The model and what it is trained for: a batch in, its losses out.
 
-    A step differentiates this, alone or stacked.
+    A step differentiates this, alone or stacked. A batch comes in groups of windows with like
+    lengths of sound: each window goes through the model by itself, and the losses are of all.
     """
 
     def __init__(self, model: EmotionModel, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, batch: Batch, labels: Tensor) -> tuple[Losses, Tensor]:
+    def forward(self, groups: Sequence[Batch], labels: Tensor) -> tuple[Losses, Tensor]:
         """Windows and their labels int64 [B] to the losses and the number of
         windows classified rightly.
         """
         dtype = training_dtype(labels.device, self.model.experiment.amp)
         with torch.autocast(labels.device.type, dtype, enabled=dtype is not torch.float32):
-            logits, embedding = self.model(*batch)
+            outputs = [self.model(*batch) for batch in groups]
+        logits = torch.cat([each for each, _ in outputs])
+        embeddings = [each for _, each in outputs if each is not None]
+        embedding = torch.cat(embeddings) if embeddings else None
         losses = self.objective(logits, embedding, labels)
         return losses, (logits.argmax(dim=1) == labels).sum()
 
@@ -178,14 +184,13 @@ class Trainer:
         self.totals.zero_()
         order = self.order(epoch)
         rates = [self.learning_rate(epoch, step) for step in range(self.steps)]
+        steps = grouped(order, self.experiment, self.windows)
         if self.replays:
             on_device = torch.tensor(rates, device=self.windows.device)
-            for rows, rate in zip(
-                grouped(order.to(self.windows.device), self.experiment), on_device, strict=True
-            ):
+            for rows, rate in zip(sent(steps, self.windows.device), on_device, strict=True):
                 self.replays.run(self.advance, rate, *rows)
         else:
-            for rows, number in zip(grouped(order, self.experiment), rates, strict=True):
+            for rows, number in zip(steps, rates, strict=True):
                 self.advance(number, *rows)
         return self.history(self.totals, len(order), rates[-1])
 
@@ -206,18 +211,22 @@ class Trainer:
         }
 
     def advance(self, learning_rate: float | Tensor, *groups: Tensor) -> None:
-        """One optimiser step on batches of window numbers [B];
+        """One optimiser step on batches of window numbers, each in its groups;
         their losses and hits are added to ``totals``.
         """
-        for rows in groups:
-            losses, hits = self.losses(rows)
-            (losses.total / len(groups)).backward()
-            self.totals += batch_totals(losses, hits, len(rows))
+        batches = self.windows.by_batch(groups)
+        for rows in batches:
+            losses, hits = self.losses(*rows)
+            (losses.total / len(batches)).backward()
+            self.totals += batch_totals(losses, hits, sum(map(len, rows)))
         self.step(learning_rate)
 
-    def losses(self, rows: Tensor) -> tuple[Losses, Tensor]:
-        """The losses of the windows ``rows`` [B], and how many are classified rightly."""
-        return self.learner(self.windows.batch(rows), self.windows.labels(rows))
+    def losses(self, *groups: Tensor) -> tuple[Losses, Tensor]:
+        """The losses of a batch of windows, and how many are classified rightly.
+
+        ``groups``: their numbers as ``DeviceWindows.groups`` gives them; one group [B] will do.
+        """
+        return self.learner(self.windows.batches(groups), self.windows.labels(torch.cat(groups)))
 
     def step(self, learning_rate: float | Tensor) -> None:
         """Clip the collected gradients, update, and empty them.
@@ -245,12 +254,26 @@ def batch_totals(losses: Losses, hits: Tensor, windows: int) -> Tensor:
     return torch.stack(sums)
 
 
-def grouped(order: Tensor, experiment: Experiment) -> list[tuple[Tensor, ...]]:
-    """The batches of each optimiser step, from an epoch's window numbers [N], or [M,
-    N] for M models.
+Step = tuple[Tensor, ...]  # the groups of an optimiser step's batches, batch after batch
+
+
+def grouped(order: Tensor, experiment: Experiment, windows: DeviceWindows) -> list[Step]:
+    """The groups of each optimiser step, from an epoch's window numbers [N], or [M, N] for
+    M models.
     """
     batches, size = order.split(experiment.batch_size, dim=-1), experiment.accumulation
-    return [batches[first : first + size] for first in range(0, len(batches), size)]
+    parts = [windows.groups(rows) for rows in batches]
+    steps = [parts[first : first + size] for first in range(0, len(parts), size)]
+    return [tuple(itertools.chain.from_iterable(step)) for step in steps]
+
+
+def sent(steps: list[Step], device: torch.device) -> Iterator[Step]:
+    """The same on the device, to which all are sent at once."""
+    flat = [rows for step in steps for rows in step]
+    there = torch.cat([rows.flatten() for rows in flat]).to(device)
+    pieces = iter(there.split([rows.numel() for rows in flat]))
+    for step in steps:
+        yield tuple(next(pieces).view(rows.shape) for rows in step)
 
 
 def epoch_seed(seed: int, epoch: int, purpose: str) -> int:

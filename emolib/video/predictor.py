@@ -21,7 +21,7 @@ from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.errors import WrongCall
 from emolib.evaluation.predictions import predict_windows
 from emolib.features.origin import origin
-from emolib.features.sound import samples_of
+from emolib.features.spans import samples_of
 from emolib.features.window_sets import WindowSet
 from emolib.labels import NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel

@@ -337,7 +337,7 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
 
     for module in (features, inputs):
         monkeypatch.setattr(module, "window_set", window_set)
-    monkeypatch.setattr(inputs, "FRAMES_AT_ONCE", 100 // experiment.frame_stride)
+    monkeypatch.setattr(inputs, "STEPS_AT_ONCE", 20 * 99)
     code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
     result = json.loads(out)
     assert code == 0 and err == "" and result["origin"] == "synthetic"
@@ -350,7 +350,7 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
         whole(experiment, clips, protocol=protocol, progress=False)
         for protocol in ("frame", "window")
     )
-    expected = evaluation.frame_score(frames, evaluation.predict_clips(model, frames))
+    expected = evaluation.score_of_clips(clips, evaluation.predict_clips(model, frames))
     assert result["frame"]["confusion"] == expected["confusion"] and result["frame"]["clips"] == 4
     assert result["window"]["n"] == len(windows.label)
     code, out, _ = call("evaluate", "--run", "mine", "--quiet")

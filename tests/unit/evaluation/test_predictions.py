@@ -1,7 +1,5 @@
 """Frame predictions and files of a model, on small sets in memory."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +8,12 @@ import torch
 from emolib.errors import EmolibError
 from emolib.evaluation.predictions import (
     fallback,
-    frame_score,
+    frame_rows,
     predict_clips,
     predict_windows,
-    score_of_parts,
+    score_of_clips,
     window_score,
-    write_predictions,
+    write_clip,
 )
 from emolib.features.batches import fit_statistics
 from emolib.labels import EXPRESSIONS
@@ -79,7 +77,9 @@ def test_a_set_of_faceless_clips_alone_is_predicted_and_scored(windows):
     assert [np.unique(rows, axis=0).tolist() for rows in predict_clips(model, windows)] == [
         [fallback(model).tolist()]
     ] * len(whole)
-    score = score_of_parts(partial(predict_clips, model), [windows, make(seed=1, stride=3)])
+    sets = [windows, make(seed=1, stride=3)]
+    pairs = [(clip, rows) for clip, (rows,) in frame_rows([model], sets)]
+    score = score_of_clips(*map(list, zip(*pairs, strict=True)))
     assert score["protocol"] == "frame" and score["n"] == 2 * 8 * 40
     with pytest.raises(EmolibError, match="nothing to score"):
         window_score(model, windows)
@@ -97,9 +97,9 @@ def test_scores_name_their_protocol_and_files_hold_the_rows(windows, tmp_path):
     assert window_score(model, windows)["protocol"] == "window" and window_score(model, windows)[
         "n"
     ] == len(windows.label)
-    score = frame_score(windows, rows)
+    score = score_of_clips(windows.clips, rows)
     assert score["protocol"] == "frame" and score["n"] == 8 * 40 and score["clips"] == 8
-    write_predictions(tmp_path, windows, rows)
+    write_clip(tmp_path / "clip5.parquet", windows.clips[5], rows[5])
     table = pd.read_parquet(tmp_path / "clip5.parquet")
     assert list(table) == [
         "frame",
@@ -114,3 +114,25 @@ def test_scores_name_their_protocol_and_files_hold_the_rows(windows, tmp_path):
         [row.argmax(axis=1) == clip.labels for row, clip in zip(rows, windows.clips, strict=True)]
     )
     assert score["accuracy"] == pytest.approx(accuracy)
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(windows, monkeypatch):
+    model = model_of(windows)
+    expected, sizes, forward = predict_windows(model, windows), [], model.forward
+
+    def small_device(visual, *rest):
+        sizes.append(len(visual))
+        if len(visual) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(visual, *rest)
+
+    monkeypatch.setattr(model, "forward", small_device)
+    np.testing.assert_allclose(predict_windows(model, windows), expected, atol=1e-6)
+    assert sizes[:3] == [64, 32, 16]
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(EmolibError, match="out of memory with a single window"):
+        predict_windows(model, windows)

@@ -301,11 +301,11 @@ def test_a_clip_without_its_faces_stops_a_submission_unless_an_option_goes_on(tm
 @pytest.fixture
 def predicted_clips(monkeypatch):
     """Ids of the clips that are predicted anew, in order; a clip a group."""
-    ids, original = [], evaluation.predict_clips
-    monkeypatch.setattr(inputs, "FRAMES_AT_ONCE", 1)
+    ids, original = [], evaluation.predict_windows
+    monkeypatch.setattr(inputs, "STEPS_AT_ONCE", 100)
     monkeypatch.setattr(
         evaluation,
-        "predict_clips",
+        "predict_windows",
         lambda model, part: [ids.extend(c.id for c in part.clips), original(model, part)][1],
     )
     return ids

@@ -18,7 +18,7 @@ from emolib.errors import EmolibError, EmolibWarning, WrongCall
 from emolib.evaluation import identity
 from emolib.features.prepare import Data
 from emolib.features.protocols import index_of
-from emolib.features.sound import samples_of
+from emolib.features.spans import samples_of
 from emolib.features.window_sets import window_set
 from emolib.system import disk
 from emolib.system.code import code_hash, files_of
