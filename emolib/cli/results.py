@@ -33,11 +33,14 @@ def evaluate(
     under both protocols.
     """
     from emolib.evaluation import predictions as evaluation
+    from emolib.evaluation.identity import at_hand, with_weights_at_hand
     from emolib.features import prepare as inputs
     from emolib.features.window_sets import window_set
     from emolib.training import run as training
 
-    model, experiment = training.load_model(run_folder(run))
+    # On the clips of another tree, whether the run's own have changed says nothing.
+    today = with_weights_at_hand if data else at_hand
+    model, experiment = training.load_model(run_folder(run), today=today)
     if data:
         experiment = experiment.replace(data=str(folder("--data", data).resolve()))
     clips = inputs.clips_of(experiment, ("validation",), progress=not quiet)

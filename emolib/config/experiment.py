@@ -244,15 +244,16 @@ class Experiment:
     def fingerprint(self, stage: str) -> str:
         """16 hexadecimal digits that change exactly when a setting that ``stage`` depends on changes.
 
-        A stage depends on its own settings and on those of its earlier stages (EARLIER_STAGES); given data depend on
-        their folder instead of ``synth``. The identity of the weights is added by whoever loads them.
+        A stage depends on its own settings and on those of its earlier stages (EARLIER_STAGES); for given data the
+        settings of ``synth`` do not count. Where data and weights lie is in none: they are known by their content
+        (``features.sources``), so that a copied tree is the same tree.
         """
         if stage not in EARLIER_STAGES:
             raise WrongCall(f"unknown stage {stage!r}{nearest(stage, EARLIER_STAGES)}")
         settings = self.settings(stage)
         parts = [self.fingerprint(earlier) for earlier in EARLIER_STAGES[stage]]
-        if stage == "data" and self.data:  # one folder has many spellings
-            settings["data"] = str(Path(self.data).resolve())
+        if stage == "data" and self.data:
+            settings["data"] = "given"
             parts = []
         return hash_of([FORMAT, stage, settings, parts])
 

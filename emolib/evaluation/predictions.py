@@ -18,7 +18,7 @@ from emolib.evaluation import metrics
 from emolib.features.batches import DeviceWindows
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
-from emolib.system.device import run_threads, training_dtype
+from emolib.system.device import autocast, run_threads, training_dtype
 from emolib.system.files import SEAL, atomic_path
 from emolib.windows import frame_predictions, smooth
 
@@ -73,10 +73,7 @@ def _in_batches(model: EmotionModel, windows: DeviceWindows, size: int) -> np.nd
     parts = []
     dtype = training_dtype(kind, model.experiment.amp)
     try:
-        with (
-            run_threads(),
-            torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16),
-        ):
+        with run_threads(), autocast(kind, dtype):
             for batch in windows.in_order(size):
                 parts.append(model(*batch)[0].softmax(dim=1))
     except torch.OutOfMemoryError:

@@ -124,24 +124,6 @@ def _wanted(experiment: Experiment, clip: Clip, protocols: tuple[str, ...]) -> S
     return np.unique(np.concatenate([np.zeros((0, 2), np.int32), *spans]), axis=0)
 
 
-def stamps(experiment: Experiment, clips: list[Clip]) -> dict[str, str]:
-    """For each clip's id a hash of what its features are made from:
-    encoders, frames, faces, times and content.
-    """
-    kinds = kinds_of(experiment)
-    stores = [store_of(experiment, kind).fingerprint for kind in kinds]
-    return {clip.id: hash_of([stores, _source(clip, kinds)]) for clip in clips}
-
-
-def _source(clip: Clip, kinds: list[str]) -> list[Any]:
-    source: list[Any] = [clip.face_present.tolist(), clip.frame_times.tolist()]
-    if "visual" in kinds:
-        source.append(source_of_faces(clip))
-    if "audio" in kinds:
-        source.append(source_of_sound(clip, track=False))
-    return source
-
-
 def verify(experiment: Experiment) -> tuple[int, list[str]]:
     """Re-hash the experiment's stores: (files, paths of damaged ones,
     which are removed and so computed again).

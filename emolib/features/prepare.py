@@ -1,7 +1,7 @@
 """What a run reads: its clips, their features and windows, made where they are missing."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from emolib.data.coverage import check_coverage, coverage_of, face_shares
 from emolib.errors import EmolibError, chosen
 from emolib.features.extraction import extract, prompt_features
 from emolib.features.protocols import index_of
+from emolib.features.sources import Sources, sources_of
 from emolib.features.window_sets import (
     FRAME_SOUND,
     WindowSet,
@@ -98,13 +99,25 @@ def check_windows(
             )
 
 
+def sources(experiment: Experiment, *, progress: bool = True) -> Sources:
+    """What a run of ``experiment`` is made from, by content; extracts nothing.
+
+    Generated data are made where they are missing. Raises EmolibError when data or weights are
+    missing, and as :func:`clips_of`.
+    """
+    return sources_of(experiment, clips_of(experiment, progress=progress))
+
+
 def needs(experiment: Experiment) -> str:
     """A key of what a run reads: runs with equal ones share their clips, features and windows."""
     e = experiment
     return hash_of(
         [
             *(e.fingerprint(stage) for stage in ("visual", "audio", "window")),
+            e.data,
             e.weights,
+            e.links_out,
+            e.min_face_share,
             e.modalities,
             e.frame_stride,
             chosen("frame_rule", e.frame_rule, FRAME_WINDOWS).__name__,
@@ -114,14 +127,15 @@ def needs(experiment: Experiment) -> str:
 
 def prepare(experiment: Experiment, *, progress: bool = True) -> Data:
     """Clips, features (extracted where missing) and prompts of a run; the last ones asked for are
-    kept in memory.
+    kept in memory, as long as data and weights stay the same.
 
     Raises EmolibError when data or weights are missing, or a split has no window.
     """
-    needed = needs(experiment)
+    clips = clips_of(experiment, progress=progress)
+    needed = hash_of([needs(experiment), astuple(sources_of(experiment, clips))])
     if needed not in _LAST:
         _LAST.clear()
-        _LAST[needed] = _prepared(experiment, progress)
+        _LAST[needed] = _prepared(experiment, clips, progress)
     return _LAST[needed]
 
 
@@ -205,8 +219,7 @@ STEPS_AT_ONCE = 8192 * 99  # 1.2 GB of Wav2Vec2 base; 8,192 windows of T = 60 at
 _LAST: dict[str, Data] = {}  # the runs of a sweep mostly share their data
 
 
-def _prepared(experiment: Experiment, progress: bool) -> Data:
-    clips = clips_of(experiment, progress=progress)
+def _prepared(experiment: Experiment, clips: list[Clip], progress: bool) -> Data:
     check_windows(experiment, clips)
     train, validation = (
         [clip for clip in clips if clip.split == split] for split in ("train", "validation")

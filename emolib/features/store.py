@@ -66,6 +66,7 @@ class FeatureStore:
     def __init__(self, kind: str, settings: dict[str, Any], identity: dict[str, Any]) -> None:
         depends = {key: value for key, value in identity.items() if key not in MADE_WITH}
         self.precision = identity.get("precision", "")
+        self.encoder = hash_of([kind, depends])
         self.fingerprint = hash_of([kind, settings, depends])
         self.folder = cache_root() / "features" / self.fingerprint
         self.manifest = {
@@ -121,7 +122,7 @@ class FeatureStore:
         if not (self.folder / "manifest.json").is_file():
             write_json(self.folder / "manifest.json", self.manifest)
         arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        hashes = {name: _hash(array) for name, array in arrays.items()}
+        hashes = {name: hash_of_array(array) for name, array in arrays.items()}
         about = json.dumps({"precision": self.precision, "sha256": hashes}, sort_keys=True)
         # One entry of metadata: safetensors writes several in any order.
         content = save(arrays, metadata={"about": about})
@@ -143,12 +144,7 @@ class FeatureStore:
         """The right to compute a clip; None while another process has it."""
         stem = self.path(clip_id, source).stem
         path = self.folder / ".claims" / stem
-        try:
-            lock = try_lock(path)
-        except OSError as error:
-            raise EmolibError(
-                f"{path}: cannot be written: {error.strerror}; free space or choose another folder"
-            ) from error
+        lock = try_lock(path)
         if lock is None:
             return None
         # What a process killed while writing this file left behind; no other file's temporary name
@@ -194,13 +190,14 @@ def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
             raise ValueError("no hash of what it holds")
         tensors = {name: np.asarray(file.get_tensor(name)) for name in names or hashes}
     for name, array in tensors.items():
-        if _hash(array) != hashes[name]:
+        if hash_of_array(array) != hashes[name]:
             raise ValueError(f"other bytes in {name} than were written")
     return tensors
 
 
-def _hash(array: np.ndarray) -> str:
-    """Of type, shape and bytes of a contiguous array."""
+def hash_of_array(array: np.ndarray) -> str:
+    """SHA-256 of an array's type, shape and bytes."""
+    array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
     digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """What is finished: an executed copy that carries the hash of everything it was made from.
 
-That is the notebook's source, the experiment, and the package's source.
+That is the notebook's source, the experiment, the package's source, and the content of given data
+and weights.
 """
 
 import dataclasses
@@ -13,8 +14,9 @@ from emolib.errors import EmolibError
 from emolib.system.files import hash_file, hash_of, read_json
 
 
-def key(notebook: Path, experiment: Experiment) -> str:
-    """Hash of everything that the result of ``notebook`` depends on.
+def key(notebook: Path, experiment: Experiment, given: str = "") -> str:
+    """Hash of everything that the result of ``notebook`` depends on; ``given`` as
+    :func:`content_of_given` has it.
 
     Outputs are left out: to commit an executed notebook changes nothing.
     """
@@ -22,7 +24,22 @@ def key(notebook: Path, experiment: Experiment) -> str:
         [cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])]
         for cell in read_json(notebook)["cells"]
     ]
-    return hash_of([cells, dataclasses.asdict(experiment), package_hash()])
+    settings = dataclasses.asdict(experiment.replace(data="", weights=""))
+    return hash_of([cells, settings, given, package_hash()])
+
+
+def content_of_given(experiment: Experiment) -> str:
+    """Hash of the content of the data and weights that the experiment was given; empty where
+    everything is the package's own, which :func:`package_hash` knows.
+
+    Raises EmolibError when they are missing.
+    """
+    encoders = {experiment.visual_encoder, experiment.audio_encoder}
+    if not experiment.data and encoders == {"synthetic"}:
+        return ""
+    from emolib.features import prepare as inputs  # here, because it loads torch
+
+    return hash_of(dataclasses.astuple(inputs.sources(experiment)))
 
 
 def package_hash() -> str:

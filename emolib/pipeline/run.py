@@ -14,7 +14,7 @@ from typing import Any
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
 from emolib.pipeline import parameters
-from emolib.pipeline.finished import finished, key
+from emolib.pipeline.finished import content_of_given, finished, key
 from emolib.pipeline.session import run_name
 from emolib.pipeline.summary import summarise
 from emolib.system.files import project_root, read_json, write_json, write_text
@@ -69,16 +69,16 @@ def run(
     values = [parameters.of_run(path, experiment, name) for path in paths]
     with writing(folder), terminable():
         check_folder(folder, experiment)
-        worked = False
+        worked, given = False, content_of_given(experiment)
         for path, changed in zip(paths, values, strict=True):
-            notebook_key = key(path, experiment)
+            notebook_key = key(path, experiment, given)
             if finished(folder, path, notebook_key):
                 continue
             if progress:
                 print(f"emolib: {path.name}", file=sys.stderr, flush=True)
             execute(path, folder, changed, notebook_key, time_limit=time_limit, progress=progress)
             worked = True
-        summary = summarise(folder, experiment)
+        summary = summarise(folder, experiment, given)
         write_json(folder / "summary.json", summary, sealed=True)
         if worked and (folder / "metrics.json").is_file():
             from emolib.results import checklist

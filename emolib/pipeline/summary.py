@@ -28,8 +28,11 @@ PACKAGES = (
 )
 
 
-def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
-    """What the finished notebooks have recorded; a part whose notebook has not run is absent."""
+def summarise(folder: Path, experiment: Experiment, given: str = "") -> dict[str, Any]:
+    """What the finished notebooks have recorded; a part whose notebook has not run is absent.
+
+    ``given``: the content of the run's data and weights, as ``finished.content_of_given`` has it.
+    """
     summary: dict[str, Any] = {
         "preset": experiment.preset,
         "name": folder.name,
@@ -40,7 +43,7 @@ def summarise(folder: Path, experiment: Experiment) -> dict[str, Any]:
         "versions": versions(),
     }
     for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        if not finished(folder, path, key(path, experiment)):
+        if not finished(folder, path, key(path, experiment, given)):
             continue
         record = read_json(record_path(folder, path))
         seconds = duration(folder / "notebooks" / path.name)

@@ -16,6 +16,7 @@ import pandas as pd
 from emolib.config import Experiment, format_settings
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
+from emolib.evaluation.identity import differences
 from emolib.evaluation.intervals import PERCENT
 from emolib.results import tables
 from emolib.results.tables import signed
@@ -52,6 +53,7 @@ def rows(run: Path) -> list[tuple[str, str]]:
     experiment, trained = Experiment.load(run / "experiment.json"), trainings(run)
     return [
         *_machine(origin),
+        *_current(run, trained),
         *_model(experiment, score),
         *_runs(experiment, run, trained),
         *_data(experiment, run),
@@ -72,6 +74,20 @@ def _machine(origin: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Hardware", f"{origin['device']}, {origin['cores']} cores, {origin['threads']} threads"),
         ("System", str(origin["platform"])),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+    ]
+
+
+def _current(run: Path, trained: Mapping[Path, float]) -> list[tuple[str, str]]:
+    """Whether the code, the data and the weights that made the run are those of today."""
+    said = differences(trained)
+    main = said[run] or "made by this code, from these data, with these weights"
+    others = [text for folder, text in said.items() if text and folder != run]
+    return [
+        ("Main run", main),
+        *(
+            (f"{others.count(text)} of the other {len(said) - 1} trainings", text)
+            for text in sorted(set(others))
+        ),
     ]
 
 

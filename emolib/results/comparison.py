@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from emolib.config import Experiment, preset
-from emolib.evaluation.identity import of_other_code, warn_of_other_code
+from emolib.evaluation.identity import warn_of_difference
 from emolib.results.tables import number, with_interval
 from emolib.system.files import read_json
 
@@ -16,13 +16,13 @@ from emolib.system.files import read_json
 def default_result(folder: Path) -> dict[str, Any] | None:
     """``metrics.json`` of the default run's ``folder``.
 
-    None where that run is not finished, or, with a warning, where other code has made it.
+    None where that run is not finished, or, with a warning, where it was made by other code, from
+    other data or with other weights.
     """
     path = folder / "metrics.json"
     if not path.is_file():
         return None
-    warn_of_other_code(folder)
-    return None if of_other_code(folder) else read_json(path)
+    return None if warn_of_difference(folder) else read_json(path)
 
 
 def beside_default(

@@ -25,9 +25,10 @@ from emolib.data.mark import is_synthetic
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import predictions as evaluation
 from emolib.evaluation.identity import LOADED
-from emolib.features import extraction, protocols
 from emolib.features import prepare as inputs
+from emolib.features import protocols
 from emolib.features.origin import origin
+from emolib.features.sources import stamps
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.submission_check import check
@@ -124,7 +125,7 @@ def _predicted(
     key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train"), LOADED]
     paths = {
         clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
-        for clip_id, stamp in extraction.stamps(experiment, clips).items()
+        for clip_id, stamp in stamps(experiment, clips).items()
     }
     missing = [clip for clip in clips if not paths[clip.id].exists()]
     for clip, (rows,) in evaluation.frame_rows([model], inputs.FrameSets(experiment, missing)):

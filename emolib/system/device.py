@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -136,8 +136,23 @@ def encoder_dtype(device: str | torch.device, precision: str) -> torch.dtype:
     return torch.bfloat16 if fast and fast_bfloat16(device) else torch.float32
 
 
+def autocast(device: str | torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Inside, matrix products on ``device`` are computed in ``dtype``; in float32 as they are.
+
+    ``torch.autocast`` is not asked for float32, not even switched off: versions of torch warn of
+    that on mps, and it refuses a device that it does not know.
+    """
+    import torch
+
+    if dtype is torch.float32:
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype)
+
+
 def training_dtype(device: str | torch.device, amp: str) -> torch.dtype:
-    """The type of ``Experiment.amp`` on ``device``: ``bf16`` is float32 where bfloat16 is slow."""
+    """The type of ``Experiment.amp`` on ``device``: ``bf16`` is float32 where bfloat16 is slow, and
+    on mps, where macOS before 14 does not have it.
+    """
     import torch
 
     short = chosen("amp", amp, {"float32": False, "bf16": True})

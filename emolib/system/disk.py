@@ -188,7 +188,7 @@ def _in_use(paths: Iterable[Path]) -> Path | None:
                 and file.is_file()
                 and not file.is_symlink()
             ):
-                with contextlib.suppress(OSError):  # not ours to open: removing it will say so
+                with contextlib.suppress(EmolibError):  # not ours to open: removing it says so
                     if is_locked(file):
                         return file
     return None

@@ -8,20 +8,26 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from emolib.errors import EmolibError
+
 
 def try_lock(path: Path) -> BaseFileLock | None:
     """The lock of ``path``, held until its ``release()``;
     None while another process or caller holds it.
 
-    Raises OSError where the file cannot be made.
+    Raises EmolibError where the file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Not of one thread alone: what one thread has claimed, another may give back.
     lock = FileLock(path, blocking=False, thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         return None
+    except OSError as error:
+        raise EmolibError(
+            f"{path}: cannot be written: {error.strerror}; free space or choose another folder"
+        ) from error
     return lock
 
 

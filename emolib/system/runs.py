@@ -49,12 +49,7 @@ def writing(folder: Path) -> Iterator[None]:
         yield
         return
     path = folder / LOCK
-    try:
-        lock = try_lock(path)
-    except OSError as error:
-        raise EmolibError(
-            f"{path}: cannot be written: {error.strerror}; free space or choose another folder"
-        ) from error
+    lock = try_lock(path)
     if lock is None:
         raise EmolibError(
             f"{folder} is in use by process {holder_of(path)}; "

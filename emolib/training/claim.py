@@ -1,19 +1,20 @@
-"""Whose run a folder holds: one experiment's, trained and scored by one code.
+"""Whose run a folder holds: one experiment's, made by one code from one set of data and weights.
 
-What other code has made there is put aside.
+What was made otherwise is put aside.
 """
 
 import shutil
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from emolib.config import Experiment
 from emolib.errors import EmolibWarning, WrongCall
-from emolib.evaluation.identity import LOADED, code_of, warn_of_edits
-from emolib.system.files import read_json
+from emolib.evaluation.identity import Identity, difference, noted_in, warn_of_edits
+from emolib.system.files import read_json, write_json
 
-EARLIER = "earlier"  # in a run folder: what other code made there, one run folder for each code
+EARLIER = "earlier"  # in a run folder: what was made otherwise, one run folder for each identity
 # What a run writes. In this order: while any of it stands there, experiment.json says whose it is.
 FILES = (
     "metrics.json",
@@ -26,31 +27,40 @@ FILES = (
 )
 
 
-def claim(experiment: Experiment, folder: Path) -> dict[str, Any] | None:
+def claim(experiment: Experiment, folder: Path, identity: Identity) -> dict[str, Any] | None:
     """Begin a run in ``folder``, or find the same one; metrics.json's content when it is complete.
 
-    A run of the same experiment by other code is put aside with a warning, and so are files without
-    an experiment.json, which nobody knows; a run of this code that was put aside earlier is taken
-    back. Raises WrongCall for another experiment.
+    ``identity``: what makes the run today. A run of the same experiment that was made by other
+    code, from other data or with other weights is put aside with a warning, and so are files
+    without an experiment.json, which nobody knows; a run of ``identity`` that was put aside earlier
+    is taken back. Raises WrongCall for another experiment.
     """
     folder = Path(folder)
-    path, earlier = folder / "experiment.json", folder / EARLIER / LOADED
+    path, earlier = folder / "experiment.json", folder / EARLIER / identity.key
+    check_experiment(experiment, folder)
     if path.exists():
-        if not is_of(experiment, path):
-            raise WrongCall(
-                f"{folder}: holds another experiment; use another run name, or delete that folder"
-            )
         warn_of_edits()
-        if code_of(folder) != LOADED:
-            put_aside(folder)
+        if noted_in(folder) != identity:
+            put_aside(folder, identity)
     known = (earlier / "experiment.json").exists() and is_of(experiment, earlier / path.name)
     if not path.exists() and known:
         move(earlier, folder)
-    if not path.exists():
-        if any((folder / name).exists() for name in FILES):
-            put_aside(folder)
-        experiment.save(path, code=LOADED)
-    return read_json(folder / "metrics.json") if is_complete(folder) else None
+    if not path.exists() and any((folder / name).exists() for name in FILES):
+        put_aside(folder, identity)
+    # Written for a run that is there as well: what changes no number may have changed,
+    # such as the folder where the same data lie.
+    if not path.exists() or Experiment.load(path) != experiment:
+        experiment.save(path, **asdict(identity))
+    return _metrics(experiment, folder) if is_complete(folder, identity) else None
+
+
+def check_experiment(experiment: Experiment, folder: Path) -> None:
+    """Raise WrongCall where ``folder`` holds a run of another experiment."""
+    path = Path(folder) / "experiment.json"
+    if path.exists() and not is_of(experiment, path):
+        raise WrongCall(
+            f"{folder}: holds another experiment; use another run name, or delete that folder"
+        )
 
 
 def is_of(experiment: Experiment, path: Path) -> bool:
@@ -58,20 +68,36 @@ def is_of(experiment: Experiment, path: Path) -> bool:
     return Experiment.load(path).fingerprint("train") == experiment.fingerprint("train")
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether ``folder`` holds a run that has ended and that this code made."""
-    return (folder / "metrics.json").exists() and code_of(folder) == LOADED
+def is_complete(folder: Path, identity: Identity) -> bool:
+    """Whether ``folder`` holds a run of ``identity`` that has ended."""
+    return (folder / "metrics.json").exists() and noted_in(folder) == identity
 
 
-def put_aside(folder: Path) -> None:
-    """Move the run in ``folder`` to EARLIER, below the hash of its code, and say so."""
+def _metrics(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """metrics.json's content, whose words on how frames were predicted are today's."""
+    path = folder / "metrics.json"
+    content: dict[str, Any] = read_json(path)
+    said = experiment.by_frame()
+    if content.get("by_frame", said) != said:
+        content["by_frame"] = said
+        write_json(path, content)
+    return content
+
+
+def put_aside(folder: Path, identity: Identity) -> None:
+    """Move the run in ``folder``, which is not of ``identity``, to EARLIER, and say so.
+
+    It lies there below the hash of its own identity.
+    """
     named = (folder / "experiment.json").exists()
-    target = folder / EARLIER / ((named and code_of(folder)) or "unknown")
+    noted = noted_in(folder) if named else Identity()
+    target = folder / EARLIER / (noted.key if noted.code else "unknown")
     begun = [name for name in FILES if (folder / name).exists()] != ["experiment.json"]
     move(folder, target)
     if begun:
         warnings.warn(
-            f"{folder}: was made by other code than this; kept in {target} and made anew here",
+            f"{folder}: was made {difference(noted, identity)}; "
+            f"kept in {target} and made anew here",
             EmolibWarning,
             stacklevel=3,
         )

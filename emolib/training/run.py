@@ -1,7 +1,8 @@
 """One run, from its experiment to metrics.json: data, training, evaluation (paper section 4)."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from emolib.config import Experiment
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError
 from emolib.evaluation import predictions as evaluation
-from emolib.evaluation.identity import LOADED, warn_of_other_code
+from emolib.evaluation.identity import (
+    LOADED,
+    Identity,
+    identity_of,
+    noted_in,
+    warn_of_difference,
+    with_weights_at_hand,
+)
 from emolib.features.origin import origin
 from emolib.features.prepare import Data, prepare
 from emolib.features.window_sets import WindowSet
@@ -23,19 +31,25 @@ from emolib.system.device import training_dtype
 from emolib.system.files import hash_file, remove_leftovers, write_json
 from emolib.system.provenance import provenance
 from emolib.system.runs import writing
-from emolib.training.claim import claim
+from emolib.training.claim import check_experiment, claim
 from emolib.training.fit import Fitted, fit
 from emolib.training.state import read_weights
 
 
-def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, Experiment]:
+def load_model(
+    folder: Path,
+    device: str | None = None,
+    *,
+    today: Callable[[Experiment], Identity] = with_weights_at_hand,
+) -> tuple[EmotionModel, Experiment]:
     """The trained model (eval mode, its standardisation inside) and the Experiment of a run folder.
 
-    Warns where other code has made it. Raises EmolibError naming the file that is missing or of
-    another shape.
+    Warns where the run differs from what ``today`` gives: by default where it was made by other
+    code or with other weights of the encoders, without a look at its data. Raises EmolibError
+    naming the file that is missing or of another shape.
     """
     experiment = Experiment.load(folder / "experiment.json")
-    warn_of_other_code(folder)
+    warn_of_difference(folder, today)
     path = folder / "model.safetensors"
     if not path.exists():
         raise EmolibError(f"{path}: no such file; finish this run first (emolib train)")
@@ -55,13 +69,14 @@ def load_model(folder: Path, device: str | None = None) -> tuple[EmotionModel, E
 def run(experiment: Experiment, folder: Path, *, progress: bool = True) -> dict[str, Any]:
     """The whole of one run; returns metrics.json's content, at once when the run is complete.
 
-    A run of the same experiment by other code is put aside and made anew (:func:`claim`). Raises
-    WrongCall when ``folder`` holds another experiment, EmolibError when data or training fail or
-    another process writes there.
+    A run of the same experiment that was made by other code, from other data or with other weights
+    is put aside and made anew (:func:`claim`). Raises WrongCall when ``folder`` holds another
+    experiment, EmolibError when data or training fail or another process writes there.
     """
     folder = Path(folder)
     with writing(folder):
-        finished = claim(experiment, folder)
+        check_experiment(experiment, folder)  # before data are read, or generated
+        finished = claim(experiment, folder, identity_of(experiment, progress=progress))
         if finished is not None:
             _check_history(folder, finished)
             return finished
@@ -151,7 +166,7 @@ def finish(
         "history": hash_file(folder / "history.csv"),
         "parameters": fitted.model.parameter_count(),
         "experiment": experiment.fingerprint("train"),
-        "code": LOADED,
+        **asdict(noted_in(folder)),
         "origin": origin(experiment),
         "face_shares": data.face_shares,
         "by_frame": experiment.by_frame(),

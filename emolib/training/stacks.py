@@ -13,7 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import LOADED, identity_of
 from emolib.features import prepare as inputs
 from emolib.system.device import device
 from emolib.system.files import hash_of, read_json, write_json
@@ -63,14 +63,25 @@ def _delete_states_of_other_code(folder: Path) -> None:
 
 
 def _begun(record: Path, pending: list[Path], folder: Path) -> list[Names]:
-    """Stacks begun earlier that have a run in ``pending`` and have lost none of their own."""
+    """Stacks begun earlier that have a run in ``pending`` and are still stacks."""
     stacks: list[Names] = read_json(record) if record.exists() else []
     return [
         names
         for names in stacks
-        if any(folder / name in pending for name in names)
-        and all((folder / name / "experiment.json").exists() for name in names)
+        if any(folder / name in pending for name in names) and _is_stack(names, folder)
     ]
+
+
+def _is_stack(names: Names, folder: Path) -> bool:
+    """Whether all the runs are there and can be trained as one stack.
+
+    One that the sweep did not ask for may name another folder of data or weights.
+    """
+    paths = [folder / name / "experiment.json" for name in names]
+    return (
+        all(path.exists() for path in paths)
+        and len({stack_key(Experiment.load(path)) for path in paths}) == 1
+    )
 
 
 def _new(pending: list[Path], folder: Path, begun: list[Names]) -> list[Names]:
@@ -105,11 +116,9 @@ def _train_stack(folder: Path, names: Names, progress: bool) -> list[str] | None
     process writes into these runs meanwhile.
     """
     folders = [folder / name for name in names]
-    # The names decide which state is the stack's, the code whether it may go on from there.
-    state = folder / f"stack-{hash_of(names)}-{LOADED}.pt"
     try:
         with _writing_all(folders):
-            return _train_claimed(folders, state, progress)
+            return _train_claimed(folder, folders, progress)
     except FAILURES as error:
         return [reason(error)] * len(names)
 
@@ -123,12 +132,18 @@ def _writing_all(folders: Iterable[Path]) -> Iterator[None]:
         yield
 
 
-def _train_claimed(folders: list[Path], state: Path, progress: bool) -> list[str] | None:
-    """:func:`_train_stack` while the folders are held."""
+def _train_claimed(folder: Path, folders: list[Path], progress: bool) -> list[str] | None:
+    """:func:`_train_stack` while the run folders are held."""
     started = time.monotonic()
     experiments = [Experiment.load(path / "experiment.json") for path in folders]
+    identity = identity_of(experiments[0])  # a stack's runs read the same
     for experiment, path in zip(experiments, folders, strict=True):
-        claim(experiment, path)  # a member that the sweep did not ask for may be of other code
+        # A member that the sweep did not ask for may have been made otherwise.
+        claim(experiment, path, identity)
+    # Its members, data and weights decide which state is the stack's.
+    # The code decides whether it may go on from there.
+    members = [[path.name for path in folders], identity.data, identity.encoders]
+    state = folder / f"stack-{hash_of(members)}-{LOADED}.pt"
     data = inputs.prepare(experiments[0], progress=progress)
     results = _fit(experiments, data, folders, state, progress)
     if results is None:  # no longer inside except, whose error keeps the stack's memory

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import metrics
-from emolib.evaluation.identity import code_of
+from emolib.evaluation.identity import Identity, identities, noted_in
 from emolib.system.device import device
 from emolib.system.files import atomic_path, read_json
 from emolib.system.runs import writing
@@ -73,9 +73,10 @@ def run_variants(
     cluster.check_executor(executor)
     folder = Path(folder)
     experiments = [experiment.replace(**variant) for variant in variants]
-    homes = [home(each, folder) for each in experiments]
-    by_home = dict(zip(homes, experiments, strict=True))
-    pending = _claimed(by_home)
+    made_now = identities(experiments)
+    homes = [home(*each, folder) for each in zip(experiments, made_now, strict=True)]
+    by_home = _by_home(homes, experiments)
+    pending = _claimed(by_home, dict(zip(homes, made_now, strict=True)))
     errors: dict[Path, str] = {}
     with tqdm(
         total=len(pending), desc="runs", unit="run", disable=not progress or not pending
@@ -115,24 +116,44 @@ def run_variants(
     return table
 
 
-def home(experiment: Experiment, folder: Path) -> Path:
+def home(experiment: Experiment, identity: Identity, folder: Path) -> Path:
     """Where a run is or will be: ``folder``/<fingerprint>.
 
     Or ``folder``'s own parent, when that is this very run, finished.
     """
     fingerprint = experiment.fingerprint("train")
     above = folder.parent
-    if is_complete(above) and read_json(above / "metrics.json").get("experiment") == fingerprint:
+    if (
+        is_complete(above, identity)
+        and read_json(above / "metrics.json").get("experiment") == fingerprint
+    ):
         return above
     return folder / fingerprint
 
 
-def _claimed(experiments: Mapping[Path, Experiment]) -> list[Path]:
+def _by_home(homes: Sequence[Path], experiments: Sequence[Experiment]) -> dict[Path, Experiment]:
+    """The experiment of each run folder; raises WrongCall for two that need one folder and read
+    other data or weights.
+    """
+    by_home = dict(zip(homes, experiments, strict=True))
+    for path, experiment in zip(homes, experiments, strict=True):
+        for name in ("data", "weights"):
+            if getattr(experiment, name) != getattr(by_home[path], name):
+                raise WrongCall(
+                    f"{name} cannot vary within a sweep, whose runs are told apart by their "
+                    "settings; run a sweep for each, with a name of its own"
+                )
+    return by_home
+
+
+def _claimed(
+    experiments: Mapping[Path, Experiment], made_now: Mapping[Path, Identity]
+) -> list[Path]:
     """Claim every run folder; those whose run is not complete."""
     pending = []
     for path, experiment in experiments.items():
         with writing(path):
-            if claim(experiment, path) is None:
+            if claim(experiment, path, made_now[path]) is None:
                 pending.append(path)
     return pending
 
@@ -165,7 +186,7 @@ def _row(experiment: Experiment, path: Path, error: str) -> dict[str, Any]:
         row |= {name: results[name] for name in ("best_epoch", "parameters")}
     return row | {
         "fingerprint": experiment.fingerprint("train"),
-        "code": code_of(path),
+        "code": noted_in(path).code,
         "folder": str(path),
         "error": error,
     }

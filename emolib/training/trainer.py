@@ -17,7 +17,7 @@ from emolib.features.train_mode import redrawn
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
 from emolib.model import EmotionModel
-from emolib.system.device import make_deterministic, training_dtype
+from emolib.system.device import autocast, make_deterministic, training_dtype
 from emolib.system.files import hash_of
 from emolib.training.cuda_graph import Replays
 
@@ -42,7 +42,7 @@ class Learner(nn.Module):
         windows classified rightly.
         """
         dtype = training_dtype(labels.device, self.model.experiment.amp)
-        with torch.autocast(labels.device.type, dtype, enabled=dtype is not torch.float32):
+        with autocast(labels.device, dtype):
             outputs = [self.model(*batch) for batch in groups]
         logits = torch.cat([each for each, _ in outputs])
         embeddings = [each for _, each in outputs if each is not None]

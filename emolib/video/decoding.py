@@ -1,4 +1,4 @@
-"""The process that decodes for :mod:`emolib.video.reading`: ``python -m emolib.video.decoding``.
+"""``python -m emolib.video.decoding PID``: decodes for the process PID (``emolib.video.reading``).
 
 FFmpeg is native code that a damaged or hostile file can crash or hang. Here it can only take this
 process with it. Requests are lines of JSON on the standard input. Each answer is a series of
@@ -20,6 +20,7 @@ import numpy as np
 
 from emolib.data import media
 from emolib.errors import EmolibError
+from emolib.system.process import end_with
 
 UNFORESEEN = (  # what damaged numbers in a header can lead to
     ArithmeticError,
@@ -96,8 +97,9 @@ def send(out: BinaryIO, header: dict[str, Any], array: np.ndarray | None = None)
     out.flush()
 
 
-def main() -> None:
-    """Answer requests until the standard input ends, which it does with the process that asks."""
+def main(parent: int) -> None:
+    """Answer requests until the standard input ends, or the process ``parent``, which asks."""
+    end_with(parent)  # also in the midst of an answer, or where FFmpeg hangs
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
     cv2.setNumThreads(1)
@@ -108,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

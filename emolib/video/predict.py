@@ -18,7 +18,7 @@ import pandas as pd
 from emolib.errors import EmolibError, WrongCall
 from emolib.results import figures
 from emolib.system.files import atomic_path, printable, write_json, write_text
-from emolib.video import annotation
+from emolib.video import annotation, reading
 from emolib.video import timeline as timelines
 from emolib.video.options import ROTATIONS
 from emolib.video.outputs import collect, folders_for, whole_results
@@ -138,11 +138,14 @@ def results(
         say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
     if isinstance(predictor, ZeroShot):
         say(LIMITS)
-    for video in chosen:
-        try:
-            yield _result(predictor, video, folders.get(video), options)
-        except FAILURES as error:
-            yield Result(video, failure=failure(video, error))
+    try:
+        for video in chosen:
+            try:
+                yield _result(predictor, video, folders.get(video), options)
+            except FAILURES as error:
+                yield Result(video, failure=failure(video, error))
+    finally:
+        reading.end_idle()
 
 
 def _result(

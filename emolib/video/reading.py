@@ -36,7 +36,7 @@ class _Decoder:
         paths = [package, os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emolib.video.decoding"],
+            [sys.executable, "-m", "emolib.video.decoding", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -106,6 +106,12 @@ def _decoder() -> _Decoder:
             return decoder
         decoder.close()
     return _Decoder()
+
+
+def end_idle() -> None:
+    """End the processes that wait for another video; the next one starts a new one."""
+    while _idle:
+        _idle.pop().close()
 
 
 def _answers(

@@ -21,7 +21,7 @@ from emolib.cli import options
 from emolib.config import PRESETS, Experiment, preset
 from emolib.errors import EmolibError, EmolibWarning
 from emolib.evaluation import predictions as evaluation
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import identity_of
 from emolib.features import prepare as inputs
 from emolib.features import window_sets as features
 from emolib.model import EmotionModel
@@ -293,9 +293,12 @@ def test_another_runs_folder_is_found_by_name_or_path_and_the_nearest_is_named(
 
 
 def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
-    preset("demo").save(tmp_path / "runs" / "demo" / "experiment.json", code=LOADED)
-    (tmp_path / "runs" / "demo" / "metrics.json").write_text("{}")
-    code, out, err = call("train")
+    experiment = preset("demo", **SMALL)
+    made = dataclasses.asdict(identity_of(experiment))
+    experiment.save(tmp_path / "runs" / "small" / "experiment.json", **made)
+    (tmp_path / "runs" / "small" / "metrics.json").write_text("{}")
+    settings = ",".join(f"{name}={value}" for name, value in SMALL.items())
+    code, out, err = call("train", "--name", "small", "--quiet", "--set", settings)
     assert (code, out) == (
         1,
         "",
@@ -317,7 +320,9 @@ def untrained(runs, **changes):
     experiment = preset(
         "demo", **{**SMALL, "attention_heads": 2, "tcn_blocks": 2, "amp": "float32", **changes}
     )
-    experiment.save(runs / "mine" / "experiment.json", code=LOADED)
+    experiment.save(
+        runs / "mine" / "experiment.json", **dataclasses.asdict(identity_of(experiment))
+    )
     torch.manual_seed(3)
     model = EmotionModel(experiment)
     save_file(
@@ -358,12 +363,15 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
     assert "window that ends nearest to the frame, a window every 5 frames\n" in out
 
 
-def test_a_run_of_other_code_is_named_as_such(call, tmp_path):
+def test_a_run_that_was_made_otherwise_is_named_as_such(call, tmp_path):
     experiment, _ = untrained(tmp_path / "runs")
-    experiment.save(tmp_path / "runs" / "mine" / "experiment.json", code="0123456789abcdef")
-    code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
-    assert code == 0 and json.loads(out)["frame"]
-    assert err.count("\n") == 1 and "made by other code" in err and "0123456789abcdef" in err
+    path = tmp_path / "runs" / "mine" / "experiment.json"
+    made = dataclasses.asdict(identity_of(experiment))
+    for name, said in (("code", "by other code"), ("data", "from other data")):
+        experiment.save(path, **{**made, name: "of before"})
+        code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
+        assert code == 0 and json.loads(out)["frame"]
+        assert err.count("\n") == 1 and f"made {said}" in err and "not this version's" in err
 
 
 def test_info_tells_versions_device_and_sizes(call):

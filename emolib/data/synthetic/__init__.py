@@ -3,6 +3,23 @@ best possible scores are known.
 """
 
 from emolib.data.mark import is_synthetic
-from emolib.data.synthetic.tree import ceiling, ceilings, ensure, inputs_of, labels_of, write_tree
+from emolib.data.synthetic.tree import (
+    ceiling,
+    ceilings,
+    ensure,
+    inputs_of,
+    labels_of,
+    place,
+    write_tree,
+)
 
-__all__ = ["ceiling", "ceilings", "ensure", "inputs_of", "is_synthetic", "labels_of", "write_tree"]
+__all__ = [
+    "ceiling",
+    "ceilings",
+    "ensure",
+    "inputs_of",
+    "is_synthetic",
+    "labels_of",
+    "place",
+    "write_tree",
+]

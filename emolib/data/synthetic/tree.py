@@ -63,8 +63,7 @@ def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
 
     Raises EmolibError when a script without a main guard asks for it.
     """
-    generator = code_hash(path.read_text(encoding="utf-8") for path in files_of(GENERATOR))
-    root = cache_root() / "synthetic" / f"{experiment.fingerprint('synth')}-{generator[:8]}"
+    root = place(experiment)
     if (root / MARK).is_file():
         return root
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -79,6 +78,12 @@ def ensure(experiment: Experiment, *, progress: bool = True) -> Path:
             write_tree(experiment, temporary, progress=progress)
             temporary.rename(root)
     return root
+
+
+def place(experiment: Experiment) -> Path:
+    """Where that tree is, or will be."""
+    generator = code_hash(path.read_text(encoding="utf-8") for path in files_of(GENERATOR))
+    return cache_root() / "synthetic" / f"{experiment.fingerprint('synth')}-{generator[:8]}"
 
 
 def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> None:

@@ -44,7 +44,7 @@ def write(run: Path, out: Path | None = None) -> Path:
 
 def page(run: Path) -> str:
     """The whole page as HTML text."""
-    metrics, provenance = (read_json(run / name) for name in ("metrics.json", "provenance.json"))
+    provenance = read_json(run / "provenance.json")
     experiment = Experiment.load(run / "experiment.json")
     books = {path.stem: notebook(path) for path in notebooks(run)}
     newest_first = [body for _, body in reversed(books.values())]
@@ -65,7 +65,7 @@ def page(run: Path) -> str:
         paper=html.escape(f"{paper.TITLE}, arXiv {paper.ARXIV}"),
         preset=experiment.preset,
         opening=opening(run, experiment),
-        banner=banner(metrics, experiment),
+        banner=banner(run, experiment),
         links="".join(links),
         main="".join(main),
         version=html.escape(str(provenance["emolib"])),

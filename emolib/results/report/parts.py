@@ -5,15 +5,15 @@ the banner above them.
 import csv
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from emolib.config import Experiment, preset
 from emolib.errors import EmolibError
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import differences
 from emolib.results import checklist
 from emolib.results.report.notebooks import without_paths
+from emolib.system.files import read_json
 
 TABLES = {  # of figures/, below the headline table, where their notebooks have run
     "scores": "The main run",
@@ -34,20 +34,14 @@ ORIGINS = {
 FACES = "This page shows faces of the data set; its licence says who may see them."
 
 
-OTHER_CODE = (
-    "The model, training or scoring was another version's when this run was made: its numbers are "
-    "not this version's."
-)
-
-
-def banner(metrics: Mapping[str, Any], experiment: Experiment) -> str:
+def banner(run: Path, experiment: Experiment) -> str:
     """What the numbers are made from, and, with data of one's own, whose faces the page shows."""
-    origin = str(metrics["origin"])
+    origin = str(read_json(run / "metrics.json")["origin"])
     notes = {name.capitalize(): text for name, text in ORIGINS.items() if name in origin}
     if experiment.data:
         notes["Faces"] = FACES
-    if metrics.get("code") != LOADED:
-        notes["Other code"] = OTHER_CODE
+    if said := differences([run])[run]:
+        notes["Not current"] = f"This run was {said}."
     lines = [f"<strong>{name}.</strong> {text}" for name, text in notes.items()]
     return "".join(f'<p class="banner" role="note">{line}</p>' for line in lines)
 

@@ -25,11 +25,13 @@ WITHOUT_INFLUENCE = {
     "emolib.features.work",
     # What is said beside a number.
     "emolib.features.origin",
-    # Whether a run is trained at all, and by which code.
+    # Whether a run is trained at all: by which code, from which data and weights it was made.
     "emolib.evaluation.identity",
     "emolib.training.claim",
+    "emolib.features.sources",
     # Empty.
     "emolib.evaluation",
+    "emolib.features",
 }
 
 

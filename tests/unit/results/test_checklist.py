@@ -2,19 +2,23 @@
 and nothing where they are silent.
 """
 
+from dataclasses import asdict
+
 import pandas as pd
 import pytest
 
 from emolib.config import preset
 from emolib.errors import EmolibError
+from emolib.evaluation.identity import at_hand
 from emolib.results import checklist
 from emolib.system.files import read_json, write_json, write_text
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
     folder = tmp_path / "mine"
-    preset("demo").save(folder / "experiment.json")
+    made = asdict(at_hand(preset("demo")))
     score = {
         "experiment": "0123",
         "selection": "best",
@@ -40,6 +44,7 @@ def run(tmp_path):
         (folder / "sweep" / "y", 13.0),
         (folder / "recipe" / "z", 5.0),
     ):
+        preset("demo").save(place / "experiment.json", **made)
         write_json(place / "metrics.json", score)
         write_json(place / "provenance.json", {**origin, "wall_seconds": seconds})
     write_text(folder / "sweep" / "results.csv", "window,seed\n10,1\n10,2\n")
@@ -108,6 +113,16 @@ def test_settings_that_were_changed_are_named(run):
     preset("demo", epochs=3, seeds="1,2").save(run / "experiment.json")
     settings = dict(checklist.rows(run))["Settings"]
     assert "changed by hand: epochs=3,seeds=1,2;" in settings and "no search" not in settings
+
+
+def test_runs_that_were_made_otherwise_are_told(run):
+    assert dict(checklist.rows(run))["Main run"].startswith("made by this code")
+    for place in (run, run / "sweep" / "x", run / "recipe" / "z"):
+        made = asdict(at_hand(preset("demo"))) | {"code": "before"}
+        preset("demo").save(place / "experiment.json", **made)
+    sheet = dict(checklist.rows(run))
+    assert "other code" in sheet["Main run"] and "not this version's" in sheet["Main run"]
+    assert "other code" in sheet["2 of the other 3 trainings"]
 
 
 def test_written_as_tables_beside_the_run(run):

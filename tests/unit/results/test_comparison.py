@@ -1,10 +1,12 @@
 """My run beside the default one."""
 
+from dataclasses import asdict
+
 import pytest
 
 from emolib.config import preset
 from emolib.errors import EmolibWarning
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import at_hand
 from emolib.results import comparison
 from emolib.system.files import write_json
 
@@ -15,7 +17,7 @@ def result(score: float) -> dict:
 
 
 def test_changed_settings_and_both_scores_are_shown(tmp_path):
-    preset("demo").save(tmp_path / "experiment.json", code=LOADED)
+    preset("demo").save(tmp_path / "experiment.json", **asdict(at_hand(preset("demo"))))
     write_json(tmp_path / "metrics.json", result(0.5))
     default = comparison.default_result(tmp_path)
     table = comparison.beside_default(preset("demo", epochs=3), result(0.7), default)

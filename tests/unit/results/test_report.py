@@ -3,6 +3,7 @@
 import base64
 import itertools
 import re
+from dataclasses import asdict
 
 import nbformat
 import pytest
@@ -11,7 +12,7 @@ from nbformat import v4
 
 from emolib.config import preset
 from emolib.errors import EmolibError, WrongCall
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import at_hand
 from emolib.results import report
 from emolib.results.report.opening import best_window, kind
 from emolib.system.files import project_root, read_json, write_json, write_text
@@ -60,17 +61,23 @@ def executed(path, title="4. How long?", **metadata):
     write_text(path, nbformat.writes(book))
 
 
+def save(experiment, folder, **otherwise):
+    """As a run of today notes what it is made by and from."""
+    made = {**asdict(at_hand(experiment)), **otherwise}
+    experiment.save(folder / "experiment.json", **made)
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """A finished run, as far as the report looks."""
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path / "runs"))
     folder = tmp_path / "runs" / "mine"
-    preset("demo", epochs=3).save(folder / "experiment.json")
+    save(preset("demo", epochs=3), folder)
     write_json(
         folder / "metrics.json",
         {
             "origin": "synthetic",
             "experiment": "feed",
-            "code": LOADED,
             "parameters": 1234567,
             "selection": "best",
             "best_epoch": 2,
@@ -192,13 +199,18 @@ def test_headline_sheet_and_banner(run):
     assert rows["epochs"][:2] == ["3", "30"] and rows["window"][:2] == ["60", "same"]
 
 
-def test_a_run_of_other_code_is_named_as_such(run):
-    assert "Other code." not in report.write(run).read_text(encoding="utf-8")
-    metrics = read_json(run / "metrics.json")
-    for code in ("another", None):
-        write_json(run / "metrics.json", {**metrics, "code": code})
+def test_a_run_that_was_made_otherwise_is_named_as_such(run):
+    assert "Not current." not in report.write(run).read_text(encoding="utf-8")
+    for otherwise, said in (
+        ({"code": "another"}, "by other code"),
+        ({"code": ""}, "by other code"),
+        ({"encoders": "others"}, "with other weights"),
+    ):
+        save(preset("demo", epochs=3), run, **otherwise)
         page = BeautifulSoup(report.write(run).read_text(encoding="utf-8"), "html.parser")
-        assert "not this version's" in page.select("header .banner")[-1].get_text()
+        banner = page.select("header .banner")[-1].get_text()
+        assert said in banner and "not this version's" in banner
+        assert said in page.select_one("#reproducibility").get_text()
 
 
 def test_tables_of_the_notebooks_follow_the_headline_where_there_are_any(run):
@@ -251,13 +263,12 @@ def test_films_unfinished_notebooks_and_paths_stay_out(run):
 
 
 def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
-    preset("demo", data="/home/me/private/Aff-Wild2").save(run / "experiment.json")
+    save(preset("demo", data="/home/me/private/Aff-Wild2"), run)
     write_json(
         run / "metrics.json",
         {
             "origin": "",
             "experiment": "x",
-            "code": LOADED,
             "parameters": 1,
             "selection": "last",
             "best_epoch": 9,

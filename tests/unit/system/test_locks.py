@@ -41,6 +41,12 @@ def test_a_lock_is_held_once_and_freed_with_its_process(tmp_path):
     assert not is_locked(path)
 
 
+def test_a_lock_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EmolibError, match=r"lock: cannot be written: .*; free space or choose"):
+        try_lock(tmp_path / "file" / "lock")
+
+
 def test_another_thread_may_give_a_lock_back(tmp_path):
     lock = try_lock(tmp_path / "lock")
     thread = threading.Thread(target=lock.release)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import emolib
 from emolib.errors import WrongCall
@@ -129,6 +130,32 @@ def _alive(pid: int) -> bool:
 def test_sizes_on_a_device_of_another_kind_are_the_cpus():
     sizes = {"cpu": 64, "cuda": 512}
     assert [device.size_for(kind, sizes) for kind in ("cpu", "cuda:1", "mps")] == [64, 512, 64]
+
+
+@pytest.mark.parametrize("amp", ["bf16", "float32"])
+def test_on_mps_torch_is_not_asked_for_an_arithmetic_that_it_may_refuse(monkeypatch, amp):
+    """Older versions warn of float32, macOS before 14 has no bfloat16; here both are errors."""
+
+    class Refusing(torch.autocast):
+        def __init__(self, kind, dtype, **options):
+            if kind == "mps":
+                raise RuntimeError(
+                    f"In MPS autocast, but the target dtype {dtype} is not supported"
+                )
+            super().__init__(kind, dtype, **options)
+
+    monkeypatch.setattr(torch, "autocast", Refusing)
+    dtype = device.training_dtype("mps", amp)
+    with device.autocast("mps", dtype):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == dtype == torch.float32
+
+
+def test_autocast_computes_products_in_the_type_asked_for():
+    ones = torch.ones(2, 2)
+    for dtype in (torch.bfloat16, torch.float32):
+        with device.autocast("cpu", dtype):
+            assert (ones @ ones).dtype == dtype
 
 
 def test_an_unknown_device_is_named(monkeypatch):

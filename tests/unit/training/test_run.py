@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation.identity import LOADED, Identity
 from emolib.evaluation.predictions import predict_windows
 from emolib.features import batches
 from emolib.features.batches import DeviceWindows, fit_statistics, moments
@@ -29,6 +30,8 @@ from emolib.training.trainer import Trainer
 from tests.support.forks import exit_code, fork
 from tests.support.windowsets import make, prompts, tiny
 
+TODAY = Identity(LOADED, "of-memory", "of-none")
+
 
 def data(**options):
     text, scale = prompts()
@@ -38,7 +41,7 @@ def data(**options):
 
 
 def complete(experiment, folder, of=None):
-    training.claim(experiment, folder)
+    training.claim(experiment, folder, TODAY)
     return train_and_evaluate(experiment, of or data(), folder, progress=False)
 
 
@@ -340,7 +343,7 @@ def test_divergence_keeps_the_last_good_state(tmp_path, monkeypatch):
 def test_wrong_states_are_refused(tmp_path, monkeypatch):
     complete(tiny(), tmp_path)
     with pytest.raises(WrongCall, match="another experiment"):
-        training.claim(tiny(seed=1), tmp_path)
+        training.claim(tiny(seed=1), tmp_path, TODAY)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     torch.save({**state, "fingerprint": tiny(width=32).fingerprint("train")}, tmp_path / "state.pt")
     with pytest.raises(EmolibError, match=r"state\.pt: damaged, or of another shape"):

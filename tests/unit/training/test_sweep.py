@@ -6,6 +6,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,9 @@ import pytest
 import torch
 
 from emolib.errors import EmolibError, EmolibWarning, WrongCall
-from emolib.evaluation.identity import LOADED
+from emolib.evaluation.identity import LOADED, Identity
 from emolib.features import prepare as inputs
+from emolib.features.sources import Sources
 from emolib.system.files import hash_file, read_json, write_json
 from emolib.system.runs import writing
 from emolib.training import fit as fitting
@@ -25,6 +27,8 @@ from tests.support.forks import exit_code, fork
 from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
 from tests.support.windowsets import make, prompts, tiny
 
+SOURCES = Sources(data="of-memory", encoders="of-none")
+TODAY = Identity(LOADED, SOURCES.data, SOURCES.encoders)
 GRID = {"width": [16, 32], "seed": [1, 2]}
 
 
@@ -44,6 +48,7 @@ def prepared(monkeypatch):
     monkeypatch.setattr(inputs, "prepare", prepare)
     monkeypatch.setattr(training, "prepare", prepare)
     monkeypatch.setattr(inputs, "store_features", lambda experiment, *, progress=True: None)
+    monkeypatch.setattr(inputs, "sources", lambda experiment, *, progress=True: SOURCES)
     return calls
 
 
@@ -386,7 +391,7 @@ def test_a_stack_with_a_run_in_use_fails_and_names_its_user(tmp_path, prepared):
     sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, progress=False)
     names = [tiny(seed=seed).fingerprint("train") for seed in (1, 2)]
     write_json(tmp_path / "stacks.json", [names])
-    tiny(seed=2).save(tmp_path / names[1] / "experiment.json", code=LOADED)
+    tiny(seed=2).save(tmp_path / names[1] / "experiment.json", **asdict(TODAY))
     # Finished, so that the sweep does not claim it, but a member of the other's stack.
     with (
         writing(tmp_path / names[0]),
@@ -406,12 +411,37 @@ def test_a_member_of_a_stack_that_other_code_made_is_put_aside(tmp_path, prepare
     """The sweep asks for one of the stack's two runs; the other is trained again beside it."""
     both = sweep.run(tiny(), {"seed": [1, 2]}, tmp_path, workers=0, stack=True, progress=False)
     other = Path(both.folder[1])
-    tiny(seed=2).save(other / "experiment.json", code="of-before")
+    before = Identity("of-before", SOURCES.data, SOURCES.encoders)
+    tiny(seed=2).save(other / "experiment.json", **asdict(before))
     (Path(both.folder[0]) / "metrics.json").unlink()
     with pytest.warns(EmolibWarning, match="was made by other code"):
         sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, stack=True, progress=False)
-    assert (other / "earlier" / "of-before" / "metrics.json").is_file()
-    assert is_complete(other)
+    assert (other / "earlier" / before.key / "metrics.json").is_file()
+    assert is_complete(other, TODAY)
+
+
+def test_a_sweep_over_data_or_weights_is_refused(tmp_path, prepared):
+    """Its runs would share a folder, because settings alone tell them apart."""
+    for name in ("data", "weights"):
+        with pytest.raises(WrongCall, match=f"{name} cannot vary within a sweep"):
+            sweep.run(tiny(), {name: ["/a", "/b"]}, tmp_path, workers=0, progress=False)
+    assert not prepared
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_sweep_is_made_anew_from_other_weights(tmp_path, prepared, monkeypatch, stack):
+    def scores():
+        options = {"workers": 0, "stack": stack, "progress": False}
+        return sweep.run(tiny(epochs=2), {"seed": [1, 2]}, tmp_path, **options).frame_macro_f1
+
+    first, again = scores().tolist(), scores().tolist()
+    assert first == again
+    calls = len(prepared)
+    others = Sources(SOURCES.data, encoders="of-others")
+    monkeypatch.setattr(inputs, "sources", lambda experiment, *, progress=True: others)
+    with pytest.warns(EmolibWarning, match="made with other weights"):
+        assert scores().tolist() == first, "the data in memory are the same"
+    assert len(prepared) > calls, "and were trained on anew"
 
 
 def test_the_table_names_the_code_of_each_run(tmp_path, prepared):

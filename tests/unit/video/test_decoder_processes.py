@@ -1,0 +1,58 @@
+"""The processes that decode: they end with the one that asks, and when no video is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emolib.video import predict, reading
+
+# The sleeper holds the decoder's input open, as any other child may: it never ends.
+ASKS = """
+import subprocess, sys, time
+from emolib.video import reading
+decoder = reading._Decoder()
+sleeper = subprocess.Popen(["sleep", "60"], pass_fds=[decoder.process.stdin.fileno()])
+print(decoder.process.pid, sleeper.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc tells who lives")
+def test_a_decoder_ends_with_the_process_that_asks(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ASKS], stdout=subprocess.PIPE, text=True)
+    decoder, sleeper = map(int, parent.stdout.readline().split())
+    try:
+        assert lives(decoder)
+        parent.kill()
+        parent.communicate()
+        until = time.monotonic() + 20
+        while lives(decoder) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not lives(decoder)
+    finally:
+        os.kill(sleeper, signal.SIGKILL)
+
+
+def test_no_decoder_waits_when_the_last_video_is_done(tmp_path, monkeypatch):
+    decoder = reading._Decoder()
+    monkeypatch.setattr(reading, "_idle", [decoder])
+
+    class Origin:
+        origin = ""
+
+    monkeypatch.setattr(predict.Options, "load", lambda *_: Origin())
+    monkeypatch.setattr(predict, "collect", lambda *_: [])
+    assert list(predict.results([], tmp_path, None, predict.Options())) == []
+    assert decoder.process.poll() is not None and not reading._idle
