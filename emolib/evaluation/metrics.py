@@ -7,8 +7,8 @@ each clip's confusion matrix is counted once, and a resample weights the
 matrices by how often its clip was drawn.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -89,45 +89,25 @@ def score(
     if protocol not in protocols:
         raise WrongCall(f"protocol={protocol!r}: choose one of {', '.join(protocols)}")
     names, matrices = _per_clip(labels, predictions, clips)
-    total = matrices.sum(axis=0)
-    drawn = resampled(matrices, resamples, seed)  # [R, 8, 8]
-    without = (
-        total - matrices if len(matrices) > 1 else matrices
-    )  # [C, 8, 8]; leaving out the only clip leaves nothing
-    f1, drawn_f1, without_f1 = f1_of_classes(total), f1_of_classes(drawn), f1_of_classes(without)
-    around = {  # estimate [8], its resamples [R, 8] and its leave-one-clip-out values [C, 8]
-        **{
-            kind: (
-                _shares(total, axis),
-                _shares(drawn, axis, np.nan),
-                _shares(without, axis, np.nan),
-            )
-            for kind, axis in AXES.items()
-        },
-        "f1": (f1, drawn_f1, without_f1),
+    total, drawn = matrices.sum(axis=0), resampled(matrices, resamples, seed)  # [8, 8], [R, 8, 8]
+    # [C, 8, 8]; leaving out the only clip leaves nothing
+    without = total - matrices if len(matrices) > 1 else matrices
+    by_class = {
+        name: _Statistic(
+            _shares(total, axis), _shares(drawn, axis, np.nan), _shares(without, axis, np.nan)
+        )
+        for name, axis in AXES.items()
     }
-    mean, drawn_mean, without_mean = (
-        mean_f1(matrices, classes, f1_classes) for matrices in (total, drawn, without)
-    )
+    by_class["f1"] = _Statistic(*map(f1_of_classes, (total, drawn, without)))
+    mean = _Statistic(*(mean_f1(m, classes, f1_classes) for m in (total, drawn, without)))
+    accuracy = _Statistic(*map(_accuracy, (total, drawn, without)))
     result: dict[str, Any] = {
         "protocol": protocol,
         "f1_classes": f1_classes,
-        "macro_f1": float(mean),
-        "macro_f1_interval": bca_interval(float(mean), drawn_mean, without_mean),
-        "accuracy": float(_accuracy(total)),
-        "accuracy_interval": bca_interval(
-            float(_accuracy(total)), _accuracy(drawn), _accuracy(without)
-        ),
+        **mean.told("macro_f1"),
+        **accuracy.told("accuracy"),
         "per_class": [
-            {
-                "name": name,
-                **{kind: float(values[c]) for kind, (values, _, _) in around.items()},
-                **{
-                    f"{kind}_interval": bca_interval(float(v[c]), d[:, c], w[:, c])
-                    for kind, (v, d, w) in around.items()
-                },
-                "support": int(total[c].sum()),
-            }
+            {"name": name, **_told_of_class(by_class, c), "support": int(total[c].sum())}
             for c, name in enumerate(EXPRESSIONS)
         ],
         "confusion": total.tolist(),
@@ -137,6 +117,27 @@ def score(
     if influence:
         result["influence"] = _influence(names, matrices)
     return result
+
+
+class _Statistic(NamedTuple):
+    """A figure, or one of each class, with what its interval is made from."""
+
+    value: np.ndarray  # [] or [8]
+    drawn: np.ndarray  # [R] or [R, 8]; over resampled clips
+    without: np.ndarray  # [C] or [C, 8]; leaving one clip out
+
+    def told(self, name: str) -> dict[str, Any]:
+        """``name`` and ``name_interval``, JSON-ready."""
+        value = float(self.value)
+        return {name: value, f"{name}_interval": bca_interval(value, self.drawn, self.without)}
+
+
+def _told_of_class(statistics: Mapping[str, _Statistic], c: int) -> dict[str, Any]:
+    """Every one of ``statistics`` for class ``c``, with its interval."""
+    told: dict[str, Any] = {}
+    for name, parts in statistics.items():
+        told |= _Statistic(*(part[..., c] for part in parts)).told(name)
+    return told
 
 
 def influence(

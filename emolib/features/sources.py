@@ -31,7 +31,8 @@ def sources_of(experiment: Experiment, clips: list[Clip]) -> Sources:
     """
     kinds = kinds_of(experiment)
     parts = [
-        [clip.id, clip.split, hash_of_array(clip.labels), _content(clip, kinds)] for clip in clips
+        [clip.id, clip.split, clip.person, hash_of_array(clip.labels), _content(clip, kinds)]
+        for clip in clips
     ]
     return Sources(hash_of(parts), encoders_of(experiment))
 

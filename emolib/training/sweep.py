@@ -5,7 +5,8 @@ What is finished is found by fingerprint and not repeated. Here the runs go to w
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,25 +78,11 @@ def run_variants(
     homes = [home(*each, folder) for each in zip(experiments, made_now, strict=True)]
     by_home = _by_home(homes, experiments)
     pending = _claimed(by_home, dict(zip(homes, made_now, strict=True)))
-    errors: dict[Path, str] = {}
-    with tqdm(
-        total=len(pending), desc="runs", unit="run", disable=not progress or not pending
-    ) as bar:
-
-        def report(path: Path, error: str) -> None:
-            bar.update()
-            if error:
-                errors[path] = error
-                tqdm.write(f"failed: {path}: {error}")
-
+    with _reported(len(pending), progress) as (report, errors):
         if executor == "slurm":
             _on_slurm(pending, folder, slurm or {}, report)
         elif pending:
-            on_gpu = device().startswith("cuda")
-            if on_gpu if stack is None else stack:
-                pending = train_stacks(pending, folder, report, progress)
-            workers = 0 if on_gpu and workers is None else workers
-            train_here(pending, by_home, workers, report, progress)
+            _here(pending, by_home, folder, workers, stack, report, progress)
     table = pd.DataFrame(
         [
             {**variant, **_row(each, path, errors.get(path, ""))}
@@ -114,6 +101,38 @@ def run_variants(
             f"the others are in {folder / record}.csv"
         )
     return table
+
+
+@contextmanager
+def _reported(count: int, progress: bool) -> Iterator[tuple[Report, dict[Path, str]]]:
+    """(what each of ``count`` runs is reported to, the errors so far by run folder); with a bar."""
+    errors: dict[Path, str] = {}
+    with tqdm(total=count, desc="runs", unit="run", disable=not progress or not count) as bar:
+
+        def report(path: Path, error: str) -> None:
+            bar.update()
+            if error:
+                errors[path] = error
+                tqdm.write(f"failed: {path}: {error}")
+
+        yield report, errors
+
+
+def _here(
+    pending: list[Path],
+    experiments: Mapping[Path, Experiment],
+    folder: Path,
+    workers: int | None,
+    stack: bool | None,
+    report: Report,
+    progress: bool,
+) -> None:
+    """Train the runs ``pending`` on this machine."""
+    on_gpu = device().startswith("cuda")
+    if on_gpu if stack is None else stack:
+        pending = train_stacks(pending, folder, report, progress)
+    workers = 0 if on_gpu and workers is None else workers
+    train_here(pending, experiments, workers, report, progress)
 
 
 def home(experiment: Experiment, identity: Identity, folder: Path) -> Path:

@@ -16,7 +16,8 @@ ASKS = """
 import subprocess, sys, time
 from emolib.video import reading
 decoder = reading._Decoder()
-sleeper = subprocess.Popen(["sleep", "60"], pass_fds=[decoder.process.stdin.fileno()])
+inherited = [decoder.process.stdin.fileno()]
+sleeper = subprocess.Popen(["sleep", "60"], pass_fds=inherited, stdout=subprocess.DEVNULL)
 print(decoder.process.pid, sleeper.pid, flush=True)
 time.sleep(60)
 """
