@@ -24,6 +24,37 @@ from emolib.features.origin import labelled, origin
 from emolib.system.files import few
 from emolib.video.options import PROMPT_SETS, WHICH_FACES
 
+Detector = Annotated[
+    Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")
+]
+WhichFaces = Annotated[
+    str,
+    typer.Option(
+        help="tracked, largest, all, or whole: the video is a face crop already.",
+        autocompletion=completing(lambda: WHICH_FACES),
+    ),
+]
+Annotate = Annotated[
+    bool, typer.Option("--annotate", help="Also write the video with boxes and classes drawn in.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
+Rotate = Annotated[
+    int, typer.Option(help="Degrees clockwise to turn the pictures by: 90, 180 or 270.")
+]
+ZeroShot = Annotated[
+    bool, typer.Option("--zero-shot", help="No run: each face against CLIP's prompts.")
+]
+PromptSet = Annotated[
+    str,
+    typer.Option(
+        help=f"zero-shot: {', '.join(PROMPT_SETS)}.",
+        autocompletion=completing(lambda: PROMPT_SETS),
+    ),
+]
+Smooth = Annotated[
+    float, typer.Option(help="zero-shot: average over so many seconds either side of a frame.")
+]
+
 
 @verb("emolib evaluate --run demo\nemolib evaluate --run paper --data DIR --json")
 def evaluate(
@@ -70,40 +101,15 @@ def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder a video.")],
     run: Run = "demo",
-    detector: Annotated[
-        Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")
-    ] = None,
-    faces: Annotated[
-        str,
-        typer.Option(
-            help="tracked, largest, all, or whole: the video is a face crop already.",
-            autocompletion=completing(lambda: WHICH_FACES),
-        ),
-    ] = "tracked",
-    annotate: Annotated[
-        bool,
-        typer.Option("--annotate", help="Also write the video with boxes and classes drawn in."),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there.")
-    ] = False,
-    rotate: Annotated[
-        int, typer.Option(help="Degrees clockwise to turn the pictures by: 90, 180 or 270.")
-    ] = 0,
-    zero_shot: Annotated[
-        bool, typer.Option("--zero-shot", help="No run: each face against CLIP's prompts.")
-    ] = False,
+    detector: Detector = None,
+    faces: WhichFaces = "tracked",
+    annotate: Annotate = False,
+    overwrite: Overwrite = False,
+    rotate: Rotate = 0,
+    zero_shot: ZeroShot = False,
     weights: Weights = "",
-    prompts: Annotated[
-        str,
-        typer.Option(
-            help=f"zero-shot: {', '.join(PROMPT_SETS)}.",
-            autocompletion=completing(lambda: PROMPT_SETS),
-        ),
-    ] = "paper",
-    smooth: Annotated[
-        float, typer.Option(help="zero-shot: average over so many seconds either side of a frame.")
-    ] = 0.0,
+    prompts: PromptSet = "paper",
+    smooth: Smooth = 0.0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

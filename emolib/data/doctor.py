@@ -49,24 +49,7 @@ def examine(
     except WrongCall:
         raise
     except EmolibError as error:
-        kind = kind_of(error, "not-a-tree")
-        severity, advice = KINDS[kind]
-        problem = {
-            "kind": kind,
-            "severity": severity,
-            "where": ".",
-            "what": str(error),
-            "do": advice,
-            "count": 1,
-        }
-        return {
-            **report,
-            "totals": {},
-            "clips": [],
-            "images_read": 0,
-            "problems": [problem],
-            "exit_ok": False,
-        }
+        return report | _no_tree(error)
     examination = Examination(root, layout, full=full)
     listed = examination.annotations()
     listed += examination.test_set()
@@ -95,6 +78,21 @@ def examine(
         "problems": problems,
         "exit_ok": exit_ok,
     }
+
+
+def _no_tree(error: EmolibError) -> dict[str, Any]:
+    """What is reported of a folder that is no tree."""
+    kind = kind_of(error, "not-a-tree")
+    severity, advice = KINDS[kind]
+    problem = {
+        "kind": kind,
+        "severity": severity,
+        "where": ".",
+        "what": str(error),
+        "do": advice,
+        "count": 1,
+    }
+    return {"totals": {}, "clips": [], "images_read": 0, "problems": [problem], "exit_ok": False}
 
 
 def _decode_images(examination: Examination, *, full: bool, progress: bool) -> int:

@@ -62,38 +62,17 @@ def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = F
         direction = DIRECTION.get(name) or int(rng.choice([-1, 1]))
         quality = QUALITY[name] if name in QUALITY else int(rng.integers(2))
         start = int(rng.integers(COURSE - window + 1))
-        latents = np.column_stack(
-            [
-                draw_expression(int(GROUP_OF[label]), rng, window),
-                pitch_of(COURSE, direction, rng)[start:][:window],
-            ]
-        )
+        expression = draw_expression(int(GROUP_OF[label]), rng, window)
+        pitch = pitch_of(COURSE, direction, rng)[start:][:window]
+        latents = np.column_stack([expression, pitch])
         latents = (latents[::-1] if backwards else latents).astype(np.float32)
-        visual.append(
-            (latents @ face_map + NOISE * rng.standard_normal((window, 512), np.float32)).astype(
-                np.float16
-            )
+        visual.append(_noisy(latents @ face_map, NOISE, rng))
+        audio.append(_noisy(np.tile(voice_map[quality], (STEPS, 1)), 1.0, rng))
+        clips.append(_clip(number, int(label), window))
+        index = index_windows(
+            clips[-1].labels, clips[-1].face_present, length=window, stride=window
         )
-        audio.append(
-            (voice_map[quality] + rng.standard_normal((STEPS, 768), np.float32)).astype(np.float16)
-        )
-        annotation, present = np.full(window, label, np.int8), np.ones(window, bool)
-        times = np.arange(window) / 30
-        clips.append(
-            SimpleNamespace(
-                person="",
-                id=f"clip{number}",
-                labels=annotation,
-                face_present=present,
-                frame_times=times,
-                fps=30.0,
-            )
-        )
-        frames.append(
-            number * window
-            + index_windows(annotation, present, length=window, stride=window).frames
-            - 1
-        )
+        frames.append(number * window + index.frames - 1)
     count = len(labels)
     return SimpleNamespace(
         clips=clips,
@@ -105,6 +84,23 @@ def make(clips_of_each: int, seed: int, *, window: int = 60, backwards: bool = F
         label=labels.astype(np.int64),
         clip=np.arange(count, dtype=np.int32),
         end=np.full(count, window, np.int32),
+    )
+
+
+def _noisy(signal: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """float16 features ``[n, D]``: ``signal`` in noise."""
+    return (signal + noise * rng.standard_normal(signal.shape, np.float32)).astype(np.float16)
+
+
+def _clip(number: int, label: int, frames: int) -> Any:
+    """A clip of one label, with a face in every frame."""
+    return SimpleNamespace(
+        person="",
+        id=f"clip{number}",
+        labels=np.full(frames, label, np.int8),
+        face_present=np.ones(frames, bool),
+        frame_times=np.arange(frames) / 30,
+        fps=30.0,
     )
 
 
