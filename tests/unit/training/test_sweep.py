@@ -160,11 +160,13 @@ def in_every_process(tmp_path, monkeypatch, prepared):
             import os, sys, time
             sys.path.insert(0, {str(Path(__file__).parents[3])!r})
             from emolib.features import prepare as inputs
+            from emolib.features.sources import Sources
             from emolib.training import fit as fitting
             from emolib.training import run as training
             from tests.support.windowsets import make, prompts
             data = inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
             inputs.prepare = training.prepare = lambda experiment, *, progress=True: data
+            inputs.sources = lambda experiment, *, progress=True: {SOURCES!r}
             saved = fitting.save_state
             def save_state(path, parts, state):
                 saved(path, parts, state)
