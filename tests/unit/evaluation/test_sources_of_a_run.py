@@ -113,6 +113,14 @@ def test_what_a_run_does_not_read_does_not_count(tmp_path, experiment):
     assert identity_of(deaf) == before != identity_of(experiment)
 
 
+def test_data_that_lost_their_faces_are_told_beside_a_number(tmp_path, experiment):
+    before = identity_of(experiment)
+    shutil.rmtree(tmp_path / "tree/cropped_aligned/1-30-640x480")
+    with pytest.raises(EmolibError, match="min_face_share"):
+        identity_of(experiment)
+    assert at_hand(experiment).data not in ("", before.data)
+
+
 def test_a_missing_folder_is_an_error_before_training_and_unknown_beside_a_number(experiment):
     shutil.rmtree(experiment.data)
     with pytest.raises(EmolibError):
