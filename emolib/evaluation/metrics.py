@@ -100,12 +100,11 @@ def score(
     }
     by_class["f1"] = _Statistic(*map(f1_of_classes, (total, drawn, without)))
     mean = _Statistic(*(mean_f1(m, classes, f1_classes) for m in (total, drawn, without)))
-    accuracy = _Statistic(*map(_accuracy, (total, drawn, without)))
     result: dict[str, Any] = {
         "protocol": protocol,
         "f1_classes": f1_classes,
         **mean.told("macro_f1"),
-        **accuracy.told("accuracy"),
+        **_Statistic(*map(_accuracy, (total, drawn, without))).told("accuracy"),
         "per_class": [
             {"name": name, **_told_of_class(by_class, c), "support": int(total[c].sum())}
             for c, name in enumerate(EXPRESSIONS)

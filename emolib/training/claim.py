@@ -80,7 +80,7 @@ def _metrics(experiment: Experiment, folder: Path) -> dict[str, Any]:
     said = experiment.by_frame()
     if content.get("by_frame", said) != said:
         content["by_frame"] = said
-        write_json(path, content)
+        write_json(path, content, sealed=True)
     return content
 
 
