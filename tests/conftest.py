@@ -13,7 +13,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one thread each, befor
 
 
 # Tests of the user's own runs/demo. A run has one writer at a time, so one process takes them all.
-DEMO = ("tests/browser/", "tests/notebooks/test_demo.py")
+DEMO = ("tests/notebooks/test_demo.py", "tests/browser/")
+# What takes minutes comes first, so that both processes end together.
+FIRST = (*DEMO, "tests/notebooks/", "tests/unit/training/")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item) -> int:
+        matches = [place for place, prefix in enumerate(FIRST) if item.nodeid.startswith(prefix)]
+        return min(matches, default=len(FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,6 +36,7 @@ def pytest_xdist_make_scheduler(config, log):
             file = super()._split_scope(nodeid)
             return "demo" if file.startswith(DEMO) else file
 
+    config.option.loadscopereorder = False  # as they were collected
     return ByFile(config, log)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from emolib.data.clip import Clip
 from emolib.errors import EmolibError
@@ -85,6 +84,8 @@ def gflop_of(call: Callable[[], object]) -> float:
     """Billions of floating-point operations in the matrix products and convolutions of ``call``,
     two to a multiply-add.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # a quarter of a second to import
+
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(
         False

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -44,6 +43,8 @@ PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
 def open_clip_folder(tmp_path_factory) -> Path:
     """A small random ResNet CLIP in open_clip's hub layout, with a byte vocabulary."""
     import gzip
+
+    from open_clip.model import CLIP  # seconds, which not every process need spend
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("open_clip")

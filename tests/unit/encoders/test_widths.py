@@ -5,7 +5,6 @@ and give what the library's own class gives.
 import numpy as np
 import pytest
 import torch
-from transformers import Wav2Vec2FeatureExtractor
 
 from emolib.config import preset
 from emolib.encoders.load import load_audio, load_visual, sound_width
@@ -40,6 +39,8 @@ BUILDS = {
 
 @pytest.mark.parametrize(("kind", "options"), BUILDS.values(), ids=BUILDS.keys())
 def test_sound_of_any_width(tmp_path, kind, options):
+    from transformers import Wav2Vec2FeatureExtractor
+
     model = wav2vec(tmp_path, kind, **options)
     waves = np.random.default_rng(4).normal(0.1, 0.05, (2, 8000)).astype(np.float32)
     inputs = Wav2Vec2FeatureExtractor.from_pretrained(tmp_path)(
