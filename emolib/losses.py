@@ -1,7 +1,7 @@
 """Class-weighted cross-entropy, prompt supervision, and their sum (paper section 3.5)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,8 @@ def class_weights(
 
     The paper (section 4.1) says "class-weighted"; the formula is the released code's. ``classes``:
     those that the data set can show; their number takes the place of 8, the others have no weight.
-    Raises EmolibError naming the classes without a window under ``inverse``,
-    WrongCall for another kind.
+    Raises EmolibError naming the classes without a window under ``inverse``, WrongCall for another
+    kind.
     """
     weighted = chosen("class_weights", kind, {"inverse": True, "none": False})
     counts = class_counts(labels)
@@ -44,12 +44,15 @@ def class_weights(
 class Classification(nn.Module):
     """L_cls: cross-entropy, each class by its weight.
 
-    With ``adjustment`` tau, tau * log(class share) is added to the logits of a training step
-    (Menon et al., 2021, arXiv 2007.07314); 0 in the paper.
+    0 in the paper: ``adjustment`` tau, tau * log(class share) added to the logits in training
+    (arXiv 2007.07314); ``focal_gamma``, each loss times (1 - p)^gamma (arXiv 1708.02002).
     """
 
-    def __init__(self, weights: Tensor, prior: Tensor, adjustment: float = 0.0) -> None:
+    def __init__(
+        self, weights: Tensor, prior: Tensor, adjustment: float = 0.0, focal_gamma: float = 0.0
+    ) -> None:
         super().__init__()
+        self.focal_gamma = focal_gamma
         self.weights: Tensor
         self.shift: Tensor
         self.register_buffer("weights", weights)  # [8]
@@ -58,31 +61,29 @@ class Classification(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """logits [B, 8] and labels int64 [B] to the weighted mean, a scalar."""
-        return functional.cross_entropy(logits + self.shift, labels, weight=self.weights)
-
-
-def _same_row(labels: Tensor) -> Tensor:
-    return torch.eye(len(labels), device=labels.device)
-
-
-def _same_class(labels: Tensor) -> Tensor:
-    return (labels[:, None] == labels[None, :]).float()
+        logits = logits + self.shift
+        if not self.focal_gamma:
+            return functional.cross_entropy(logits, labels, weight=self.weights)
+        losses = functional.cross_entropy(logits, labels, reduction="none")  # -log p, (B,)
+        weights = self.weights[labels]
+        return (weights * (1 - (-losses).exp()) ** self.focal_gamma * losses).sum() / weights.sum()
 
 
 # Of each ``Experiment.contrastive_targets``: labels [B] to [B, B], 1 where prompt j is of window i.
-POSITIVES = {"pairs": _same_row, "classes": _same_class}
+POSITIVES: dict[str, Callable[[Tensor], Tensor]] = {
+    "pairs": lambda labels: torch.eye(len(labels), device=labels.device),
+    "classes": lambda labels: (labels[:, None] == labels[None, :]).float(),
+}
 
 
 class Contrastive(nn.Module):
     """L_con: a window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
     S_ij = s v_i . t_j with both l2-normalised; L_con is the mean of the cross-entropies along the
-    rows (video to text) and along the columns (text to video). What the positives are:
-
-    - ``pairs``, as published: j = i only, so windows of one class are each other's negatives;
-    - ``classes``: all j of i's class, equally likely.
-
-    The scale s starts at CLIP's and is learned if ``learnable``; :meth:`clamp` bounds it by 100.
+    rows (video to text) and along the columns (text to video). Positives are, as published, j = i
+    only (``pairs``), so windows of one class are each other's negatives; or all j of i's class,
+    equally likely (``classes``). The scale s starts at CLIP's and is learned if ``learnable``;
+    :meth:`clamp` bounds it by 100.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Verbs that look at what there is, and free it: settings, doctor, weights, bench, info, clean."""
+"""Verbs that look at what there is, measure it or free it: settings, doctor, weights, bench, info,
+clean, calibrate.
+"""
 
 import importlib
 from pathlib import Path
@@ -181,3 +183,33 @@ def ask(question: str) -> str:
     except EOFError:
         print()
         return ""
+
+
+@verb("emolib calibrate\nemolib calibrate --draws 40 --experiments 2000 --workers 2")
+def calibrate(
+    name: Annotated[str, typer.Option("--name", help="Name of the folder under runs/.")] = (
+        "calibration"
+    ),
+    draws: Annotated[int, typer.Option(min=2, help="Independent draws of the benchmark.")] = 20,
+    experiments: Annotated[
+        int, typer.Option(min=1, help="Simulated experiments for each true effect.")
+    ] = 200,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Draws at once; by default one a core.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """How often the verdicts of the notebooks are right, wrong or undecided where the answer is
+    known, with 3, 5 and 10 seeds; a stopped one goes on.
+    """
+    from emolib.studies.calibration import report
+    from emolib.system.runs import run_path, writing
+
+    folder = run_path(name)
+    with writing(folder):
+        result = report.make(
+            folder, count=draws, experiments=experiments, workers=workers, progress=not quiet
+        )
+    text = (folder / "calibration.md").read_text(encoding="utf-8")
+    output(result, as_json, f"{text}\n{folder}")

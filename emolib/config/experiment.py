@@ -33,7 +33,8 @@ STREAMS = {
 }
 
 # Settings that only collections of acted recordings have.
-ACTED_ALONE = ("folds", "fold", "no_counterpart", "label_source")
+ACTED_ALONE = ("no_counterpart", "label_source")
+FOLDS = ("folds", "fold")  # these as well, and a cross-validation
 
 # What each stage is made from: the earlier stages whose settings it depends on as well.
 EARLIER_STAGES = {
@@ -44,6 +45,9 @@ EARLIER_STAGES = {
     "window": (),
     "train": ("visual", "audio"),
 }
+
+# Settings that were added after features and benchmarks had been stored, and what they are when off.
+ADDED = {"synth_cues": "separate", "audio_layers": 1, "cross_validation": "split"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ class Experiment:
     # data
     data: str = setting("", "folder of the data set; empty: the generated benchmark", "ours", "data")
     dataset: str = setting("affwild2", "which data set the folder holds", "paper 4.1: affwild2", "data", ("affwild2", "ravdess", "crema_d"))
-    folds: int = setting(6, "acted recordings: number of folds that the people are divided into", "ours", "data", "[2, inf)")
-    fold: int = setting(1, "acted recordings: the fold whose people are the validation set", "ours", "data", "[1, inf)")
+    cross_validation: str = setting("split", "Aff-Wild2: its own split, or folds of videos, of single clips (these leak) or the published five (these leak)", "ours", "data", ("split", "video", "clip", "published"))
+    folds: int = setting(6, "number of folds; of acted recordings, that the people are divided into", "ours", "data", "[2, inf)")
+    fold: int = setting(1, "the fold that is the validation set; a study with cross_validation trains on each", "ours", "data", "[1, inf)")
     no_counterpart: str = setting("none", "acted recordings: class of an emotion that is none of the eight (RAVDESS: calm), or none: not annotated", "ours", "data", ("none", *EXPRESSIONS))
     label_source: str = setting("intended", "CREMA-D: the emotion that was to be acted, or the crowd's vote", "ours", "data", ("intended", "crowd"))
     crops: str = setting("cropped_aligned", "which face crops", "ours", "data", ("cropped_aligned", "cropped"))
@@ -76,6 +81,7 @@ class Experiment:
     synth_difficulty: float = setting(0.0, "extra noise of the harder benchmark, 0 to 1", "ours", "synth", "[0, 1]")
     synth_label_noise: float = setting(0.0, "share of training segments with a wrong label", "ours", "synth", "[0, 1]")
     synth_odd: bool = setting(False, "plant every oddity of the real tree (docs/data.md)", "ours", "synth")
+    synth_cues: str = setting("separate", "separate: each pair of classes needs one stream; relation: one pair needs both at the same moments", "ours", "synth", ("separate", "relation"))
     synth_seed: int = setting(7, "seed of the generator", "ours", "synth", "[0, 4294967296)")
 
     # frozen encoders
@@ -88,6 +94,7 @@ class Experiment:
     audio_context: str = setting("window", "encode each window's segment alone, or the whole track", "paper 3.1", "audio", ("window", "track"))
     missing_sound: str = setting("none", "what a window without sound, or the end of one, is given: nothing, or zeros that are encoded", "ours; released: zeros", "audio", ("none", "zeros"))
     encoder_mode: str = setting("eval", "frozen encoders in training: as they are, or with dropout, layer drop and SpecAugment, drawn anew each epoch", "ours; released: train", "train", ("eval", "train"))
+    audio_layers: int = setting(1, "last layers of the audio encoder whose mean is the feature; 1: the last", "paper 3.1; a peer: 4", "audio", "[1, inf)")
     precision: str = setting("fast", "fast: bf16/fp16 where the device is fast at it; strict: float32", "ours", "visual audio", ("fast", "strict"))
 
     # windows
@@ -111,9 +118,12 @@ class Experiment:
     attention_dropout: float = setting(0.2, "dropout rate of the attention weights", "released", "train", "[0, 1)")
     classifier_dropout: float = setting(0.5, "dropout rate in the classifier", "released", "train", "[0, 1)")
 
+    modality_dropout: float = setting(0.0, "share of training windows that lose one stream, faces or sound alike often", "ours", "train", "[0, 1)")
+
     # losses
     class_weights: str = setting("inverse", "N / (8 n_c) over the training windows, or none", "paper 4.1; released: formula", "train", ("inverse", "none"))
     logit_adjustment: float = setting(0.0, "tau of logit adjustment by the training prior, 0 off", "ours", "train", "[0, inf)")
+    focal_gamma: float = setting(0.0, "gamma of the focal loss, 0 or at least 1; 0: cross-entropy", "ours", "train", "[0, inf)")
     sampling: str = setting("shuffle", "order of training windows", "released", "train", ("shuffle", "balanced"))
     contrastive_weight: float = setting(0.1, "lambda, weight of the contrastive loss; 0: off", "paper eq. 3", "train", "[0, inf)")
     contrastive_targets: str = setting("pairs", "pairs: position in the batch; classes: same class is positive", "paper 3.5; released", "train", ("pairs", "classes"))
@@ -169,6 +179,16 @@ class Experiment:
                 "set contrastive_weight=0 as well"
             )
         self._refuse_for_another_data_set()
+        if self.modality_dropout and len(self.streams) < 2:
+            raise WrongCall(
+                f"modality_dropout={self.modality_dropout} needs two streams; "
+                f"modalities={self.modalities} has one"
+            )
+        if 0 < self.focal_gamma < 1:
+            raise WrongCall(
+                f"focal_gamma={self.focal_gamma}: its slope is infinite where a window is surely "
+                "right; set 0 or at least 1"
+            )
         if (self.smoothing == "none") != (self.smoothing_half_width == 0):
             raise WrongCall("smoothing and smoothing_half_width go together: set both or neither")
         if self.whole_tracks and (self.missing_sound, self.encoder_mode) != ("none", "eval"):
@@ -183,16 +203,21 @@ class Experiment:
             )
 
     def _refuse_for_another_data_set(self) -> None:
-        if self.dataset != "affwild2":
-            if not self.data:
-                raise WrongCall(f"dataset={self.dataset} needs the folder that holds it; set data")
-            if self.fold > self.folds:
-                raise WrongCall(f"fold={self.fold} is above folds={self.folds}")
-            return
+        acted = self.dataset != "affwild2"
+        if acted and not self.data:
+            raise WrongCall(f"dataset={self.dataset} needs the folder that holds it; set data")
+        if acted and self.cross_validation != "split":
+            raise WrongCall(f"dataset={self.dataset} has folds of people, no cross_validation")
+        if self.cross_validation == "published" and self.folds != 5:
+            raise WrongCall(f"folds={self.folds}: the published folds are five; set folds=5")
+        if (acted or self.cross_validation != "split") and self.fold > self.folds:
+            raise WrongCall(f"fold={self.fold} is above folds={self.folds}")
+        unused = () if acted else ACTED_ALONE + (FOLDS if self.cross_validation == "split" else ())
         for field in dataclasses.fields(self):
-            if field.name in ACTED_ALONE and getattr(self, field.name) != field.default:
+            if field.name in unused and getattr(self, field.name) != field.default:
                 raise WrongCall(
-                    f"{field.name} is for acted recordings; set dataset=ravdess or crema_d as well"
+                    f"{field.name} is for acted recordings; set dataset=ravdess or crema_d as well "
+                    "(folds also serve a cross_validation of Aff-Wild2)"
                 )
 
     @property
@@ -235,11 +260,19 @@ class Experiment:
     def _matters(self, name: str, stage: str) -> bool:
         """Whether a setting of ``stage`` changes its result.
 
-        A track is encoded whole, however windows are cut from it; Aff-Wild2 has no folds of actors.
+        A track is encoded whole, however windows are cut from it; Aff-Wild2's own split has no folds. What is stored
+        keeps its name when a setting is added (ADDED) and is off.
         """
-        if self.dataset == "affwild2" and name in ("dataset", *ACTED_ALONE):
-            return False
-        return not (stage == "audio" and self.whole_tracks and name in ("window", "stride"))
+        without = {added for added, off in ADDED.items() if getattr(self, added) == off}
+        if self.dataset == "affwild2":
+            without |= {
+                "dataset",
+                *ACTED_ALONE,
+                *(FOLDS if self.cross_validation == "split" else ()),
+            }
+        if stage == "audio" and self.whole_tracks:
+            without |= {"window", "stride"}
+        return name not in without
 
     def fingerprint(self, stage: str) -> str:
         """16 hexadecimal digits that change exactly when a setting that ``stage`` depends on changes.

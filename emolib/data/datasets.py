@@ -6,6 +6,7 @@ from emolib.config import Experiment
 from emolib.data import affwild2
 from emolib.data.clip import Clip
 from emolib.data.crema_d import CREMA_D, crowd_labels
+from emolib.data.folds import in_folds
 from emolib.data.ravdess import RAVDESS
 from emolib.data.recordings import Collection, classes_of, read_collection
 from emolib.errors import WrongCall, chosen
@@ -17,6 +18,8 @@ COLLECTIONS: dict[str, Collection | None] = {
     "ravdess": RAVDESS,
     "crema_d": CREMA_D,
 }
+
+LABELLED = {"train", "validation"}  # splits; a cross-validation divides both anew
 
 
 def collection_of(dataset: str) -> Collection | None:
@@ -45,21 +48,26 @@ def read_clips(
 ) -> list[Clip]:
     """The clips of ``splits`` below ``root``, by the reader of ``experiment.dataset``.
 
-    ``template``: the submission template that says which test clips there are. Raises EmolibError
-    for data that cannot be read, WrongCall for a test split where the data set has none.
+    ``template``: the submission template that says which test clips there are. Of a
+    cross-validation the held-out fold is the validation set, and the other folds train. Raises
+    EmolibError for data that cannot be read, WrongCall for a test split where there is none.
     """
     e = experiment
     collection = collection_of(e.dataset)
     if collection is None:
-        return affwild2.read_tree(
+        by_folds = e.cross_validation != "split" and bool(LABELLED & set(splits))
+        clips = affwild2.read_tree(
             root,
             crops=e.crops,
             timing=e.timing,
-            splits=splits,
+            splits=tuple(sorted(LABELLED | set(splits))) if by_folds else splits,
             template=template,
             links_out=e.links_out,
             progress=progress,
         )
+        if by_folds:
+            clips = in_folds(clips, e.cross_validation, e.folds, e.fold)
+        return [clip for clip in clips if clip.split in splits]
     by_crowd = chosen("label_source", e.label_source, {"intended": False, "crowd": True})
     if by_crowd and collection is not CREMA_D:
         raise WrongCall(f"label_source=crowd: {collection.title} has no table of votes")

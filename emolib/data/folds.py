@@ -5,13 +5,17 @@ sound and often mood, so a video belongs into one fold as a whole;
 otherwise the model has heard at training what it is tested on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from emolib.data import structure
 from emolib.data.annotations import source_id
-from emolib.errors import WrongCall
+from emolib.data.clip import Clip
+from emolib.errors import EmolibError, WrongCall, chosen
+from emolib.labels import class_counts
+from emolib.system.files import few
 
 
 def published() -> dict[str, int]:
@@ -31,8 +35,51 @@ def leaks(fold_of: dict[str, int]) -> list[str]:
     return sorted(video for video, folds in folds_of_video.items() if len(folds) > 1)
 
 
-def by_video(clips: Sequence[str], frames: np.ndarray, count: int = 5) -> dict[str, int]:
-    """Fold 1 to ``count`` of each of ``clips``: no video in two folds,
+def in_folds(clips: Sequence[Clip], kind: str, count: int, held_out: int) -> list[Clip]:
+    """``clips`` with fold ``held_out`` of ``count`` of the labelled ones as validation, the rest as
+    training.
+
+    ``kind``: ``published``; ``video`` (:func:`by_video`); ``split`` (as they are); or ``clip``: as
+    :func:`by_video`, but each annotation file by itself, so that two people of one video may lie in
+    two folds, as in the published folds. Test clips stay as they are. Raises EmolibError for clips
+    that the published folds do not have.
+    """
+    divide = chosen("cross_validation", kind, KINDS)
+    if divide is None:
+        return list(clips)
+    labelled = [clip for clip in clips if clip.split != "test"]
+    fold_of = divide(labelled, count)
+    if missing := [clip.id for clip in labelled if clip.id not in fold_of]:
+        raise EmolibError(
+            f"cross_validation={kind}: {len(missing)} clips are in no fold ({few(missing)}); "
+            "choose cross_validation=video"
+        )
+    split = {clip: "validation" if fold == held_out else "train" for clip, fold in fold_of.items()}
+    return [replace(clip, split=split.get(clip.id, clip.split)) for clip in clips]
+
+
+def _balanced(clips: Sequence[Clip], count: int, source: Callable[[str], str]) -> dict[str, int]:
+    frames = np.stack([class_counts(clip.labels) for clip in clips])
+    return by_video([clip.id for clip in clips], frames, count, source)
+
+
+# Of each ``Experiment.cross_validation``: clips and a number of folds to the fold of each clip.
+# None: the data's own split.
+KINDS: dict[str, Callable[[Sequence[Clip], int], dict[str, int]] | None] = {
+    "split": None,
+    "video": lambda clips, count: _balanced(clips, count, source_id),
+    "clip": lambda clips, count: _balanced(clips, count, str),
+    "published": lambda clips, count: published(),
+}
+
+
+def by_video(
+    clips: Sequence[str],
+    frames: np.ndarray,
+    count: int = 5,
+    source: Callable[[str], str] = source_id,
+) -> dict[str, int]:
+    """Fold 1 to ``count`` of each of ``clips``: no video (``source`` of a clip) in two folds,
     each class spread as evenly as its videos allow.
 
     ``frames`` ``[clips, classes]``: labelled frames. Videos that hold much of a class come first;
@@ -44,13 +91,13 @@ def by_video(clips: Sequence[str], frames: np.ndarray, count: int = 5) -> dict[s
     clips, frames = list(clips), np.asarray(frames)
     if len(set(clips)) < len(clips) or len(frames) != len(clips):
         raise WrongCall(f"folds: {len(clips)} clips and {len(frames)} rows; name each clip once")
-    videos = sorted({source_id(clip) for clip in clips})
+    videos = sorted({source(clip) for clip in clips})
     if not 2 <= count <= len(videos):
         raise WrongCall(f"folds={count}: choose 2 to {len(videos)}, the number of videos")
     row_of = {video: row for row, video in enumerate(videos)}
-    shares = _shares(frames, np.array([row_of[source_id(clip)] for clip in clips]), len(videos))
+    shares = _shares(frames, np.array([row_of[source(clip)] for clip in clips]), len(videos))
     fold_of_video = _spread(shares, count)
-    return {clip: int(fold_of_video[row_of[source_id(clip)]]) + 1 for clip in clips}
+    return {clip: int(fold_of_video[row_of[source(clip)]]) + 1 for clip in clips}
 
 
 def imbalance(frames: np.ndarray, folds: np.ndarray) -> float:

@@ -67,4 +67,7 @@ def load_audio(
     folder = find_folder(experiment.audio_encoder, experiment.weights, "audio")
     normalise = None if by_config(experiment) else False
     dtype = encoder_dtype(device, experiment.precision)
-    return AudioEncoder(folder, normalise=normalise, dtype=dtype, **changes).to(device)
+    layers = experiment.audio_layers
+    return AudioEncoder(folder, normalise=normalise, dtype=dtype, layers=layers, **changes).to(
+        device
+    )

@@ -13,7 +13,7 @@ from emolib.encoders.folders import checkpoint_of
 from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs
 from emolib.encoders.published import usable
 from emolib.encoders.weights import hash_of_weights, load_strictly, read_state
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, WrongCall
 from emolib.system.files import read_json
 
 MODELS = {  # model_type of a config, and transformers' classes for it
@@ -43,7 +43,8 @@ IN_CACHE = 32_000  # samples through the convolutions at once on a CPU
 
 
 class AudioEncoder(Frozen):
-    """Wav2Vec 2.0 or HuBERT: 16 kHz waveforms to the last hidden states, one every 20 ms.
+    """Wav2Vec 2.0 or HuBERT: 16 kHz waveforms to the last hidden states (or a mean of several
+    layers'), one every 20 ms.
 
     ``width``: of its features, D_a (768 for the base models, 1024 for the large ones);
     ``identity``: what the features depend on, for the store's manifest.
@@ -55,15 +56,22 @@ class AudioEncoder(Frozen):
         *,
         normalise: bool | None = None,
         dtype: torch.dtype = torch.float32,
+        layers: int = 1,
         **changes: Any,
     ) -> None:
-        """``normalise``: zero mean and unit variance per waveform;
-        None: as the folder's preprocessor_config.json says. ``changes``: of the folder's
-        config.json.
+        """``normalise``: zero mean and unit variance per waveform; None: as the folder's
+        preprocessor_config.json says. ``layers``: so many of the last ones, whose mean is the
+        feature. ``changes``: of the folder's config.json.
+
+        Raises WrongCall for more layers than the model has.
         """
         super().__init__()
         file = checkpoint_of(folder, "audio").weights
         self.model = _model(folder, changes)
+        depth = self.model.config.num_hidden_layers
+        if layers > depth:
+            raise WrongCall(f"audio_layers={layers}: the encoder in {folder} has {depth}")
+        self.layers = layers
         state = encoder_state(read_state(file, usable("audio")))
         load_strictly(self.model, state, file, optional=(MASK,))
         self.has_mask = MASK in state
@@ -103,7 +111,10 @@ class AudioEncoder(Frozen):
         # transformers refuses to mask what is shorter than one mask
         long_enough = self.steps(waves.shape[1]) >= self.model.config.mask_time_length
         self.model.config.apply_spec_augment = self.masks and long_enough
-        return self.model(waves).last_hidden_state.float()
+        if self.layers == 1:
+            return self.model(waves).last_hidden_state.float()
+        hidden = self.model(waves, output_hidden_states=True).hidden_states[-self.layers :]
+        return torch.stack(hidden).float().mean(dim=0)
 
     def set_train_mode(self, seed: int) -> None:
         """Dropout, layer drop and SpecAugment on, as in the released code (docs/method.md).

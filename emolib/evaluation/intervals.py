@@ -4,6 +4,8 @@ Single clips carry most of a rare class, so frames are not resampled, clips are
 (docs/method.md, Evaluation; docs/data.md, Structure).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
@@ -32,6 +34,29 @@ def seed_noise(by_seed: np.ndarray, resamples: int, generator: np.random.Generat
     if n == 1:
         return np.zeros(resamples)
     return generator.standard_t(n - 1, resamples) * by_seed.std(ddof=1) / np.sqrt(n)
+
+
+def with_seeds(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator
+) -> np.ndarray:
+    """Draws ``[R]`` of a sum of means over seeds, uncertain by its clips and by its seeds.
+
+    ``parts``: of each mean its values by seed ``[seeds]`` and their resamples over clips
+    ``[seeds, R]``. How differently clips fall for different seeds is in both uncertainties; it is
+    taken out of that of the clips, else the interval would be too wide: of two variances
+    ``clip + both / seeds`` and ``seed + both``, the sum over ``seeds`` would count it twice.
+    """
+    count = parts[0][1].shape[1]
+    by_clips, noise, twice = np.zeros(count), np.zeros(count), 0.0
+    for by_seed, drawn in parts:
+        mean, seeds = drawn.mean(axis=0), len(by_seed)
+        by_clips += mean
+        noise += seed_noise(by_seed, count, generator)
+        if seeds > 1:
+            twice += np.sum((drawn - mean).var(axis=1)) / (seeds - 1) / seeds
+    variance = by_clips.var()
+    share = np.sqrt(max(0.0, 1 - twice / variance)) if variance > 0 else 1.0
+    return by_clips.mean() + share * (by_clips - by_clips.mean()) + noise
 
 
 def weighted(weights: np.ndarray, matrices: np.ndarray) -> np.ndarray:

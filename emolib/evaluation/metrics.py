@@ -20,8 +20,8 @@ from emolib.evaluation.intervals import (
     bca_interval,
     draw_weights,
     resampled,
-    seed_noise,
     weighted,
+    with_seeds,
 )
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
@@ -231,41 +231,39 @@ def difference(
     both see the same drawn clips.
 
     predictions: ``[n]``, or ``[seeds, n]`` with one row a training seed; then the score of a side
-    is the mean over its seeds, and the interval holds for training anew as well: each side's
-    Student-t uncertainty of that mean is added. With one seed it holds for these very models only.
-    ``classes``: the mean is over the F1 of these alone. Returns ``difference``, ``interval``,
-    ``a`` and ``b`` (macro-F1), ``seeds`` ``[of a, of b]`` and ``clips``.
+    is the mean over its seeds, and the interval holds for training anew as well (``with_seeds``).
+    Sides with equally many seeds are compared seed by seed, so that what a seed does to both drops
+    out. With one seed it holds for these very models only. ``classes``: the mean is over the F1 of
+    these alone. Returns ``difference``, ``interval``, ``a`` and ``b`` (macro-F1), ``seeds``
+    ``[of a, of b]`` and ``clips``.
     """
     generator = np.random.default_rng(seed)
-    weights, kept = None, list(range(NUM_CLASSES) if classes is None else classes)
-    estimate, drawn, without, seeds = [], [], [], []
-    for predictions in (predictions_a, predictions_b):
-        rows = np.atleast_2d(np.asarray(predictions))
-        matrices = np.stack([_per_clip(labels, row, clips)[1] for row in rows])  # [seeds, C, 8, 8]
-        total = matrices.sum(axis=1, keepdims=True)
-        if weights is None:
-            weights = draw_weights(matrices.shape[1], resamples, generator)
-        by_seed = f1_of_classes(total[:, 0])[:, kept].mean(axis=1)  # [seeds]
-        clip_noise = np.mean(
-            [f1_of_classes(weighted(weights, stack))[:, kept].mean(axis=1) for stack in matrices],
-            axis=0,
-        )  # [R]
-        drawn.append(clip_noise + seed_noise(by_seed, resamples, generator))
-        estimate.append(float(by_seed.mean()))
-        without.append(
-            f1_of_classes(total - matrices if matrices.shape[1] > 1 else matrices)[..., kept].mean(
-                axis=(0, 2)
-            )
-        )
-        seeds.append(len(rows))
+    kept = list(range(NUM_CLASSES) if classes is None else classes)
+    stacks = [
+        np.stack([_per_clip(labels, row, clips)[1] for row in np.atleast_2d(np.asarray(side))])
+        for side in (predictions_a, predictions_b)
+    ]  # [seeds, C, 8, 8] each
+    weights = draw_weights(stacks[0].shape[1], resamples, generator)
+
+    def mean_f1(matrices: np.ndarray) -> np.ndarray:
+        return f1_of_classes(matrices)[..., kept].mean(axis=-1)
+
+    score = [mean_f1(stack.sum(axis=1)) for stack in stacks]  # [seeds]
+    drawn = [np.stack([mean_f1(weighted(weights, run)) for run in stack]) for stack in stacks]
+    left = [k.sum(axis=1, keepdims=True) - k if k.shape[1] > 1 else k for k in stacks]
+    without = [mean_f1(stack).mean(axis=0) for stack in left]  # [C]
+    parts = [(score[0], drawn[0]), (-score[1], -drawn[1])]
+    if len(score[0]) == len(score[1]):
+        parts = [(score[0] - score[1], drawn[0] - drawn[1])]
+    estimate = float(sum(by_seed.mean() for by_seed, _ in parts))
     return {
-        "difference": estimate[0] - estimate[1],
+        "difference": estimate,
         "interval": bca_interval(
-            estimate[0] - estimate[1], drawn[0] - drawn[1], without[0] - without[1], lowest=-1.0
+            estimate, with_seeds(parts, generator), without[0] - without[1], lowest=-1.0
         ),
-        "a": estimate[0],
-        "b": estimate[1],
-        "seeds": seeds,
+        "a": float(score[0].mean()),
+        "b": float(score[1].mean()),
+        "seeds": [len(by_seed) for by_seed in score],
         "clips": len(without[0]),
     }
 

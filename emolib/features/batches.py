@@ -187,6 +187,22 @@ def limits_of(lengths: np.ndarray) -> list[int]:
         limits.append(int(shorter.max()))
 
 
+def drop_streams(batch: Batch, rate: float, faceless: Tensor) -> Batch:
+    """Take their faces or their sound, either alike often, from a share ``rate`` of the windows.
+
+    Without faces a window has ``faceless`` [D_v], the training set's mean, in every frame; without
+    sound it has no step of it.
+    """
+    visual, audio, length = batch
+    assert visual is not None and audio is not None, "modality dropout needs both streams"
+    if length is None:
+        length = torch.full((len(audio),), audio.shape[1], device=audio.device)
+    draw = torch.rand(len(visual), device=visual.device)
+    no_face, no_sound = draw < rate / 2, (rate / 2 <= draw) & (draw < rate)
+    visual = torch.where(no_face[:, None, None], faceless.to(visual.dtype), visual)
+    return Batch(visual, audio, length.masked_fill(no_sound, 0))
+
+
 def clip_of_row(windows: WindowSet, stream: str, row: int) -> str:
     """Id of the clip that feature ``row`` of ``stream`` belongs to, as far as a window uses it."""
     if stream == "visual":

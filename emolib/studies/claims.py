@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from emolib.config import Experiment
-from emolib.evaluation import metrics
 from emolib.evaluation.intervals import PERCENT
 from emolib.labels import EXPRESSIONS
 from emolib.results.tables.text import NONE, in_column, number, signed, with_interval
@@ -24,6 +23,7 @@ from emolib.studies.comparison import (
     groups_of,
     predictions,
     predictions_of,
+    scored,
 )
 from emolib.studies.variants import FULL, Variant
 
@@ -85,11 +85,11 @@ def rows(
     ``ceilings``: by name. ``classes``: rows get the mean F1 of these alone as well, with its
     difference (``part``, ``part_difference``).
     """
-    groups = groups_of(variants, runs)
-    frames = predictions_of(groups)
+    frames = predictions_of(groups_of(variants, runs))
     result = []
     for variant in variants:
-        row = _scored(variant, groups[variant.name]) | {"ceiling": ceilings.get(variant.name)}
+        row = _described(variant) | scored(frames[variant.name])
+        row["ceiling"] = ceilings.get(variant.name)
         if variant.name != FULL:
             paired = compare(frames[FULL], frames[variant.name])
             row |= {"difference": paired["difference"], "difference_interval": paired["interval"]}
@@ -102,19 +102,13 @@ def rows(
     return result
 
 
-def _scored(variant: Variant, group: pd.DataFrame) -> dict[str, Any]:
-    """A variant's own score over its seeds; the interval is over clips where there is one seed."""
-    over = metrics.over_seeds(group["frame_macro_f1"])
-    low, high = (float(group[f"frame_macro_f1_{edge}"].iloc[0]) for edge in ("low", "high"))
+def _described(variant: Variant) -> dict[str, Any]:
+    """What a row says of its variant, before any number."""
     return {
         "name": variant.name,
         "title": variant.title,
         "component": variant.component,
         "claim": variant.claim,
-        "seeds": over["n"],
-        "macro_f1": over["mean"],
-        "interval": np.clip(over["interval"] or [low, high], 0, 1).tolist(),
-        "values": [float(value) for value in group["frame_macro_f1"]],
         "trained": True,
     }
 

@@ -67,12 +67,41 @@ def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.D
 def predictions_of(
     groups: Mapping[str, pd.DataFrame], *, probabilities: bool = False
 ) -> dict[str, list[pd.DataFrame]]:
-    """:func:`predictions` of every run of :func:`groups_of`, by variant."""
-    frames = {}
-    for name, group in groups.items():
-        folders = map(Path, group["folder"])
-        frames[name] = [predictions(folder, probabilities=probabilities) for folder in folders]
-    return frames
+    """:func:`predictions_by_seed` of each group of :func:`groups_of`."""
+    return {
+        name: predictions_by_seed(group, probabilities=probabilities)
+        for name, group in groups.items()
+    }
+
+
+def predictions_by_seed(group: pd.DataFrame, *, probabilities: bool = False) -> list[pd.DataFrame]:
+    """:func:`predictions` of the runs of one variant: one table a seed.
+
+    Of a cross-validation it holds every clip once, as the run predicted it that held its fold out.
+    """
+    tables = []
+    for _, runs in group.groupby("seed", sort=False):
+        parts = [predictions(Path(run), probabilities=probabilities) for run in runs["folder"]]
+        tables.append(pd.concat(parts, ignore_index=True))
+    return tables
+
+
+def scored(runs: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """``seeds``, ``values`` (macro-F1 per frame of each seed), their mean ``macro_f1``, and its
+    ``interval``: over seeds, or over clips where there is one seed.
+    """
+    values = [metrics.macro_f1(run["label"], run["prediction"]) for run in runs]
+    over = metrics.over_seeds(values)
+    interval = over["interval"]
+    if interval is None:
+        columns = (runs[0][name].to_numpy() for name in ("label", "prediction", "clip"))
+        interval = metrics.score(*columns, protocol="frame")["macro_f1_interval"]
+    return {
+        "seeds": len(runs),
+        "values": values,
+        "macro_f1": over["mean"],
+        "interval": np.clip(interval, 0, 1).tolist(),
+    }
 
 
 def class_windows(
@@ -86,8 +115,7 @@ def class_windows(
     these classes.
     """
     frames = {
-        int(str(window)): [predictions(Path(folder)) for folder in group["folder"]]
-        for window, group in runs.groupby("window")
+        int(str(window)): predictions_by_seed(group) for window, group in runs.groupby("window")
     }
     longest, shortest = frames[max(frames)], frames[min(frames)]
     classes = {name: [index] for index, name in enumerate(EXPRESSIONS)} | dict(groups or {})

@@ -13,7 +13,6 @@ import pandas as pd
 
 from emolib import paper
 from emolib.config import STRONG
-from emolib.evaluation import metrics
 from emolib.results.tables.text import NONE, in_column, with_interval
 from emolib.studies.claims import difference_text, interval_over, verdict
 from emolib.studies.comparison import (
@@ -22,6 +21,7 @@ from emolib.studies.comparison import (
     compare,
     groups_of,
     predictions_of,
+    scored,
 )
 from emolib.studies.variants import FULL, Variant
 from emolib.windows import smooth
@@ -92,25 +92,7 @@ def rows(variants: Sequence[Variant], runs: pd.DataFrame) -> list[dict[str, Any]
 def _row(
     name: str, title: str, runs: list[pd.DataFrame], base: list[pd.DataFrame]
 ) -> dict[str, Any]:
-    scores = [metrics.macro_f1(run["label"], run["prediction"]) for run in runs]
-    over = metrics.over_seeds(scores)
-    interval = over["interval"]
-    if interval is None:
-        label, predicted, clip = (
-            runs[0][column].to_numpy() for column in ("label", "prediction", "clip")
-        )
-        one = metrics.score(label, predicted, clip, protocol="frame")
-        interval = one["macro_f1_interval"]
-    row = {
-        "name": name,
-        "title": title,
-        "seeds": len(runs),
-        "macro_f1": over["mean"],
-        "interval": np.clip(interval, 0, 1).tolist(),
-        "values": scores,
-        "ceiling": None,
-        "trained": True,
-    }
+    row = {"name": name, "title": title, "ceiling": None, "trained": True, **scored(runs)}
     if name != FULL:
         paired = compare(runs, base)
         row |= {"difference": paired["difference"], "difference_interval": paired["interval"]}

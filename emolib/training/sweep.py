@@ -58,6 +58,7 @@ def run_variants(
 ) -> pd.DataFrame:
     """Train ``experiment`` with the changes of each variant; one row a variant.
 
+    With ``experiment.cross_validation`` each variant is trained on every fold, a row each.
     The table is also in ``folder``/<record>.parquet and .csv. Sweeps that share ``folder``, and so
     their runs, each write a ``record`` of their own.
 
@@ -73,6 +74,8 @@ def run_variants(
     """
     cluster.check_executor(executor)
     folder = Path(folder)
+    if experiment.cross_validation != "split":
+        variants = on_each_fold(variants, experiment.folds)
     experiments = [experiment.replace(**variant) for variant in variants]
     made_now = identities(experiments)
     homes = [home(*each, folder) for each in zip(experiments, made_now, strict=True)]
@@ -101,6 +104,15 @@ def run_variants(
             f"the others are in {folder / record}.csv"
         )
     return table
+
+
+def on_each_fold(variants: Sequence[Mapping[str, Any]], folds: int) -> list[dict[str, Any]]:
+    """Every variant with each fold held out once; one that names its fold has that one alone."""
+    return [
+        {**variant, "fold": fold}
+        for variant in variants
+        for fold in ([variant["fold"]] if "fold" in variant else range(1, folds + 1))
+    ]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from emolib.config import Experiment
 from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
-from emolib.features.batches import Batch, DeviceWindows, fit_statistics
+from emolib.features.batches import Batch, DeviceWindows, drop_streams, fit_statistics
 from emolib.features.train_mode import redrawn
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
@@ -41,7 +41,12 @@ class Learner(nn.Module):
         """Windows and their labels int64 [B] to the losses and the number of
         windows classified rightly.
         """
-        dtype = training_dtype(labels.device, self.model.experiment.amp)
+        experiment = self.model.experiment
+        if self.training and experiment.modality_dropout:
+            faceless = self.model.get_buffer("visual_mean")
+            rate = experiment.modality_dropout
+            groups = [drop_streams(batch, rate, faceless) for batch in groups]
+        dtype = training_dtype(labels.device, experiment.amp)
         with autocast(labels.device, dtype):
             outputs = [self.model(*batch) for batch in groups]
         logits = torch.cat([each for each, _ in outputs])
@@ -68,6 +73,7 @@ def make_learner(
         class_weights(train.label, e.class_weights, can_show(e)),
         prior.clone(),
         e.logit_adjustment,
+        e.focal_gamma,
     )
     scales = {"learnable": True, "frozen": False}
     learnable = chosen("contrastive_scale", e.contrastive_scale, scales)

@@ -1,6 +1,7 @@
 """Every setting with choices: the code that follows it knows each, and takes no other for one."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import torch
 
 from emolib import fusion, losses, windows
 from emolib.config import Experiment
-from emolib.data import affwild2, datasets, layout, recordings
+from emolib.data import affwild2, datasets, folds, layout, recordings
 from emolib.data.ravdess import RAVDESS
+from emolib.data.synthetic import observer
 from emolib.encoders import load, resize
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import metrics
 from emolib.features import prepare
 from emolib.model import EmotionModel
+from emolib.studies.calibration.latents import make_windows
 from emolib.system.device import encoder_dtype, training_dtype
 from emolib.training import fit
 from emolib.training.trainer import Trainer, make_learner
@@ -94,9 +97,15 @@ def recorded(value):
 
 FRAMES = np.full((4, 8), 1 / 8)
 LABELS = np.arange(40) % 8
+CLIPS = [
+    replace(clip, id=name)
+    for clip, name in zip(make_windows(2, 0, window=10).clips, folds.published(), strict=False)
+]
 FOLLOWED = {
     "crops": cut,
     "dataset": datasets.collection_of,
+    "cross_validation": lambda v: folds.in_folds(CLIPS, v, 5, 1),
+    "synth_cues": lambda v: observer.observations("motion+voice", 10, cues=v),
     "no_counterpart": lambda v: recordings.label_of(RAVDESS, "02", v),
     "label_source": read_by,
     "timing": read_with,

@@ -34,6 +34,17 @@ def test_classification_by_hand():
     assert abs(plain - by_hand) > 0.01
 
 
+def test_focal_loss_by_hand():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 8), torch.tensor([0, 0, 1, 7, 3])
+    weights, prior = class_weights(LABELS, "inverse"), torch.full((8,), 1 / 8)
+    p = logits.softmax(dim=1)[range(5), labels]
+    by_hand = (weights[labels] * (1 - p) ** 2 * -p.log()).sum() / weights[labels].sum()
+    focal = Classification(weights, prior, focal_gamma=2.0)
+    torch.testing.assert_close(focal(logits, labels), by_hand)
+    assert by_hand < 0.9 * Classification(weights, prior)(logits, labels)
+
+
 def embedded(labels, noise=0.0):
     torch.manual_seed(0)
     prompts = torch.randn(8, 512)

@@ -12,29 +12,37 @@ from scipy.linalg import toeplitz
 from scipy.stats import norm
 
 from emolib.data.synthetic.plan import (
+    BEAT,
     DIRECTION,
     DRIFT,
     DRIFT_FRAMES,
     GROUP_OF,
+    NOD,
     QUALITY,
+    RELATION,
     SLOPE,
     TREMBLE,
 )
+from emolib.errors import chosen
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 INPUTS = ("still", "motion", "voice", "still+voice", "motion+voice")
 BINS = 64  # of the slope's distribution
 
 
+def pitch_covariance(window: int, difficulty: float = 0.0) -> np.ndarray:
+    """Covariance of the pitch's noise in ``window`` frames, ``[window, window]``."""
+    lags = np.arange(window)
+    row = DRIFT**2 * np.exp(-lags / DRIFT_FRAMES) + TREMBLE**2 * (lags == 0)
+    return toeplitz(row) * (1 + difficulty) ** 2
+
+
 def slope_deviation(window: int, difficulty: float = 0.0) -> float:
     """Standard deviation of the best unbiased slope estimate from ``window`` frames
     (pitch per frame).
     """
+    covariance = pitch_covariance(window, difficulty)
     lags = np.arange(window)
-    covariance = (
-        toeplitz(DRIFT**2 * np.exp(-lags / DRIFT_FRAMES) + TREMBLE**2 * (lags == 0))
-        * (1 + difficulty) ** 2
-    )
     design = np.stack([np.ones(window), lags - lags.mean()], 1)
     return float(np.sqrt(np.linalg.inv(design.T @ np.linalg.solve(covariance, design))[1, 1]))
 
@@ -46,12 +54,30 @@ def pair_accuracy(window: int, difficulty: float = 0.0) -> float:
     return float(norm.cdf(SLOPE / slope_deviation(window, difficulty)))
 
 
-def observations(inputs: str, window: int, difficulty: float = 0.0) -> np.ndarray:
-    """P(observation | class), ``[8, groups * qualities * bins]``, for one of INPUTS."""
+def relation_accuracy(window: int, difficulty: float = 0.0) -> float:
+    """Chance that ``window`` frames tell Fear from Surprise by ``synth_cues=relation``, when both
+    are equally likely and the voice says when the head is up in Fear: the mean over the phases.
+    """
+    frames = np.arange(window)
+    precision = np.linalg.inv(pitch_covariance(window, difficulty))
+    certainty = []
+    for phase in range(BEAT):
+        nods = NOD * (1 - 2 * ((frames + phase) // BEAT % 2))
+        design = np.stack([np.ones(window), nods], 1)
+        certainty.append(np.linalg.inv(design.T @ precision @ design)[1, 1] ** -0.5)
+    return float(norm.cdf(certainty).mean())
+
+
+def observations(
+    inputs: str, window: int, difficulty: float = 0.0, cues: str = "separate"
+) -> np.ndarray:
+    """P(observation | class), ``[8, groups * qualities * bins * relations]``, for one of INPUTS."""
     groups = np.eye(5)[GROUP_OF] if inputs != "voice" else np.ones((NUM_CLASSES, 1))
     qualities = np.full((NUM_CLASSES, 2), 0.5)
+    related = chosen("synth_cues", cues, {"separate": False, "relation": True})
     for name, quality in QUALITY.items():
-        qualities[EXPRESSIONS.index(name)] = np.eye(2)[quality]
+        if not (related and name in RELATION):
+            qualities[EXPRESSIONS.index(name)] = np.eye(2)[quality]
     if "voice" not in inputs:
         qualities = np.ones((NUM_CLASSES, 1))
     slopes = np.ones((NUM_CLASSES, 1))
@@ -62,7 +88,13 @@ def observations(inputs: str, window: int, difficulty: float = 0.0) -> np.ndarra
         slopes = np.tile((up + down) / 2, (NUM_CLASSES, 1))
         for name, direction in DIRECTION.items():
             slopes[EXPRESSIONS.index(name)] = up if direction > 0 else down
-    return np.einsum("cg,cq,cs->cgqs", groups, qualities, slopes).reshape(NUM_CLASSES, -1)
+    relations = np.full((NUM_CLASSES, 2), 0.5)
+    if related and inputs == "motion+voice":
+        right = relation_accuracy(window, difficulty)
+        for name, sign in RELATION.items():
+            relations[EXPRESSIONS.index(name)] = np.array([right, 1 - right])[::sign]
+    joint = np.einsum("cg,cq,cs,cr->cgqsr", groups, qualities, slopes, relations)
+    return joint.reshape(NUM_CLASSES, -1)
 
 
 def best_macro_f1(likelihood: np.ndarray, priors: np.ndarray, steps: int = 200) -> np.ndarray:
@@ -106,12 +138,17 @@ def _merged(joint: np.ndarray) -> np.ndarray:
 
 
 def ceiling_row(
-    inputs: str, window: int, protocol: str, priors: np.ndarray, difficulty: float = 0.0
+    inputs: str,
+    window: int,
+    protocol: str,
+    priors: np.ndarray,
+    difficulty: float = 0.0,
+    cues: str = "separate",
 ) -> dict:
     """One row of ``ceilings.json`` for the class shares ``priors`` [8] of the
     validation frames or windows.
     """
-    f1 = best_macro_f1(observations(inputs, window, difficulty), priors / priors.sum())
+    f1 = best_macro_f1(observations(inputs, window, difficulty, cues), priors / priors.sum())
     return {
         "inputs": inputs,
         "window": window,

@@ -10,15 +10,19 @@ Two symmetries keep the motion pair from leaking. The pitch of an Anger clip pla
 the law of a Disgust clip, so no single frame and no unordered set of frames tells them apart; and
 the pair fills whole clips, so a label change never shows where in its course the pitch is.
 Trembling hides the slope from short windows.
+
+With ``synth_cues=relation`` Fear and Surprise differ in neither stream: the head nods and the voice
+changes its quality in one beat, in Fear pressed while the head is up, in Surprise while it is down.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.signal import lfilter
 
 from emolib.config import Experiment
 from emolib.data.synthetic.faces import GROUPS, draw_expression
+from emolib.errors import chosen
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.paper import TRAIN_RATIO
 
@@ -28,6 +32,9 @@ SLOPE = 0.025  # pitch per frame: one PITCH_PIXELS in 40 frames
 TREMBLE = 0.60  # white noise of the pitch, standard deviation
 DRIFT, DRIFT_FRAMES = 0.20, 6.0  # slow noise of the pitch: standard deviation and correlation time
 DIRECTION = {"Anger": 1, "Disgust": -1}
+RELATION = {"Fear": 1, "Surprise": -1}
+BEAT = 5  # frames that the head stays up or down; windows of 10, 30 and 60 hold as much of both
+NOD = 0.3  # pitch of a head that is up
 QUALITY = {"Fear": 0, "Sadness": 0, "Surprise": 1, "Other": 1}
 GROUP_OF = np.array(
     [next(g for g, names in enumerate(GROUPS) if name in names) for name in EXPRESSIONS]
@@ -57,6 +64,21 @@ class Segment:
     label: int
     direction: int
     quality: int
+    relation: int = 0  # 1: the voice is pressed while the head is up, -1: while it is down
+    phase: int = 0  # frames of the first beat that have passed, of 2 BEAT
+
+    def nods(self) -> np.ndarray:
+        """Where the head is, 1 up and -1 down, ``[frames]``; 0 where the voice does not say."""
+        beat = (np.arange(self.last - self.first) + self.phase) // BEAT
+        return abs(self.relation) * (1 - 2 * (beat % 2))
+
+    def qualities(self) -> list[tuple[int, int]]:
+        """Stretches of one voice quality: (first frame, quality)."""
+        if not self.relation:
+            return [(self.first, self.quality)]
+        quality = (self.relation * self.nods() < 0).astype(int)
+        starts = np.flatnonzero(np.diff(quality, prepend=-1))
+        return [(self.first + int(start), int(quality[start])) for start in starts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +161,8 @@ def _plan_split(
 ) -> list[ClipPlan]:
     scripts = _scripts(count, experiment.synth_temper, rng)
     people = _cast(scripts, split, rng)
+    # Of its own, so that the other classes are the same clips with either kind of cues.
+    phases = np.random.default_rng([experiment.synth_seed, offset, 1])
     clips = []
     for i, labels in enumerate(scripts):
         number = offset + i
@@ -153,6 +177,8 @@ def _plan_split(
         # Half of 150 or 180 frames is a whole number of the paper's strides of 15: a clip's windows
         # lie evenly on both sides of its middle, so their mean pitch says nothing of its direction.
         segments = _segments(labels, [max(20, int(n * scale)) for n in lengths], rng)
+        if chosen("synth_cues", experiment.synth_cues, {"separate": False, "relation": True}):
+            segments = _related(segments, phases)
         # every twentieth video shows two people, whose faces share one sound
         sides = ("_left", "_right") if i % 20 == 7 else ("",)
         speaker = int(rng.integers(2**31))
@@ -214,6 +240,24 @@ def _segments(
     return tuple(segments)
 
 
+def _related(segments: tuple[Segment, ...], rng: np.random.Generator) -> tuple[Segment, ...]:
+    """``segments``; of those of RELATION the head nods with the voice instead of a slow course."""
+    return tuple(
+        replace(s, relation=RELATION[name], phase=int(rng.integers(2 * BEAT)))
+        if (name := EXPRESSIONS[s.label]) in RELATION
+        else s
+        for s in segments
+    )
+
+
+def course_of(segment: Segment, rng: np.random.Generator, difficulty: float = 0.0) -> np.ndarray:
+    """The head's pitch over a segment: a slow course, or nods."""
+    length = segment.last - segment.first
+    if not segment.relation:
+        return pitch_of(length, segment.direction, rng, difficulty)
+    return NOD * segment.nods() + rng.uniform(-0.2, 0.2) + pitch_noise(length, rng, difficulty)
+
+
 def _plan_clip(experiment, clip_id, video, split, fps, seed, person, speaker, segments) -> ClipPlan:
     rng = np.random.default_rng(seed)
     n = segments[-1].last
@@ -234,9 +278,7 @@ def _plan_clip(experiment, clip_id, video, split, fps, seed, person, speaker, se
         person=person,
         speaker=speaker,
         segments=segments,
-        pitch=np.concatenate(
-            [pitch_of(s.last - s.first, s.direction, rng, difficulty) for s in segments]
-        ),
+        pitch=np.concatenate([course_of(s, rng, difficulty) for s in segments]),
         expression=expression,
         yaw=_wander(n, 0.4, rng),
         roll=_wander(n, 0.05, rng),

@@ -193,11 +193,12 @@ def _faces(clip: ClipPlan):
 def _voice(clip: ClipPlan, difficulty: float) -> np.ndarray:
     rng = np.random.default_rng([clip.seed, 2])
     speaker = draw_speaker(np.random.default_rng(clip.speaker))
-    edges = [round(s.first / clip.fps * RATE) for s in clip.segments] + [
-        round(len(clip.pitch) / clip.fps * RATE)
-    ]
+    stretches = [stretch for segment in clip.segments for stretch in segment.qualities()]
+    edges = [*(first for first, _ in stretches), len(clip.pitch)]
+    samples = np.diff([round(edge / clip.fps * RATE) for edge in edges]).tolist()
     parts = [
-        speak(speaker, s.quality, edges[i + 1] - edges[i], rng) for i, s in enumerate(clip.segments)
+        speak(speaker, quality, count, rng)
+        for (_, quality), count in zip(stretches, samples, strict=True)
     ]
     sound = np.concatenate(parts)
     return (
@@ -265,7 +266,14 @@ def _ceilings(experiment: Experiment, clips: list[ClipPlan], stride: int) -> lis
             counts = class_counts(np.concatenate(kept)) if kept else np.zeros(len(EXPRESSIONS))
             if counts.sum():
                 rows += [
-                    ceiling_row(inputs, window, protocol, counts, experiment.synth_difficulty)
+                    ceiling_row(
+                        inputs,
+                        window,
+                        protocol,
+                        counts,
+                        experiment.synth_difficulty,
+                        experiment.synth_cues,
+                    )
                     for inputs in INPUTS
                 ]
     return rows

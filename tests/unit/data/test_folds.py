@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from emolib.data import folds, structure
 from emolib.data.annotations import source_id
-from emolib.errors import WrongCall
+from emolib.data.clip import Clip
+from emolib.errors import EmolibError, WrongCall
 
 
 @st.composite
@@ -106,3 +107,53 @@ def test_published_folds_leak_five_videos_and_ours_none_with_better_balance():
 def test_folds_that_cannot_be_are_wrong_calls(clips, count, what):
     with pytest.raises(WrongCall, match=what):
         folds.by_video(clips, np.ones((len(clips), 8)), count)
+
+
+def clip(name, split, label=0):
+    return Clip(
+        id=name,
+        split=split,
+        labels=np.full(10, label, np.int8),
+        face_present=np.ones(10, bool),
+        frame_times=np.arange(10) / 30,
+        fps=30.0,
+        time_source="assumed 30 fps",
+        images=None,
+        video=None,
+    )
+
+
+def test_each_labelled_clip_is_held_out_once_and_test_clips_never():
+    names = [f"v{i}{side}" for i in range(20) for side in ("_left", "_right")]
+    clips = [clip(name, "train" if i < 30 else "validation") for i, name in enumerate(names)]
+    clips.append(clip("other", "test"))
+    for kind, leaking in (("video", False), ("clip", True)):
+        held_out = []
+        for fold in range(1, 6):
+            split = {each.id: each.split for each in folds.in_folds(clips, kind, 5, fold)}
+            assert split.pop("other") == "test"
+            inside = [name for name in names if split[name] == "validation"]
+            held_out += inside
+            apart = {source_id(name) for name in names} - {source_id(name) for name in inside}
+            both = [v for v in apart if split[f"{v}_left"] == split[f"{v}_right"]]
+            assert len(both) == len(apart)
+            torn = {source_id(n) for n in inside if split[other_side(n)] == "train"}
+            assert bool(torn) == leaking, "only folds by clip tear a video apart"
+        assert sorted(held_out) == sorted(names)
+
+
+def other_side(name):
+    left = name.endswith("_left")
+    return name.replace("_left", "_right") if left else name.replace("_right", "_left")
+
+
+def test_published_folds_refuse_clips_that_they_do_not_have():
+    with pytest.raises(
+        EmolibError, match=r"1 clips are in no fold \(mine\); choose cross_validation=video"
+    ):
+        folds.in_folds([clip("mine", "train")], "published", 5, 1)
+    known = [clip(name, "train") for name in list(folds.published())[:40]]
+    validation = [
+        each for each in folds.in_folds(known, "published", 5, 2) if each.split != "train"
+    ]
+    assert {folds.published()[each.id] for each in validation} == {2}

@@ -258,6 +258,70 @@ def test_the_ceiling_of_windows_follows_their_stride(tree):
     assert synthetic.ceiling(tree, every, "window") == expected["macro_f1"]
 
 
+RELATED = SMALL.replace(synth_cues="relation", synth_train_clips=1500, synth_seconds=10.0)
+FEAR, SURPRISE = EXPRESSIONS.index("Fear"), EXPRESSIONS.index("Surprise")
+
+
+def related_windows(length):
+    """A window of each clip of Fear and Surprise: class, pitch and pressed voice, ``[length]``."""
+    for clip in plan.plan_clips(RELATED):
+        segment = clip.segments[0]
+        if segment.label in (FEAR, SURPRISE):
+            first, qualities = zip(*segment.qualities(), strict=True)
+            pressed = np.repeat(qualities, np.diff([*first, segment.last])) == 0
+            yield segment.label, clip.pitch[:length], pressed[:length]
+
+
+def test_only_the_relation_of_head_and_voice_tells_the_related_pair():
+    labels, pitch, pressed = map(np.array, zip(*related_windows(30), strict=True))
+    fear = labels == FEAR
+    assert 100 < fear.sum() < len(fear) - 100
+    together = ((pitch - pitch.mean(axis=1, keepdims=True)) * (pressed - 0.5)).mean(axis=1)
+    assert np.mean((together > 0) == fear) > 0.97
+    assert np.all(pressed.mean(axis=1) == 0.5), "as much of each voice in every window"
+    for alone in (pitch.mean(axis=1), pitch.std(axis=1), *pitch.T[:4], *pressed.T[:4]):
+        order = np.argsort(alone, kind="stable")
+        half = np.isin(np.arange(len(fear)), order[: len(fear) // 2])
+        assert abs(np.mean(half == fear) - 0.5) < 0.08
+
+
+def test_the_relation_changes_nothing_else():
+    """Other classes keep their signals, bit for bit."""
+    related = plan.plan_clips(SMALL.replace(synth_cues="relation"))
+    for clip, separate in zip(related, plan.plan_clips(SMALL), strict=True):
+        assert np.array_equal(clip.annotation, separate.annotation)
+        if not {s.label for s in clip.segments} & {FEAR, SURPRISE}:
+            assert np.array_equal(clip.pitch, separate.pitch)
+
+
+@pytest.mark.parametrize("window", [10, 30])
+def test_relation_accuracy_matches_simulated_likelihood_ratio(window):
+    rng = np.random.default_rng(0)
+    precision = np.linalg.inv(observer.pitch_covariance(window, 3.0))
+    right = []
+    for _ in range(4000):
+        phase = int(rng.integers(2 * plan.BEAT))
+        nods = plan.Segment(0, window, FEAR, 1, 0, relation=1, phase=phase).nods()
+        pitch = plan.NOD * nods + plan.pitch_noise(window, rng, 3.0)
+        # The level of the pitch is unknown: project it out.
+        centred = precision - np.outer(precision.sum(0), precision.sum(0)) / precision.sum()
+        right.append(nods @ centred @ pitch > 0)
+    assert np.mean(right) == pytest.approx(observer.relation_accuracy(window, 3.0), abs=0.025)
+    assert 0.6 < np.mean(right) < 0.97
+
+
+def test_ceilings_of_the_relation_need_both_streams():
+    equal = np.ones(8)
+
+    def ceiling(inputs, cues):
+        return observer.ceiling_row(inputs, 60, "frame", equal, cues=cues)["macro_f1"]
+
+    assert ceiling("motion+voice", "relation") == pytest.approx(1.0, abs=0.002)
+    assert ceiling("still+voice", "relation") == pytest.approx(0.75, abs=0.002)
+    assert ceiling("motion", "relation") == ceiling("motion", "separate")
+    assert ceiling("still+voice", "separate") == pytest.approx(0.875, abs=0.002)
+
+
 def test_pitch_moves_the_features_and_not_the_head():
     rng = np.random.default_rng(0)
     person = faces.draw_identity(rng)

@@ -19,7 +19,7 @@ from emolib.encoders.load import identify, load_audio, load_visual
 from emolib.encoders.resize import normalise
 from emolib.encoders.wav2vec2 import IN_CACHE, AudioEncoder
 from emolib.encoders.weights import hash_of_weights
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, WrongCall
 from emolib.labels import prompts
 from tests.support.small_encoders import clip_model, wav2vec
 
@@ -249,6 +249,20 @@ def test_every_published_key_variant_of_wav2vec2_loads(tmp_path):
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(EmolibError, match=r"1 missing, first encoder\.layer_norm\.weight"):
         AudioEncoder(tmp_path)
+
+
+def test_a_mean_of_the_last_layers_is_of_the_models_own_hidden_states(tmp_path):
+    folder = tmp_path
+    wav2vec(folder, num_hidden_layers=3)
+    waves = torch.randn(2, 8000, generator=torch.Generator().manual_seed(3))
+    last, both = AudioEncoder(folder), AudioEncoder(folder, layers=2)
+    plain = (waves - waves.mean(1, keepdim=True)) / waves.std(1, correction=0, keepdim=True)
+    states = last.model(plain, output_hidden_states=True).hidden_states
+    expected = (states[-1] + states[-2]) / 2
+    torch.testing.assert_close(both.waveforms(waves), expected, rtol=1e-4, atol=1e-4)
+    assert (both.waveforms(waves) - last.waveforms(waves)).abs().mean() > 0.01
+    with pytest.raises(WrongCall, match="audio_layers=99: the encoder in"):
+        AudioEncoder(folder, layers=99)
 
 
 def test_steps_are_what_the_model_gives(hub_audio):

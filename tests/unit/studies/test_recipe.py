@@ -30,7 +30,7 @@ def run_folder(root, name, seed, *, bias=0.0):
         )
         (root / name / "predictions").mkdir(parents=True, exist_ok=True)
         table.to_parquet(root / name / "predictions" / f"c{clip:02d}.parquet", index=False)
-    return {"folder": str(root / name)}
+    return {"folder": str(root / name), "seed": seed}
 
 
 @pytest.fixture

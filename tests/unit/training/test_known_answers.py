@@ -6,6 +6,8 @@ rungs at least 0.09 apart, so that TOLERANCE fails a model that has climbed one
 rung too far or too few.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -152,8 +154,7 @@ def test_reversed_clip_swaps_the_motion_pair(models, long):
 
 def test_shuffled_audio_falls_to_the_visual_ceiling(models, long):
     order = np.random.default_rng(0).permutation(len(long[1].label))
-    mixed = make(50, 1)
-    mixed.audio_start = mixed.audio_start[order]
+    mixed = replace(long[1], audio_start=long[1].audio_start[order])
     check_shuffled_audio(macro_f1(models["full"], mixed))
     for wrong in (CHANCE, 0.875, 1.0):
         with pytest.raises(AssertionError):
@@ -161,8 +162,8 @@ def test_shuffled_audio_falls_to_the_visual_ceiling(models, long):
 
 
 def test_shuffled_labels_fall_to_chance(long):
-    mixed = make(100, 0, window=10)
-    mixed.label = np.random.default_rng(0).permutation(mixed.label)
+    right = make(100, 0, window=10)
+    mixed = replace(right, label=np.random.default_rng(0).permutation(right.label))
     check_chance(macro_f1(trained(mixed, window=10, epochs=3), make(50, 1, window=10)))
     with pytest.raises(AssertionError):
         check_chance(0.25)

@@ -1,0 +1,1 @@
+"""How often the verdicts are right: measured where the answer is known."""

@@ -1,0 +1,80 @@
+"""What stands beside a verdict: how often such a verdict was right where the answer is known.
+
+From ``emolib/assets/calibration.json``, which ``emolib calibrate`` made.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import emolib
+from emolib.results.tables.text import NONE
+from emolib.system.files import read_json
+
+PATH = Path(emolib.__file__).parent / "assets" / "calibration.json"
+
+
+@cache
+def calibration() -> dict[str, Any]:
+    """The committed calibration, as ``calibration.report.make`` returned it."""
+    return read_json(PATH)
+
+
+def measured_with(seeds: int, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of ``rows`` with the largest measured number of seeds that is not above ``seeds``."""
+    numbers = [row["seeds"] for row in rows if row["seeds"] <= seeds]
+    return [row for row in rows if numbers and row["seeds"] == max(numbers)]
+
+
+def beside(name: str, seeds: int) -> str:
+    """How often the verdict on the claim ``name`` is right with ``seeds`` seeds, such as ``18 of 20
+    right, 0 wrong``; a dash for a claim without a known answer or for fewer seeds than measured.
+    """
+    for row in measured_with(seeds, calibration()["claims"]):
+        if row["name"] == name:
+            right, wrong = (round(row[key] * row["sets"]) for key in ("right", "wrong"))
+            return f"{right} of {row['sets']} right, {wrong} wrong"
+    return NONE
+
+
+def table(names: Sequence[str], seeds: int) -> pd.DataFrame:
+    """:func:`beside` of each claim, with the seeds that it needs for 90 % right."""
+    needed = calibration()["needed"]
+    return pd.DataFrame(
+        {
+            "Variant": list(names),
+            f"Where the answer is known, {seeds} seeds": [beside(name, seeds) for name in names],
+            "Seeds needed": [_needed(needed, name) for name in names],
+        }
+    )
+
+
+def _needed(needed: Mapping[str, int | None], name: str) -> str:
+    if name not in needed:
+        return NONE
+    most = max(row["seeds"] for row in calibration()["claims"])
+    return str(needed[name] or f"more than {most}")
+
+
+def sentence(seeds: int) -> str:
+    """How far a verdict with ``seeds`` seeds can be trusted, by simulation of the rule."""
+    rows = measured_with(seeds, calibration()["simulation"])
+    if not rows:
+        return f"How reliable a verdict with {seeds} seeds is has not been measured."
+    false = max(row["wrong"] for row in rows if row["effect"] == 0)
+    powers: dict[float, list[float]] = {}
+    for row in rows:
+        if row["effect"] > 0:
+            powers.setdefault(row["effect"], []).append(row["right"])
+    shown = ", ".join(
+        f"{effect:.2f} in {100 * min(right):.0f} to {100 * max(right):.0f} %"
+        for effect, right in powers.items()
+    )
+    return (
+        f"With {rows[0]['seeds']} seeds the rule called at most {100 * false:.1f} % of simulated "
+        f"effects of 0 supported; it showed true effects of {shown} (seeds alike, or one in four "
+        "without the motion pair)."
+    )
