@@ -20,6 +20,8 @@ from emolib.data.annotations import read_labels, read_template
 from emolib.data.content import content_of_images
 from emolib.data.doctor import examine
 from emolib.data.index import TreeIndex
+from emolib.encoders.clip import VisualEncoder
+from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation.predictions import predict_windows
 from emolib.features.prepare import Data, clips_of
@@ -30,6 +32,7 @@ from emolib.system.files import cache_root, read_json
 from emolib.training import run as training
 from emolib.training.fit import fit
 from tests.support.damage import damaged
+from tests.support.small_encoders import OPEN_CLIP, open_clip_model, save_open_clip, wav2vec
 from tests.support.trees import clean, make_tree, write_video
 from tests.support.windowsets import make, prompts, tiny
 
@@ -272,3 +275,35 @@ def test_caches(tmp_path, count):
         hit = files[rng.integers(len(files))]
         hit.write_bytes(damaged(hit.read_bytes() or b" ", rng))
         assert [accepted(read) for read in reads] == whole, hit.name
+
+
+@inputs(10, 250)
+def test_weights(tmp_path, count):
+    """Damaged weights are refused, or are known as other weights, whose features are their own."""
+    model = open_clip_model()
+    save_open_clip(model, tmp_path / "whole", OPEN_CLIP, "open_clip_model.safetensors")
+    wav2vec(tmp_path / "sound")
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8))
+    wave = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 4000)).astype(np.float32))
+
+    def seen(folder):
+        encoder = VisualEncoder(folder)
+        return encoder.images(image).numpy().tobytes(), encoder.identity
+
+    def heard(folder):
+        encoder = AudioEncoder(folder)
+        return encoder.waveforms(wave).numpy().tobytes(), encoder.identity
+
+    rng, refused = np.random.default_rng(8), 0
+    for number in range(count):
+        source, read = [("whole", seen), ("sound", heard)][number % 2]
+        shutil.copytree(tmp_path / source, tmp_path / "copy")
+        files = sorted((tmp_path / "copy").iterdir())
+        hit = files[rng.integers(len(files))]
+        hit.write_bytes(damaged(hit.read_bytes(), rng))
+        found = accepted(lambda read=read: read(tmp_path / "copy"))
+        whole = read(tmp_path / source)
+        assert found is None or found == whole or found[1] != whole[1], hit.name
+        refused += found is None
+        shutil.rmtree(tmp_path / "copy")
+    assert refused > count / 10
