@@ -139,15 +139,17 @@ def change_tree(root, rng):
     if kind == 0:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     elif kind == 1:
-        path.rename(path.with_name(str(rng.choice(["x", "00000.jpg", "_prompts", ".a", "1_left"]))))
+        other = path.with_name(str(rng.choice(["x", "00000.jpg", "_prompts", ".a", "1_left"])))
+        if not os.path.lexists(other):
+            path.rename(other)
     elif kind == 2 and path.is_dir():
         shutil.copytree(path, path.with_name(path.name + "_copy"), dirs_exist_ok=True)
     elif kind == 3 and path.is_file():
         path.write_bytes(b"")
     elif kind == 4 and path.is_file() and other.is_file():
         shutil.copyfile(other, path) if path != other else None
-    else:
-        path.with_name(path.name + ".link").symlink_to(other)
+    elif not os.path.lexists(link := path.with_name(path.name + ".link")):
+        link.symlink_to(other)
 
 
 def read_as_it_is(root):
