@@ -38,6 +38,24 @@ Annotate = Annotated[
     bool, typer.Option("--annotate", help="Also write the video with boxes and classes drawn in.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out videos whose results are in --out.")
+]
+Recursive = Annotated[bool, typer.Option(help="Also the folders below a folder.")]
+PicturesASecond = Annotated[
+    float,
+    typer.Option(help="Look at so many pictures a second at most, 1 to 30; fewer: less work."),
+]
+DetectorSize = Annotated[
+    int,
+    typer.Option(help="Pixels of the longer side that the detector sees; more: smaller faces."),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, ...; without it, the GPU if there is one.")
+]
+Threads = Annotated[
+    int, typer.Option(help="CPU threads; 0: a core less than there are, one decodes.")
+]
 Rotate = Annotated[
     int, typer.Option(help="Degrees clockwise to turn the pictures by: 90, 180 or 270.")
 ]
@@ -105,6 +123,12 @@ def predict(
     faces: WhichFaces = "tracked",
     annotate: Annotate = False,
     overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    recursive: Recursive = True,
+    fps: PicturesASecond = 30.0,
+    detector_size: DetectorSize = 960,
+    device: Device = "",
+    threads: Threads = 0,
     rotate: Rotate = 0,
     zero_shot: ZeroShot = False,
     weights: Weights = "",
@@ -113,7 +137,16 @@ def predict(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Emotions of your own videos: one row a frame, with times, faces and probabilities."""
+    """Emotions of your own videos: one row a frame, with times, faces and probabilities.
+
+    A row of predictions.csv is one frame of the video and one person in it. Its probabilities are
+    those of a window of the last seconds before it (window_first to window_last): faces at 30 a
+    second, whatever the rate of the video, and the voice. Until a person has been there for a whole
+    window, rows repeat its first answer (copied). Empty cells: no face, or nothing to hear.
+    seconds.csv has the mean of each second and track, predictions.vtt the same as subtitles,
+    summary.json the settings and what could not be read. The results of FOLDER/a/b.mp4 are in
+    OUT/a/b.
+    """
     from emolib.video import predict as prediction
 
     for path in videos:
@@ -128,6 +161,12 @@ def predict(
         "faces": faces,
         "annotate": annotate,
         "overwrite": overwrite,
+        "skip_existing": skip_existing,
+        "recursive": recursive,
+        "fps": fps,
+        "detector_size": detector_size,
+        "device": device,
+        "threads": threads,
         "rotate": rotate,
         "zero_shot": zero_shot,
         "weights": weights,

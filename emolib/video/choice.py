@@ -3,8 +3,13 @@
 import cv2
 import numpy as np
 
-from emolib.video.detection import Face, FaceFinder
-from emolib.video.tracking import Tracker
+from emolib.video.crops import crop, whole_crop
+from emolib.video.cuts import CutDetector
+from emolib.video.detection import THOROUGH, Face, FaceFinder
+from emolib.video.recognition import Features, Recogniser
+from emolib.video.sampling import RATE
+from emolib.video.searching import FaceSearch
+from emolib.video.tracking import LOST_AFTER, Tracker
 
 SAMPLES = 8  # pictures without a face that are looked at again, turned, where no picture has one
 
@@ -12,36 +17,56 @@ SAMPLES = 8  # pictures without a face that are looked at again, turned, where n
 class FaceChoice:
     """Which of a frame's faces are analysed, by one of ``options.WHICH_FACES``.
 
-    Gives (track, face) pairs, the largest face first. ``found``:
+    Gives (track, face, crop) of each, the largest face first. ``found``:
     how many faces the last frame has, chosen or not.
     """
 
-    def __init__(self, which: str, finder: FaceFinder | None) -> None:
-        self.which, self.finder, self.tracker = which, finder, Tracker()
+    def __init__(
+        self,
+        which: str,
+        finder: FaceFinder | None,
+        crops: str = "cropped_aligned",
+        *,
+        features: Features | None = None,
+        detector_size: int = THOROUGH,
+        fps: float = RATE,
+    ) -> None:
+        """``crops`` as ``Experiment.crops``; ``features``: of crops, by which people are recognised
+        after a cut; ``detector_size``: pixels of the longer side that a thorough search sees;
+        ``fps``: pictures a second, at most.
+        """
+        self.which, self.finder, self.crops = which, finder, crops
+        self.search = None if finder is None else FaceSearch(finder, detector_size)
+        self.cuts = CutDetector()
+        self.tracker = Tracker(max(LOST_AFTER, 1.5 / fps), recogniser=Recogniser(features))
         self.followed, self.found = 0, 0
         self.any_found = False
         self.samples: list[np.ndarray] = []  # every step-th picture, as long as none has a face
         self.step, self.seen = 1, 0
 
-    def __call__(self, time: float, image: np.ndarray) -> list[tuple[int, Face]]:
+    def __call__(self, time: float, image: np.ndarray) -> list[tuple[int, Face, np.ndarray]]:
         if self.which == "whole":
             self.found = 1
             height, width = image.shape[:2]
             box = (0.0, 0.0, float(width), float(height))
-            return [(1, Face(box=box, points=np.zeros((5, 2)), score=1.0))]
-        if self.finder is None:
+            face = Face(box=box, points=np.zeros((5, 2)), score=float("nan"))
+            return [(1, face, whole_crop(image))]
+        if self.search is None:
             return []
-        faces = self.finder.faces(image)
+        is_cut = self.cuts(image)
+        faces = self.search(image, is_cut=is_cut)
         self.found = len(faces)
         self._remember(image)
-        tracked = list(zip(self.tracker.update(time, faces), faces, strict=True))
+        crops = [crop(image, face, self.crops) for face in faces]
+        tracks = self.tracker.update(time, faces, crops, is_cut=is_cut)
+        tracked = list(zip(tracks, faces, crops, strict=True))
         if self.which == "all":
             return tracked
         if self.which == "largest":
             return tracked[:1]
         if tracked and self.followed not in self.tracker.open:
             self.followed = tracked[0][0]
-        return [pair for pair in tracked if pair[0] == self.followed]
+        return [chosen for chosen in tracked if chosen[0] == self.followed]
 
     def _remember(self, image: np.ndarray) -> None:
         """Keep evenly spaced pictures as long as no face was found in any."""

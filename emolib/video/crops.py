@@ -9,6 +9,7 @@ import numpy as np
 
 from emolib.errors import WrongCall
 from emolib.video.detection import Face
+from emolib.video.scaling import shrunk
 
 CROP = 112  # pixels, Aff-Wild2's
 LOOSE = 1.3  # side of a `cropped` square in box sides
@@ -46,15 +47,33 @@ def crop(image: np.ndarray, face: Face, kind: str = "cropped_aligned") -> np.nda
         )
     else:
         raise WrongCall(f"crops={kind!r}: choose cropped_aligned or cropped")
+    image, matrix = around_crop(image, matrix)
     zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     # warpAffine samples 2 x 2 pixels: a large face is made smaller by area first, or it flickers.
-    if zoom < 0.5:
-        shape = (max(1, round(image.shape[1] * 2 * zoom)), max(1, round(image.shape[0] * 2 * zoom)))
-        ratio = np.array([shape[0] / image.shape[1], shape[1] / image.shape[0]])
-        image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
-        shift = matrix[:, :2] @ (0.5 / ratio - 0.5)  # the centre of the first pixel moves
-        matrix = np.column_stack([matrix[:, :2] / ratio, matrix[:, 2] + shift])
-    return cv2.warpAffine(image, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR)
+    factor = int(np.ceil(0.5 / zoom))
+    small = shrunk(image, factor)
+    if small is not image:
+        shift = matrix[:, :2] @ np.full(2, (factor - 1) / 2)  # the first pixel's centre moves
+        matrix = np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + shift])
+    return cv2.warpAffine(small, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR)
+
+
+def around_crop(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of ``image`` that ``matrix`` brings into the crop, and the matrix for that part.
+
+    The rest of a large picture need not be made smaller.
+    """
+    corners = np.array([[0, 0], [CROP, 0], [0, CROP], [CROP, CROP]], float)
+    sides = matrix[:, :2]
+    if np.linalg.det(sides) == 0:
+        return image, matrix
+    seen = np.linalg.solve(sides, (corners - matrix[:, 2]).T).T
+    margin = 2 + 2 * np.ptp(seen, axis=0).max() / CROP  # pixels that interpolation reaches
+    size = np.array([image.shape[1], image.shape[0]])
+    first = np.floor(seen.min(axis=0) - margin).astype(int).clip(0, size - 1)
+    last = np.ceil(seen.max(axis=0) + margin).astype(int).clip(first + 1, size)
+    part = image[first[1] : last[1], first[0] : last[0]]
+    return part, np.column_stack([sides, matrix[:, 2] + sides @ first])
 
 
 def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:

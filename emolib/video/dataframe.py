@@ -24,10 +24,12 @@ def predict(
     ``videos``: a path of a file or a folder, or several of them; ``run``: a run's folder, or its
     name under runs/;
     ``out``: also write the files of ``emolib predict`` there; ``options`` as on the command line:
-    ``detector``, ``faces``, ``zero_shot``, ``weights``, ``prompts``, ``smooth``, ``rotate``,
-    ``annotate``, ``overwrite``, ``timeline``, ``progress`` (off unless asked for).
+    ``detector``, ``detector_size``, ``faces``, ``zero_shot``, ``weights``, ``prompts``, ``smooth``,
+    ``rotate``, ``fps``, ``device``, ``threads``, ``annotate``, ``overwrite``, ``skip_existing``,
+    ``recursive``, ``timeline``, ``progress`` (off unless asked for).
 
-    The columns are those of predictions.csv after ``video``, the path as given.
+    The columns are those of predictions.csv (``emolib.video.options.COLUMNS`` says what each means)
+    after ``video``, the path as given.
     ``attrs["summaries"]`` holds the summaries, ``attrs["failures"]`` a line for each video that
     failed, which is also a warning. Raises WrongCall for a call that cannot work,
     EmolibError where every video fails.

@@ -18,10 +18,17 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from emolib.data import media
 from emolib.errors import EmolibError
 from emolib.system.process import end_with
+from emolib.video.sampling import Sampler
 
+PIPE = 2**20  # bytes, the most that Linux lets any user ask for
 UNFORESEEN = (  # what damaged numbers in a header can lead to
     ArithmeticError,
     AttributeError,
@@ -34,14 +41,17 @@ UNFORESEEN = (  # what damaged numbers in a header can lead to
 
 
 def pictures(
-    video: Path, report: media.StreamReport, rotate: int
-) -> Iterator[tuple[float, np.ndarray]]:
+    video: Path, report: media.StreamReport, rotate: int, fps: float | None
+) -> Iterator[tuple[float, np.ndarray | None]]:
     """(seconds, picture), turned clockwise by ``rotate`` degrees,
-    all of the size of the first one.
+    all of the size of the first one; None for those that ``fps`` a second leave out.
     """
-    size = None
-    for _, time, image in media.read_frames(video, report):
-        image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
+    size, wanted = None, Sampler(fps) if fps else None
+    for _, time, picture in media.lazy_frames(video, report):
+        if wanted is not None and not wanted(time):
+            yield time, None
+            continue
+        image = np.ascontiguousarray(np.rot90(picture(), -rotate // 90))
         size = size or image.shape[1::-1]
         yield time, fitted(image, size)
 
@@ -72,14 +82,16 @@ def answer(request: dict[str, Any], out: BinaryIO) -> None:
     """Write what ``request`` asks for, then how its stream ended."""
     video, report = Path(request["video"]), media.StreamReport()
     try:
-        stream: Iterator[tuple[float, np.ndarray]]
+        stream: Iterator[tuple[float, np.ndarray | None]]
         if request["stream"] == "pictures":
-            stream = pictures(video, report, request["rotate"])
+            stream = pictures(video, report, request["rotate"], request["fps"])
         else:
             stream = sound(video, report)
         for place, array in stream:
-            header = {"place": place, "expected": report.expected_frames}
-            send(out, header | {"shape": array.shape, "dtype": array.dtype.str}, array)
+            header: dict[str, Any] = {"place": place, "expected": report.expected_frames}
+            if array is not None:
+                header |= {"shape": array.shape, "dtype": array.dtype.str}
+            send(out, header, array)
         send(out, {"report": asdict(report)})
     except EmolibError as error:
         send(out, {"report": asdict(report), "error": str(error)})
@@ -97,10 +109,18 @@ def send(out: BinaryIO, header: dict[str, Any], array: np.ndarray | None = None)
     out.flush()
 
 
+def widen(pipe: BinaryIO) -> None:
+    """Let ``pipe`` hold more of a picture at once, where the system can."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+
+
 def main(parent: int) -> None:
     """Answer requests until the standard input ends, or the process ``parent``, which asks."""
     end_with(parent)  # also in the midst of an answer, or where FFmpeg hangs
     out = os.fdopen(os.dup(1), "wb", buffering=0)
+    widen(out)
     os.dup2(2, 1)  # nothing that a library prints may get between the messages
     cv2.setNumThreads(1)
     send(out, {"ready": True})

@@ -27,10 +27,12 @@ class Observation:
     video: Path
     times: np.ndarray  # float64 [n]; seconds at which each frame begins to show
     size: tuple[int, int]  # width, height of the first frame, pixels
-    found: np.ndarray  # int32 [n]; faces found in each frame, chosen or not
+    looked_at: np.ndarray  # int32 [L]; frames whose picture was looked at, the first one always
+    found: np.ndarray  # int32 [L]; faces found in each of these, chosen or not
     frame: np.ndarray  # int32 [R]; the frame each face is in
     track: np.ndarray  # int32 [R]; the person's number, from 1
     box: np.ndarray  # float32 [R, 4]; x, y, width, height in pixels
+    score: np.ndarray  # float32 [R]; the detector's, 0..1; NaN where nothing was detected
     visual: Spool  # float16 [R, width of the encoder]; none when the run does not see
     sound: PieceSpool | None = None  # int16 [samples, 1] at 16 kHz from the first frame; None: none
     steps: PieceSpool | None = None  # float16 [steps, width]; only with audio_context=track
@@ -61,6 +63,20 @@ class Observation:
         if len(self.times) == 1:
             return 1 / self.fps
         return min(LONGEST_FRAME, float(np.median(np.diff(self.times))))
+
+    @property
+    def picture(self) -> np.ndarray:
+        """For each frame the last one looked at until then, whose faces count for it: int32
+        ``[n]``.
+        """
+        frames = np.arange(1, len(self.times) + 1)
+        return self.looked_at[np.searchsorted(self.looked_at, frames, side="right") - 1]
+
+    @property
+    def picture_seconds(self) -> float:
+        """How long a picture that was looked at counts; the median of all."""
+        steps = np.diff(self.times[self.looked_at - 1])
+        return min(LONGEST_FRAME, float(np.median(steps))) if len(steps) else self.frame_seconds
 
     @property
     def scene(self) -> np.ndarray:

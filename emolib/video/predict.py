@@ -20,10 +20,21 @@ from emolib.results import figures
 from emolib.system.files import atomic_path, printable, write_json, write_text
 from emolib.video import annotation, reading
 from emolib.video import timeline as timelines
+from emolib.video.detection import THOROUGH
 from emolib.video.options import ROTATIONS
-from emolib.video.outputs import collect, folders_for, whole_results
+from emolib.video.outputs import (
+    check_folders,
+    collect,
+    has_results,
+    results_in,
+    whole_results,
+)
 from emolib.video.predictor import Predictor
+from emolib.video.resources import checked_device, torch_threads
 from emolib.video.rows import MEANINGLESS, describe, summarise, table
+from emolib.video.sampling import RATE
+from emolib.video.searching import NEAR
+from emolib.video.seconds import by_second, webvtt
 from emolib.video.zero_shot import LIMITS, ZeroShot
 
 Videos = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -62,7 +73,11 @@ def failure(video: Path, error: BaseException) -> str:
 
 
 def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
-    """predictions.csv, predictions.parquet and summary.json into ``folder``."""
+    """predictions.csv, .parquet and .vtt, seconds.csv and summary.json into ``folder``."""
+    seconds = by_second(rows)
+    write_text(folder / "seconds.csv", seconds.to_csv(index=False, lineterminator="\n"))
+    subtitles = webvtt(seconds, summary["seconds"], summary["warning"] or "")
+    write_text(folder / "predictions.vtt", subtitles)
     write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
     with atomic_path(folder / "predictions.parquet") as temporary:
         temporary.write_bytes(
@@ -82,9 +97,15 @@ class Options:
     prompts: str = "paper"  # zero-shot: one of options.PROMPT_SETS
     smooth: float = 0.0  # zero-shot: seconds either side of a frame that are averaged
     rotate: int = 0  # degrees clockwise by which the pictures are turned
+    fps: float = RATE  # pictures a second that are looked at, at most
+    detector_size: int = THOROUGH  # pixels of the longer side that a thorough search sees
+    device: str = ""  # such as cpu or cuda; empty: the one that there is
+    threads: int = 0  # of this process, beside the one that decodes; 0: a core less than there are
     timeline: bool = True  # draw timeline.png and .svg
     annotate: bool = False  # write annotated.mp4
     overwrite: bool = False  # replace results that are there
+    skip_existing: bool = False  # leave out videos whose results are there
+    recursive: bool = True  # also the videos in folders below those that are named
     progress: bool = True  # bars
 
     def load(self, run: Path) -> Predictor | ZeroShot:
@@ -97,14 +118,22 @@ class Options:
             raise WrongCall(
                 f"rotate={self.rotate}: choose one of {', '.join(map(str, ROTATIONS))} degrees"
             )
+        if not 1 <= self.fps <= RATE:
+            raise WrongCall(f"fps={self.fps}: choose 1 to {RATE:.0f} pictures a second")
+        if self.detector_size < NEAR:
+            raise WrongCall(f"detector_size={self.detector_size}: choose {NEAR} pixels or more")
+        if self.threads < 0:
+            raise WrongCall(f"threads={self.threads}: choose 1 or more, or 0 for a default")
+        where = checked_device(self.device)
         if not self.zero_shot:
-            return Predictor.load(run, self.detector, self.faces)
+            return Predictor.load(run, self.detector, self.faces, where=where)
         return ZeroShot.load(
             self.weights,
             self.detector,
             self.faces,
             prompt_set=self.prompts,
             smooth_seconds=self.smooth,
+            where=where,
         )
 
 
@@ -126,13 +155,20 @@ def results(
     say: Callable[[str], None] = print,
 ) -> Iterator[Result]:
     """Each of ``videos`` (files or folders) in turn;
-    with ``out``, files go to ``out``/<video's name>/.
+    with ``out``, files go to ``out``/<video's path below the folder that was named>/.
 
     ``say`` takes the lines for the console. A video that fails does not stop the others. WrongCall
     and a missing run, weights or detector stop before any work.
     """
-    chosen = collect(as_paths(videos), say)
-    folders = folders_for(chosen, out, overwrite=options.overwrite) if out else {}
+    chosen = collect(as_paths(videos), say, recursive=options.recursive)
+    folders = results_in(chosen, out) if out else {}
+    if options.skip_existing:
+        there = [video for video, folder in folders.items() if has_results(folder)]
+        for video in there:
+            say(printable(f"{video}: skipped, {folders.pop(video)} holds its results"))
+            del chosen[video]
+    if out:
+        check_folders(folders, out, overwrite=options.overwrite)
     predictor = options.load(run)
     if predictor.origin:
         say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
@@ -141,7 +177,9 @@ def results(
     try:
         for video in chosen:
             try:
-                yield _result(predictor, video, folders.get(video), options)
+                with torch_threads(options.threads):
+                    result = _result(predictor, video, folders.get(video), options)
+                yield result
             except FAILURES as error:
                 yield Result(video, failure=failure(video, error))
     finally:
@@ -152,7 +190,13 @@ def _result(
     predictor: Predictor | ZeroShot, video: Path, folder: Path | None, options: Options
 ) -> Result:
     """Predict one video and write its files into ``folder``, all or none."""
-    observation = predictor.observe(video, rotate=options.rotate, progress=options.progress)
+    observation = predictor.observe(
+        video,
+        rotate=options.rotate,
+        fps=options.fps,
+        detector_size=options.detector_size,
+        progress=options.progress,
+    )
     predicted = predictor.probabilities(observation, progress=options.progress)
     rows = table(predictor, observation, predicted)
     summary = summarise(predictor, observation, rows)

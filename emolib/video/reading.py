@@ -68,8 +68,10 @@ class _Decoder:
             if "shape" not in header:
                 return header, None
             kind = np.dtype(header["dtype"])
-            content = self._bytes(int(np.prod(header["shape"])) * kind.itemsize)
-            return header, np.frombuffer(content, kind).reshape(header["shape"])
+            array = np.empty(header["shape"], kind)
+            if array.size:
+                self._read_into(array.data.cast("B"))
+            return header, array
         except EOFError:
             if hung.is_set():
                 raise DecoderLost(f"the decoder gave nothing for {seconds:.0f} s") from None
@@ -79,15 +81,18 @@ class _Decoder:
             watchdog.cancel()
 
     def _bytes(self, count: int) -> bytearray:
-        assert self.process.stdout is not None
         content = bytearray(count)
-        view, have = memoryview(content), 0
-        while have < count:
+        self._read_into(memoryview(content))
+        return content
+
+    def _read_into(self, view: memoryview) -> None:
+        assert self.process.stdout is not None
+        have = 0
+        while have < len(view):
             read = self.process.stdout.readinto(view[have:])  # type: ignore[attr-defined]
             if not read:
                 raise EOFError
             have += read
-        return content
 
     def close(self) -> None:
         """End the process."""
@@ -116,8 +121,9 @@ def end_idle() -> None:
 
 def _answers(
     request: dict[str, Any], report: media.StreamReport
-) -> Iterator[tuple[float, np.ndarray]]:
-    """(place, array) of each message; ``report`` is filled at the end.
+) -> Iterator[tuple[float, np.ndarray | None]]:
+    """(place, array) of each message, None for a picture that was not asked for;
+    ``report`` is filled at the end.
 
     Raises EmolibError where nothing at all could be decoded.
     """
@@ -129,7 +135,7 @@ def _answers(
         decoder.ask(request)
         while True:
             header, array = decoder.receive()
-            if array is None:
+            if "report" in header:
                 break
             count += 1
             report.expected_frames = header["expected"]
@@ -161,7 +167,19 @@ def read_frames(
     ``rotate``: degrees clockwise, a multiple of 90. What could not be decoded is told in ``report``
     at the end. Raises EmolibError when nothing can be decoded.
     """
-    request = {"stream": "pictures", "video": str(video), "rotate": rotate}
+    for number, time, image in sampled_frames(video, None, report, rotate):
+        assert image is not None
+        yield number, time, image
+
+
+def sampled_frames(
+    video: Path,
+    fps: float | None,
+    report: media.StreamReport | None = None,
+    rotate: int = 0,
+) -> Iterator[tuple[int, float, np.ndarray | None]]:
+    """:func:`read_frames`, with at most ``fps`` pictures a second; None for the others."""
+    request = {"stream": "pictures", "video": str(video), "rotate": rotate, "fps": fps}
     answers = _answers(request, media.StreamReport() if report is None else report)
     for number, (time, image) in enumerate(answers, 1):
         yield number, time, image
@@ -173,4 +191,5 @@ def read_sound(
     """As :func:`emolib.data.media.sound_pieces`; nothing at all without a track."""
     request = {"stream": "sound", "video": str(video)}
     for place, samples in _answers(request, media.StreamReport() if report is None else report):
+        assert samples is not None
         yield int(place), samples

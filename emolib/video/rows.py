@@ -9,6 +9,7 @@ from emolib import __version__
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.system.files import hash_file, printable
 from emolib.video.observation import Observation
+from emolib.video.options import COLUMNS
 from emolib.video.predictor import Predicted, Predictor
 from emolib.video.timeline import PROBABILITIES
 from emolib.video.zero_shot import ZeroShot
@@ -24,24 +25,27 @@ def table(
 ) -> pd.DataFrame:
     """One row a frame (one a face where several are analysed), in order of frames.
 
-    frame (from 1), time (seconds), face (whether any was found in the frame, be it the followed one
-    or not), track and x, y, w, h (pixels) of the followed one, p_<Class> x 8, class, modality (what
-    the probabilities rest on: ``face+voice`` where a window behind them holds more than digital
-    silence), weights. What is missing is null.
+    The columns are those of ``options.COLUMNS``. What is missing is null.
     """
     frames = np.arange(1, len(observation.times) + 1, dtype=np.int32)
     searched = predictor.sees or predictor.finder is not None
     faces = pd.DataFrame(observation.box.round(1), columns=list(FACE_COLUMNS)).assign(
-        frame=observation.frame, track=observation.track
+        picture=observation.frame,
+        track=observation.track,
+        score=observation.score.round(4),
+        number=np.arange(len(observation.frame)),
     )
-    rows = pd.DataFrame({"frame": frames, "time": observation.times.round(6)}).merge(
-        faces, on="frame", how="left"
+    times = observation.times.round(6)
+    rows = pd.DataFrame({"frame": frames, "time": times, "picture": observation.picture}).merge(
+        faces, on="picture", how="left"
     )
-    found = observation.found[rows["frame"] - 1] > 0
+    found = observation.found[np.searchsorted(observation.looked_at, rows["picture"])] > 0
     rows["face"] = pd.array(found if searched else [None] * len(rows), dtype="boolean")
     rows["track"] = rows["track"].astype("Int32")
     place = rows["track"].notna().to_numpy() if predictor.sees else np.ones(len(rows), bool)
-    source = np.arange(len(predicted.heard)) if predictor.sees else rows["frame"].to_numpy() - 1
+    source = (
+        rows.loc[place, "number"].to_numpy(int) if predictor.sees else rows["frame"].to_numpy() - 1
+    )
     values, voice = np.full((len(rows), NUM_CLASSES), np.nan), np.zeros(len(rows), bool)
     values[place], voice[place] = predicted.probabilities[source], predicted.heard[source]
     rows[PROBABILITIES] = values.round(6)
@@ -54,20 +58,16 @@ def table(
         np.where(voice, "face+voice", "face") if predictor.sees else np.full(len(rows), "voice")
     )
     rows["modality"] = pd.array(pd.Series(modality).where(known, None), dtype="string")
+    for name, behind, kind in (
+        ("window_first", predicted.first, "Int32"),
+        ("window_last", predicted.last, "Int32"),
+        ("copied", predicted.copied, "boolean"),
+    ):
+        column = np.zeros(len(rows), behind.dtype)
+        column[place] = behind[source]
+        rows[name] = pd.array(pd.Series(column, dtype=kind).where(known, pd.NA), dtype=kind)
     rows["weights"] = pd.array([weights_kind(predictor)] * len(rows), dtype="string")
-    return rows[
-        [
-            "frame",
-            "time",
-            "face",
-            "track",
-            *FACE_COLUMNS,
-            *PROBABILITIES,
-            "class",
-            "modality",
-            "weights",
-        ]
-    ]
+    return rows[list(COLUMNS)]
 
 
 def weights_kind(predictor: Predictor | ZeroShot) -> str:
@@ -93,6 +93,7 @@ def summarise(
         "frames_per_second": round(observation.fps, 3),
         "constant_rate": observation.constant_rate,
         "gaps": int(observation.scene[-1]),
+        "frames_looked_at": len(observation.looked_at),
         "size": list(observation.size),
         "rotated": observation.rotate,
         "damage": damage_of(observation),
@@ -168,6 +169,8 @@ def describe(summary: dict[str, Any]) -> str:
         f"{summary['video']}: {summary['frames']} frames, {summary['seconds']:.2f} s, "
         f"a face in {summary['frames_with_face']}"
     )
+    if summary["frames_looked_at"] < summary["frames"]:
+        line += f" ({summary['frames_looked_at']} pictures looked at)"
     if summary["frames_followed"] < summary["frames_with_face"]:
         line += f", the followed one in {summary['frames_followed']}"
     if summary["tracks"] > 1:

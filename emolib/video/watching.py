@@ -17,8 +17,9 @@ from emolib.encoders.clip import VisualEncoder
 from emolib.errors import EmolibError
 from emolib.video import reading
 from emolib.video.choice import FaceChoice
-from emolib.video.crops import crop, whole_crop
+from emolib.video.detection import Face
 from emolib.video.observation import Observation
+from emolib.video.sampling import RATE
 from emolib.video.spool import PieceSpool, Spool
 from emolib.video.thumbnails import Albums
 
@@ -29,31 +30,34 @@ def watch(
     video: Path,
     choose: FaceChoice,
     encoder: VisualEncoder | None,
-    crops: str,
     *,
+    fps: float = RATE,
     rotate: int = 0,
     progress: bool = True,
 ) -> Observation:
     """Decode ``video``, choose faces and encode them (only choose, without an ``encoder``).
 
-    ``crops`` as ``Experiment.crops``;
-    ``rotate``: degrees clockwise. Raises EmolibError when nothing can be decoded.
+    ``fps``: pictures a second that are looked at, at most; ``rotate``: degrees clockwise.
+    Raises EmolibError when nothing can be decoded.
     """
     visual = Spool(np.float16, 1 if encoder is None else encoder.width)
     waiting, thumbnails, report = _Batches(encoder), Albums(), StreamReport()
     times: list[float] = []
+    looked_at: list[int] = []
     found: list[int] = []
-    faces: list[tuple[int, int, tuple[float, float, float, float]]] = []
+    faces: list[tuple[int, int, Face]] = []
     size = (0, 0)
     bar = tqdm(desc=video.name, unit="frame", disable=not progress)
-    for number, time, image in reading.read_frames(video, report, rotate):
+    for number, time, image in reading.sampled_frames(video, fps, report, rotate):
         bar.total = report.expected_frames
         bar.update()
-        size = image.shape[1], image.shape[0]
         times.append(time)
-        for track, face in choose(time, image):
-            faces.append((number, track, face.box))
-            cut = whole_crop(image) if choose.which == "whole" else crop(image, face, crops)
+        if image is None:
+            continue
+        size = image.shape[1], image.shape[0]
+        looked_at.append(number)
+        for track, face, cut in choose(time, image):
+            faces.append((number, track, face))
             thumbnails.offer(track, time, cut, choose.tracker.open)
             waiting.add(cut, visual)
         found.append(choose.found)
@@ -63,11 +67,13 @@ def watch(
         video=video,
         times=np.array(times),
         size=size,
+        looked_at=np.array(looked_at, np.int32),
         found=np.array(found, np.int32),
         visual=visual,
         frame=np.array([face[0] for face in faces], np.int32),
         track=np.array([face[1] for face in faces], np.int32),
-        box=np.array([face[2] for face in faces], np.float32).reshape(-1, 4),
+        box=np.array([face[2].box for face in faces], np.float32).reshape(-1, 4),
+        score=np.array([face[2].score for face in faces], np.float32),
         rotate=rotate,
         upright_at=choose.upright_at(),
         pictures_report=report,

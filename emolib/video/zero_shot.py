@@ -20,10 +20,11 @@ from emolib.features.origin import has_random_weights
 from emolib.labels import NUM_CLASSES, prompts
 from emolib.system.device import device
 from emolib.video.choice import FaceChoice
-from emolib.video.detection import FaceFinder
+from emolib.video.detection import THOROUGH, FaceFinder
 from emolib.video.observation import Observation
 from emolib.video.options import PROMPT_SETS
-from emolib.video.predictor import Predicted, check_faces, load_finder, sequences
+from emolib.video.predictor import Predicted, check_faces, features_by, load_finder, sequences
+from emolib.video.sampling import RATE
 from emolib.video.watching import watch
 from emolib.windows import smooth
 
@@ -93,6 +94,7 @@ class ZeroShot:
         *,
         prompt_set: str = "paper",
         smooth_seconds: float = 0.0,
+        where: str = "",
     ) -> "ZeroShot":
         """``weights`` as :func:`encoder_experiment` takes them;
         ``faces``: one of ``options.WHICH_FACES``.
@@ -105,7 +107,7 @@ class ZeroShot:
             raise WrongCall(f"smoothing of {smooth_seconds} s: expected 0 seconds or more")
         finder = load_finder(detector, faces, needed=True)
         experiment = encoder_experiment(weights)
-        visual = load_visual(experiment, device())
+        visual = load_visual(experiment, where or device())
         class_features(visual, prompt_set)  # an unknown set fails before any work
         synthetic = ["synthetic"] * (experiment.visual_encoder == "synthetic")
         random = ["random weights"] * has_random_weights(experiment)
@@ -131,11 +133,25 @@ class ZeroShot:
             "limits": LIMITS,
         }
 
-    def observe(self, video: Path, *, rotate: int = 0, progress: bool = True) -> Observation:
-        """Faces of ``video`` and their features. Raises EmolibError when it cannot be decoded."""
-        choose = FaceChoice(self.faces, self.finder)
-        crops = self.experiment.crops
-        return watch(video, choose, self.visual, crops, rotate=rotate, progress=progress)
+    def observe(
+        self,
+        video: Path,
+        *,
+        rotate: int = 0,
+        fps: float = RATE,
+        detector_size: int = THOROUGH,
+        progress: bool = True,
+    ) -> Observation:
+        """As ``Predictor.observe``, without the sound."""
+        choose = FaceChoice(
+            self.faces,
+            self.finder,
+            self.experiment.crops,
+            features=features_by(self.visual),
+            detector_size=detector_size,
+            fps=fps,
+        )
+        return watch(video, choose, self.visual, fps=fps, rotate=rotate, progress=progress)
 
     def probabilities(self, observation: Observation, *, progress: bool = True) -> Predicted:
         """For the R faces of ``observation``, each from its own frame,
@@ -146,7 +162,12 @@ class ZeroShot:
         features = torch.from_numpy(observation.visual.read(0, count)).to(directions.device)
         by_face = zero_shot_probabilities(features, directions, self.visual.logit_scale)
         values = by_face.cpu().numpy().astype(np.float64).reshape(-1, NUM_CLASSES)
-        half_width = round(self.smooth_seconds / observation.frame_seconds)
-        for rows, _ in sequences(observation, sees=True):
+        half_width = round(self.smooth_seconds / observation.picture_seconds)
+        first, last = observation.frame.copy(), observation.frame.copy()
+        for rows, frames in sequences(observation, sees=True):
             values[rows] = smooth(values[rows], "box", half_width)
-        return Predicted(values, np.zeros(count, bool))
+            place = np.arange(len(frames))
+            first[rows] = frames[(place - half_width).clip(min=0)]
+            last[rows] = frames[(place + half_width).clip(max=len(frames) - 1)]
+        nothing = np.zeros(count, bool)
+        return Predicted(values, heard=nothing, first=first, last=last, copied=nothing)

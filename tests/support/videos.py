@@ -34,7 +34,7 @@ class SquareFinder:
     def __init__(self, model):
         self.model = model
 
-    def faces(self, image):
+    def faces(self, image, longest=0):
         bright = (image.min(axis=2) > 150).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
         boxes = [tuple(map(float, row[:4])) for row in stats[1:] if row[4] > 60]

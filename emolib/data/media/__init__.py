@@ -8,7 +8,7 @@ place: an assumed 30 frames a second drifts by up to 143 s on Aff-Wild2 (docs/da
 
 from emolib.data.media.container import StreamReport, moving_pictures, opened, sound_track
 from emolib.data.media.jpeg import decode_jpeg, read_jpeg
-from emolib.data.media.pictures import frame_times, read_frames
+from emolib.data.media.pictures import frame_times, lazy_frames, read_frames
 from emolib.data.media.sound import (
     SAMPLE_RATE,
     audible,
@@ -25,6 +25,7 @@ __all__ = [
     "audible",
     "decode_jpeg",
     "frame_times",
+    "lazy_frames",
     "moving_pictures",
     "opened",
     "read_frames",

@@ -3,8 +3,9 @@ upright with square pixels.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,16 @@ def read_frames(
     What cannot be decoded is counted in ``report`` and left out; without it, it raises EmolibError,
     as does a video of which nothing can be decoded.
     """
+    for number, time, picture in lazy_frames(video, report):
+        yield number, time, picture()
+
+
+def lazy_frames(
+    video: Path, report: StreamReport | None = None
+) -> Iterator[tuple[int, float, Callable[[], np.ndarray]]]:
+    """:func:`read_frames` with, in place of each image, a function that gives it when called before
+    the next frame is asked for: converting an image that nobody looks at takes time.
+    """
     number, first = 0, 0.0
     with opened(video) as container:
         stream = video_stream(container, video)
@@ -143,7 +154,7 @@ def read_frames(
                 first = time
                 if report is not None:
                     report.start = time
-            yield number, time - first, upright(frame, stream.sample_aspect_ratio)
+            yield number, time - first, partial(upright, frame, stream.sample_aspect_ratio)
     if number == 0:
         raise EmolibError(f"{video}: holds no frame; replace the file or remove it")
 

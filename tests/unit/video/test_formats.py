@@ -51,7 +51,7 @@ def test_every_kind_of_file_that_a_folder_gives_can_be_read(tmp_path, suffix):
     if CONTAINERS[suffix] not in av.codecs_available:
         pytest.skip(f"this FFmpeg cannot write {CONTAINERS[suffix]}")
     video = encode(tmp_path / f"video{suffix}", CONTAINERS[suffix])
-    assert collect([tmp_path], pytest.fail) == [video]
+    assert list(collect([tmp_path], pytest.fail)) == [video]
     assert (
         len(list(media.read_frames(video))) == 12 or suffix == ".ogv"
     )  # Theora leaves out frames that are as the last one

@@ -125,7 +125,7 @@ class TallFinder:
     def __init__(self, squares):
         self.squares, self.model = squares, squares.model
 
-    def faces(self, image):
+    def faces(self, image, longest=0):
         return [face for face in self.squares.faces(image) if face.box[3] > 1.5 * face.box[2]]
 
 

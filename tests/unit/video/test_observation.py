@@ -34,10 +34,12 @@ def test_whether_a_rate_is_constant(times, constant):
         video=Path("video.mp4"),
         times=np.array(times),
         size=(8, 8),
+        looked_at=np.arange(1, len(times) + 1),
         found=np.zeros(len(times), np.int32),
         frame=nobody,
         track=nobody,
         box=np.zeros((0, 4)),
+        score=np.zeros(0),
         visual=Spool(np.float16, 512),
     )
     assert (

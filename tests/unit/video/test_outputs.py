@@ -8,7 +8,7 @@ from emolib.data import media
 from emolib.errors import EmolibError, WrongCall
 from emolib.video import outputs
 from emolib.video import predict as predict_module
-from emolib.video.outputs import collect, folders_for
+from emolib.video.outputs import collect, results_in
 from emolib.video.predict import SomeFailed
 from tests.support.videos import go, make_video
 
@@ -81,12 +81,34 @@ def test_something_else_in_a_results_place_is_named_before_any_work(tmp_path, ru
 
 
 def test_result_folders_of_equal_names():
-    names = folders_for(
-        [Path("a/x.mp4"), Path("a/x.mov"), Path("a/y.mp4")], Path("/tmp"), overwrite=False
-    )
-    assert [folder.name for folder in names.values()] == ["x_mp4", "x_mov", "y"]
+    def folders(*videos):
+        chosen = collect(map(Path, videos))
+        return [folder.as_posix() for folder in results_in(chosen, Path("out")).values()]
+
+    assert folders("a/x.mp4", "a/x.mov", "a/y.mp4") == ["out/x_mp4", "out/x_mov", "out/y"]
+    assert folders("a/x.mp4", "b/x.mp4") == ["out/a/x", "out/b/x"]
     with pytest.raises(WrongCall, match="same name"):
-        folders_for([Path("a/x.mp4"), Path("b/x.mp4")], Path("/tmp"), overwrite=False)
+        folders("a/x.mp4", "a/x.mov", "a/x_mp4.avi")
+
+
+def test_folders_are_searched_and_results_keep_their_paths(tmp_path, run, squares):
+    """Equal names in two folders, and what an earlier call has written there."""
+    for name in ("a/x.mp4", "b/c/x.mp4"):
+        make_video(tmp_path / "videos" / name, 8)
+    make_video(tmp_path / "videos" / ".trash" / "y.mp4", 8)
+    out = tmp_path / "videos" / "results"
+    go(tmp_path / "videos", run, out, detector=squares, annotate=True)
+    results = sorted(path.relative_to(out).as_posix() for path in out.rglob("summary.json"))
+    assert results == ["a/x/summary.json", "b/c/x/summary.json"]
+    before = contents(out)
+    make_video(tmp_path / "videos" / "b" / "z.mp4", 8)
+    options = {"detector": squares, "skip_existing": True}
+    summaries, lines = go(tmp_path / "videos", run, out, **options)
+    assert [summary["video"] for summary in summaries] == ["z.mp4"]
+    assert sum("skipped" in line for line in lines) == 2
+    assert {name: content for name, content in contents(out).items() if name in before} == before
+    top = collect([tmp_path / "videos" / "b"], recursive=False)
+    assert list(top) == [tmp_path / "videos" / "b" / "z.mp4"]
 
 
 def test_a_folder_says_what_it_does_not_take(tmp_path):
@@ -94,12 +116,13 @@ def test_a_folder_says_what_it_does_not_take(tmp_path):
         (tmp_path / name).write_text("")
     (tmp_path / "sub").mkdir()
     lines = []
-    assert [path.name for path in collect([tmp_path], lines.append)] == ["a.mp4", "b.MTS", "c.ogv"]
+    names = [path.name for path in collect([tmp_path], lines.append)]
+    assert names == ["a.mp4", "b.MTS", "c.ogv"]
     (line,) = lines
     assert "not taken: 0.txt, 1.txt, 2.txt and 4 more; name them to try them" in line
     lines.clear()
     assert (
-        collect([tmp_path / "0.txt", tmp_path / "a.mp4"], lines.append)
+        list(collect([tmp_path / "0.txt", tmp_path / "a.mp4"], lines.append))
         == [tmp_path / "0.txt", tmp_path / "a.mp4"]
         and not lines
     )

@@ -10,6 +10,7 @@ import torch
 from emolib.data import media
 from emolib.video.crops import crop
 from emolib.video.predictor import Predictor
+from emolib.video.searching import FaceSearch
 from emolib.video.timeline import PROBABILITIES
 from tests.support.videos import WINDOW, SquareFinder, go, make_run, make_video, rows_of
 
@@ -45,16 +46,16 @@ def test_every_frame_has_a_row_at_its_true_time(tmp_path, run, squares):
 
 
 def test_probabilities_are_those_of_the_window_by_hand(tmp_path, run, squares):
-    video = make_video(tmp_path / "video.mp4", 50)
+    video = make_video(tmp_path / "video.mp4", 50, times=30.0)
     go(video, run, tmp_path / "out", detector=squares)
     rows = rows_of(tmp_path / "out", video)
     ready = Predictor.load(run, squares)
-    finder, wave = SquareFinder(None), media.read_waveform(video)
-    crops = [crop(image, finder.faces(image)[0]) for _, _, image in media.read_frames(video)]
+    search, wave = FaceSearch(SquareFinder(None)), media.read_waveform(video)
+    crops = [crop(image, search(image)[0]) for _, _, image in media.read_frames(video)]
     features = ready.visual.images(torch.from_numpy(np.stack(crops))).half()
     by_hand = []
     for end in (20, 28, 50):
-        sound = wave[round((end - WINDOW) / 25 * 16000) : round(end / 25 * 16000)]
+        sound = wave[round((end - WINDOW) / 30 * 16000) : round(end / 30 * 16000)]
         voice = ready.audio.waveforms(torch.from_numpy(sound[None])).half()
         with torch.no_grad():
             by_hand.append(
@@ -78,7 +79,7 @@ def test_nothing_is_invented_where_no_face_is(tmp_path, run, squares):
     assert (rows["track"].dropna() == 1).all()  # back within a second
     assert summary["frames_with_face"] == 40 and summary["frames_predicted"] == 40
     text = (tmp_path / "out" / "half" / "predictions.csv").read_text().splitlines()[31]
-    assert text == "31,1.2,False,,,,,,,,,,,,,,,,synthetic"
+    assert text == "31,1.2,31,False" + 19 * "," + ",synthetic"
 
 
 def test_no_face_at_all_gives_empty_rows_and_a_clear_line(tmp_path, run, squares):
@@ -108,15 +109,15 @@ def test_equal_inputs_give_equal_bytes(tmp_path, run, squares):
 
 def test_a_run_over_whole_tracks(tmp_path, squares):
     run = make_run(tmp_path / "track", audio_context="track")
-    video = make_video(tmp_path / "video.mp4", 50)
+    video = make_video(tmp_path / "video.mp4", 50, times=30.0)
     go(video, run, tmp_path / "out", detector=squares)
     rows = rows_of(tmp_path / "out", video)
     ready = Predictor.load(run, squares)
-    wave, finder = media.read_waveform(video), SquareFinder(None)
+    wave, search = media.read_waveform(video), FaceSearch(SquareFinder(None))
     voice = ready.audio.waveforms(torch.from_numpy(wave[None]))[
-        :, 60:99
-    ].half()  # 0.8 s from 1.2 s on: 39 steps of 20 ms
-    crops = [crop(image, finder.faces(image)[0]) for _, _, image in media.read_frames(video)]
+        :, 50:83
+    ].half()  # 0.667 s from 1 s on: 33 steps of 20 ms
+    crops = [crop(image, search(image)[0]) for _, _, image in media.read_frames(video)]
     features = ready.visual.images(torch.from_numpy(np.stack(crops))).half()
     with torch.no_grad():
         by_hand = ready.model(features[None, 30:50], voice)[0].softmax(dim=1)[0].numpy()

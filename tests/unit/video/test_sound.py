@@ -42,16 +42,16 @@ def test_digital_silence_says_as_much_as_no_sound(tmp_path, squares, context):
 
 def test_sound_may_be_shorter_or_longer_than_the_pictures(tmp_path, run, squares):
     videos = [
-        make_video(tmp_path / "short.mp4", 50, sound=tone(1.0)),
-        make_video(tmp_path / "long.mp4", 50, sound=tone(9.0)),
+        make_video(tmp_path / "short.mp4", 60, times=30.0, sound=tone(1.0)),
+        make_video(tmp_path / "long.mp4", 60, times=30.0, sound=tone(9.0)),
     ]
     (short, long), _ = go(videos, run, tmp_path / "out", detector=squares)
     voices = rows_of(tmp_path / "out", videos[0])[
         "modality"
-    ]  # of windows that end at 20, 24 ... 48, 50
-    assert (voices[:42] == "face+voice").all() and (voices[49:] == "face").all()
+    ]  # of windows that end at 20, 24 ... 60
+    assert (voices[:46] == "face+voice").all() and (voices[55:] == "face").all()
     assert (rows_of(tmp_path / "out", videos[1])["modality"] == "face+voice").all()
-    assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 50
+    assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 60
 
 
 def test_the_silence_before_late_sound_is_no_voice(tmp_path, run, squares):
@@ -82,10 +82,9 @@ def test_late_sound_is_in_every_row_of_the_one_window_of_a_short_video(tmp_path,
 
 def test_windows_without_sound_say_nothing_in_a_blind_run(tmp_path):
     sound = tone(2.0)
-    sound[:17280] = (
-        0  # 27 frames: the windows that end at 20 and 24 hear nothing, the one at 28 does
-    )
-    video = make_video(tmp_path / "late.mp4", 50, faces=lambda i: [], sound=sound)
+    # 27 frames: the windows that end at 20 and 24 hear nothing, the one at 28 does.
+    sound[:14400] = 0
+    video = make_video(tmp_path / "late.mp4", 50, faces=lambda i: [], times=30.0, sound=sound)
     rows = {}
     for rule in ("last", "mean"):
         run = make_run(

@@ -47,11 +47,13 @@ def test_slider_turns_its_pages(tmp_path):
         video,
         media.frame_times(video),
         (48, 32),
-        np.ones(80, int),
-        nobody,
-        nobody,
-        np.zeros((0, 4)),
-        empty,
+        looked_at=np.arange(1, 81),
+        found=np.ones(80, int),
+        frame=nobody,
+        track=nobody,
+        box=np.zeros((0, 4)),
+        score=np.zeros(0),
+        visual=empty,
     )
     control, view = explore.slider(rows, observation).children
     assert (
