@@ -112,7 +112,7 @@ def later(packet: Any, seconds: float) -> None:
 def count_frames(path: Path) -> int:
     """How many frames FFmpeg's decoder gives back, packet by packet."""
     count = 0
-    with av.open(f"file:{path}") as container:
+    with av.open(f"file:{path}", metadata_errors="replace") as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size:
