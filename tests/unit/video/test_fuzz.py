@@ -46,7 +46,7 @@ def test_hurt_files_give_rows_for_what_ffmpeg_decodes(tmp_path, run, squares, su
     # The first video is whole: with it weights are read and the decoder starts.
     answers = results([whole, *videos], run, None, options, say=lambda line: None)
     assert len(next(answers).rows) == 30
-    slowest, begin, expected, rows = 0.0, time.monotonic(), [], []
+    slowest, memory, begin, expected, rows = 0.0, 0, time.monotonic(), [], []
     for result in answers:
         slowest = max(slowest, time.monotonic() - begin)
         expected.append(frames_of_ffmpeg(result.video))
@@ -60,9 +60,9 @@ def test_hurt_files_give_rows_for_what_ffmpeg_decodes(tmp_path, run, squares, su
             assert "the decoder" not in f"{damage['pictures_stopped']} {damage['sound_stopped']}"
             assert result.summary["sound_seconds"] < 10
         rows.append(len(table))
+        processes = ["self", *(decoder.process.pid for decoder in reading._idle)]
+        memory = max(memory, *map(peak_bytes, processes))
         begin = time.monotonic()
-    processes = ["self", *(decoder.process.pid for decoder in reading._idle)]
-    memory = max(map(peak_bytes, processes))
     print(
         f"{suffix}: {count} files, {sum(expected)} frames by FFmpeg, {sum(rows)} rows, "
         f"{sum(map(bool, rows))} files read, slowest {slowest:.1f} s, {memory / 1e9:.2f} GB"
