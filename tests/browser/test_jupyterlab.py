@@ -1,5 +1,5 @@
-"""JupyterLab as it is used: a real server, real Chromium, every notebook opened and run from the
-menu, on the finished demo, those that train many variants at a small size.
+"""JupyterLab as it is used: a real server, real Chromium, notebooks opened and run from the menu,
+on the finished demo, those that train many variants at a small size.
 
 JupyterLab gives an image without an alternative text the text "Image"; that counts as none.
 The server's settings, workspaces and kernels' files live in temporary folders,
@@ -275,7 +275,15 @@ def test_changed_settings_are_shown_beside_the_default_run(browser, opened, demo
             shutil.rmtree(path)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# The slider over a video, and the bars of training; all others in the long form.
+SHOWN = ("07", "08")
+NOTEBOOK = [
+    pytest.param(path, id=path.stem, marks=[] if path.name[:2] in SHOWN else [pytest.mark.slow])
+    for path in NOTEBOOKS
+]
+
+
+@pytest.mark.parametrize("path", NOTEBOOK)
 def test_run_all(browser, opened, screenshots, path):
     cells = [
         cell

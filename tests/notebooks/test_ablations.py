@@ -33,25 +33,14 @@ def execute(place: Path, number: str) -> dict:
     return json.loads((place / "demo" / "records" / f"{path.stem}.json").read_text())
 
 
-def test_window_components_and_choices_share_runs_and_keep_their_records(place):
-    window = execute(place, "05")
-    assert (
-        window["metrics"]["submissions_checked"] == 1
-        and 0 <= window["summary"]["test_table"][0]["accuracy"] <= 1
-    )
+def test_components_and_choices_share_runs_and_keep_their_records(place):
     execute(place, "07")
     choices = execute(place, "09")
-    execute(place, "06")
     sweep = place / "demo" / "sweep"
-    switched = {
-        name: pd.read_csv(sweep / f"{name}.csv")
-        for name in ("results", "components", "choices", "imbalance")
-    }
-    assert [len(table) for table in switched.values()] == [1, 2, 3, 4]
-    assert (
-        "window" in switched["results"]
-        and len({table.fingerprint[0] for table in switched.values()}) == 1
-    ), "the full model's run is shared"
+    switched = [pd.read_csv(sweep / f"{name}.csv") for name in ("components", "choices")]
+    assert [len(table) for table in switched] == [2, 3]
+    full = {table.fingerprint[0] for table in switched}
+    assert len(full) == 1, "the full model's run is shared"
     assert set(choices["metrics"]) >= {"effect_last_epoch", "verdict_label_centre"}
     assert choices["metrics"]["verdict_label_centre"] == "undecided", "one seed never decides"
     text = (place / "demo" / "figures" / "choices_table.md").read_text()
