@@ -1,5 +1,6 @@
-"""Verbs that make something: run, synth, extract, train, sweep."""
+"""Verbs that make something: run, synth, crop, extract, train, sweep."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from emolib.cli.command import output, verb
 from emolib.cli.options import (
     Cpus,
     DataFolder,
+    Dataset,
     Executor,
     Gpus,
     Json,
@@ -20,6 +22,7 @@ from emolib.cli.options import (
     Settings,
     Weights,
     experiment_of,
+    folder,
     new_run,
     resources,
 )
@@ -86,6 +89,32 @@ def synth(
         synthetic.write_tree(experiment, out, progress=not quiet)
     root = out or synthetic.ensure(experiment, progress=not quiet)
     output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
+
+
+@verb(
+    "emolib crop --dataset ravdess --data DIR\n"
+    "emolib crop --dataset crema_d --data DIR --detector FILE"
+)
+def crop(
+    dataset: Dataset,
+    data: DataFolder,
+    crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
+    detector: Annotated[
+        Path | None,
+        typer.Option(help="The YuNet face detector (.onnx); without it, the hub's cache."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Find the faces in the videos of acted recordings and cut them out, once, into the data's
+    folder; a stopped call goes on where it was.
+    """
+    from emolib.video.crop_recordings import crop_recordings
+
+    tree = str(folder("--data", data).resolve())
+    experiment = preset_of("paper", data=tree, dataset=dataset, crops=crops)
+    result = crop_recordings(experiment, detector, progress=not quiet)
+    output(asdict(result), as_json, result.text())
 
 
 @verb(
@@ -171,9 +200,9 @@ def train(
     from emolib.training import run as training
 
     experiment = experiment_of(preset, data, weights, set_)
-    folder = new_run(name, experiment)
-    result = training.run(experiment, folder, progress=not quiet)
-    output(result, as_json, evaluation.score_text(result) + f"\n{folder}")
+    place = new_run(name, experiment)
+    result = training.run(experiment, place, progress=not quiet)
+    output(result, as_json, evaluation.score_text(result) + f"\n{place}")
 
 
 @verb(
@@ -212,10 +241,10 @@ def sweep(
             parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")
         )
     experiment = experiment_of(preset, data, weights, set_)
-    folder = new_run(name, experiment) / "sweep"
+    place = new_run(name, experiment) / "sweep"
     slurm = {"parallel": jobs, **resources(minutes, cpus, gpus, sbatch)}
     table = sweeps.run(
-        experiment, values, folder, executor=executor, progress=not quiet, slurm=slurm
+        experiment, values, place, executor=executor, progress=not quiet, slurm=slurm
     )
     output(table.to_dict("records"), as_json, table.to_string(index=False))
 

@@ -13,6 +13,8 @@ from emolib.system.files import runs_root
 from emolib.system.runs import run_path
 from emolib.training.cluster import EXECUTORS
 
+DATASETS = ("affwild2", "ravdess", "crema_d")
+
 
 def run_names() -> list[str]:
     """For the shell's completion: the runs that there are."""
@@ -35,8 +37,14 @@ Name = Annotated[
 ]
 DataFolder = Annotated[
     str,
+    typer.Option("--data", help="Folder of the data set; without it, the generated benchmark."),
+]
+Dataset = Annotated[
+    str,
     typer.Option(
-        "--data", help="Folder of an Aff-Wild2 tree; without it, the generated benchmark."
+        "--dataset",
+        help="Which data set the folder holds: affwild2, ravdess or crema_d.",
+        autocompletion=completing(lambda: DATASETS),
     ),
 ]
 Weights = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from emolib.cli.command import output, verb
-from emolib.cli.options import Json, Quiet, Weights, completing
+from emolib.cli.options import Dataset, Json, Quiet, Weights, completing
 from emolib.config import describe, in_lines, preset
 from emolib.errors import WrongCall, nearest
 from emolib.system.files import runs_root
@@ -39,12 +39,13 @@ def settings(
     output(rows, as_json, "\n".join(in_lines(rows)))
 
 
-@verb("emolib doctor DIR\nemolib doctor DIR --full --json")
+@verb("emolib doctor DIR\nemolib doctor DIR --full --json\nemolib doctor DIR --dataset ravdess")
 def doctor(
     data: Annotated[
         Path | None,
-        typer.Argument(help="Folder of an Aff-Wild2 tree; without it, the generated benchmark."),
+        typer.Argument(help="Folder of the data set; without it, the generated benchmark."),
     ] = None,
+    dataset: Dataset = "affwild2",
     crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
     full: Annotated[bool, typer.Option("--full", help="Decode every image and all sound.")] = False,
     links_out: Annotated[
@@ -53,12 +54,25 @@ def doctor(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Examine an Aff-Wild2 tree (by default the generated one) and say what
-    is wrong with it and what to do.
+    """Examine an Aff-Wild2 tree (by default the generated one), or a folder of RAVDESS or CREMA-D,
+    and say what is wrong with it and what to do.
     """
     from emolib.data import doctor as examination
-    from emolib.data import synthetic
+    from emolib.data import recordings_doctor, synthetic
+    from emolib.data.datasets import collection_of
 
+    collection = collection_of(dataset)
+    if collection is not None:
+        if data is None:
+            raise WrongCall(f"--dataset {dataset}: give the folder that holds it")
+        report = recordings_doctor.examine_recordings(
+            collection, data, full=full, crops=crops, links_out=links_out, progress=not quiet
+        )
+        lines = recordings_doctor.format_recordings(report) + examination.problem_lines(report)
+        output(report, as_json, "\n".join(lines))
+        if not report["exit_ok"]:
+            raise typer.Exit(1)
+        return
     root = data or synthetic.ensure(preset("demo"), progress=not quiet)
     report = examination.examine(
         root, full=full, crops=crops, links_out=links_out, progress=not quiet

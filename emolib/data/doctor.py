@@ -192,6 +192,12 @@ def format_report(report: dict[str, Any]) -> str:
             f"{report['images_read']:,} images decoded ({read} of those that belong to a frame)",
             "",
         ]
+    return "\n".join([*lines, *problem_lines(report)]) + "\n"
+
+
+def problem_lines(report: dict[str, Any]) -> list[str]:
+    """Problems by severity, each with what to do, and the verdict."""
+    lines: list[str] = []
     for severity, title in (
         ("error", "Errors"),
         ("warning", "Warnings"),
@@ -211,7 +217,7 @@ def format_report(report: dict[str, Any]) -> str:
         if report["exit_ok"]
         else f"Not ready: {errors} error(s); training on this would stop or give wrong numbers."
     )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _totals_table(report: dict[str, Any]) -> list[str]:

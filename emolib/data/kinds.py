@@ -83,3 +83,17 @@ KINDS: dict[str, tuple[str, str]] = {
         "nothing to do; these videos have no EXPR annotation and are not used",
     ),
 }
+
+# Kinds that only collections of acted recordings have.
+RECORDING_KINDS: dict[str, tuple[str, str]] = {
+    "git-lfs": ("error", "run `git lfs pull` in the clone that the file comes from"),
+    "published-totals": (
+        "warning",
+        "complete the download to compare scores with published ones; a part can be trained on",
+    ),
+    "no-crops": (
+        "warning",
+        "cut the faces out once (emolib crop), or use the sound alone: --set modalities=audio",
+    ),
+    "known-broken": ("note", "nothing to do"),
+}

@@ -1,0 +1,151 @@
+"""``emolib doctor --dataset``: is a folder of acted recordings what was published?
+(docs/data.md, Acted recordings)
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from emolib.data import media
+from emolib.data.examination import kind_of
+from emolib.data.index import TreeIndex
+from emolib.data.kinds import KINDS, RECORDING_KINDS
+from emolib.data.recordings import Collection, Recording, find_recordings, sound_times
+from emolib.errors import EmolibError
+from emolib.system.files import few
+
+LFS = b"version https://git-lfs"  # how the pointer begins that a clone without git-lfs brings
+
+
+def examine_recordings(
+    collection: Collection,
+    root: Path,
+    *,
+    full: bool = False,
+    crops: str = "cropped_aligned",
+    links_out: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Examine the recordings below ``root``; ``full`` decodes all sound instead of the headers.
+
+    Returns, ready for JSON: ``root``, ``dataset``, ``full``, ``totals`` and ``published``
+    (recordings, people, and recordings of each emotion as the names have it), ``clips`` (rows of
+    id, person, emotion, frames, images, sound), ``problems`` (as ``doctor.examine`` has them) and
+    ``exit_ok``, False when training on the folder would stop or give wrong numbers.
+    """
+    problems: list[dict[str, Any]] = []
+
+    def found(kind: str, where: str, what: str, count: int = 1) -> None:
+        severity, advice = (KINDS | RECORDING_KINDS)[kind]
+        problem = {"kind": kind, "severity": severity, "where": where, "what": what}
+        problems.append(problem | {"do": advice, "count": count})
+
+    recordings: list[Recording] = []
+    try:
+        recordings = find_recordings(collection, root, links_out=links_out)
+    except EmolibError as error:
+        found(kind_of(error, "not-a-tree"), ".", str(error))
+    index, clips = TreeIndex(Path(root), links_out=links_out), []
+    for recording in tqdm(recordings, desc="examine", unit="clip", disable=not progress):
+        where = os.path.relpath(recording.path, root)
+        try:
+            clips.append(_row(index, Path(root) / crops, recording, full))
+        except EmolibError as error:
+            kind = "git-lfs" if _is_pointer(recording.path) else "video-unreadable"
+            found(kind, where, str(error))
+            continue
+        if not clips[-1]["sound"]:
+            found("no-sound", where, "no sound in this file")
+    index.save()
+    totals = _totals(clips)
+    published = {
+        "recordings": collection.takes,
+        "people": collection.people,
+        "emotions": dict(collection.takes_of),
+    }
+    if recordings and totals != published:
+        found("published-totals", ".", _difference(totals, published))
+    if collection.broken_sound:
+        names = few(sorted(collection.broken_sound))
+        found("known-broken", names, "its sound file holds nothing as published; it is left out")
+    seen = [row for row in clips if row["images"] is not None]
+    without = [row["id"] for row in seen if not row["images"]]
+    if without:
+        what = f"{len(without)} of {len(seen)} videos have no crops: {few(without)}"
+        found("no-crops", crops, what, len(without))
+    order = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
+    return {
+        "root": str(root),
+        "dataset": collection.title,
+        "full": full,
+        "totals": totals,
+        "published": published,
+        "clips": clips,
+        "problems": sorted(problems, key=lambda problem: order[problem["severity"]]),
+        "exit_ok": all(problem["severity"] != "error" for problem in problems),
+    }
+
+
+def _row(index: TreeIndex, crops: Path, recording: Recording, full: bool) -> dict[str, Any]:
+    """The table's row of one recording; ``images`` None for sound alone."""
+    path, images = recording.path, None
+    frames = len(index.times(path, sound_times) if recording.sound_alone else index.times(path))
+    if not recording.sound_alone:
+        folder = crops / path.stem
+        images = int(np.sum(index.faces(folder))) if folder.is_dir() else 0
+    return {
+        "id": path.stem,
+        "person": recording.person,
+        "emotion": recording.emotion,
+        "frames": frames,
+        "images": images,
+        "sound": bool(media.sound_seconds(path, decode=full)),
+    }
+
+
+def _totals(clips: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "recordings": len(clips),
+        "people": len({row["person"] for row in clips}),
+        "emotions": dict(sorted(Counter(row["emotion"] for row in clips).items())),
+    }
+
+
+def _difference(totals: dict[str, Any], published: dict[str, Any]) -> str:
+    """What is not as published, in words."""
+    parts = [
+        f"{totals[name]:,} {name}, published are {published[name]:,}"
+        for name in ("recordings", "people")
+        if totals[name] != published[name]
+    ]
+    emotions = [
+        f"{name} {totals['emotions'].get(name, 0):,} of {count:,}"
+        for name, count in published["emotions"].items()
+        if totals["emotions"].get(name, 0) != count
+    ]
+    return "; ".join([*parts, *emotions])
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a file is only the Git-LFS pointer to one."""
+    with path.open("rb") as file:
+        return file.read(len(LFS)) == LFS
+
+
+def format_recordings(report: dict[str, Any]) -> list[str]:
+    """The head of the report as lines: found and published, side by side."""
+    totals, published = report["totals"], report["published"]
+    lines = [
+        f"{report['root']} ({report['dataset']})",
+        "",
+        f"{'':12}{'found':>10}{'published':>12}",
+    ]
+    for name in ("recordings", "people"):
+        lines.append(f"{name:12}{totals[name]:>10,}{published[name]:>12,}")
+    for name, count in published["emotions"].items():
+        lines.append(f"{name:12}{totals['emotions'].get(name, 0):>10,}{count:>12,}")
+    return [*lines, ""]

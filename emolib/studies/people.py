@@ -1,0 +1,138 @@
+"""Acted recordings by folds of actors: every recording is predicted once, by models that have never
+met its actor (docs/data.md, Acted recordings).
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from emolib.config import Experiment
+from emolib.data.datasets import can_show
+from emolib.evaluation import metrics
+from emolib.features.prepare import Data, clips_of, prepare
+from emolib.labels import EXPRESSIONS
+from emolib.results.stored_predictions import COLUMNS, by_clip
+from emolib.system.runs import writing
+from emolib.training.claim import claim
+from emolib.training.run import train_and_evaluate
+
+# What a run on voices alone sets beside its preset. Nothing here was tuned on a score but the
+# pooling; the last epoch is taken, because the best one would be chosen on the actors held out.
+VOICES: dict[str, Any] = {
+    "modalities": "audio",
+    "fusion": "concat",
+    "contrastive_weight": 0.0,
+    "audio_context": "track",
+    "audio_pooling": "statistics",
+    "selection": "last",
+    "frame_rule": "mean",
+}
+
+
+def train_folds(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+    shuffled: bool = False,
+    progress: bool = True,
+) -> list[Path]:
+    """Run folders of every fold and seed below ``folder``; complete ones are not trained again.
+
+    ``shuffled``: each actor's training labels are dealt out anew among that actor's recordings,
+    so that nothing is left to learn but chance.
+    """
+    runs = [
+        experiment.replace(fold=fold, seed=seed)
+        for fold in range(1, experiment.folds + 1)
+        for seed in seeds
+    ]
+    folders = []
+    for run in tqdm(runs, desc="folds of actors", unit="run", disable=not progress, leave=False):
+        place = folder / f"fold={run.fold},seed={run.seed}"
+        folders.append(place)
+        with writing(place):
+            if claim(run, place) is None:
+                data = prepare(run, progress=False)
+                train_and_evaluate(
+                    run, _shuffled(data, run.seed) if shuffled else data, place, progress=False
+                )
+    return folders
+
+
+def _shuffled(data: Data, seed: int) -> Data:
+    """``data`` with the labels of its training recordings dealt out anew within each actor."""
+    clips, generator = data.train.clips, np.random.default_rng(seed)
+    labels = np.array([clip.labels[0] for clip in clips], np.int64)
+    people = np.array([clip.person for clip in clips])
+    for person in np.unique(people):
+        own = np.flatnonzero((people == person) & (labels >= 0))
+        labels[own] = labels[generator.permutation(own)]
+    return dataclasses.replace(
+        data, train=dataclasses.replace(data.train, label=labels[data.train.clip])
+    )
+
+
+def by_recording(experiment: Experiment, folders: Sequence[Path]) -> pd.DataFrame:
+    """A row a recording: ``clip``, ``person``, ``label``, ``prediction`` and eight probabilities,
+    the mean over its frames and over the runs that held its actor out.
+    """
+    person_of = {clip.id: clip.person for clip in clips_of(experiment, progress=False)}
+    rows = [
+        {"clip": clip, "label": int(frames["label"].iloc[0]), **frames[COLUMNS].mean()}
+        for folder in folders
+        for clip, frames in by_clip(folder).items()
+    ]
+    table = pd.DataFrame(rows).groupby("clip", sort=True).mean().reset_index()
+    table["label"] = table["label"].astype(int)
+    table.insert(1, "person", table["clip"].map(person_of))
+    table["prediction"] = table[COLUMNS].to_numpy().argmax(axis=1)
+    return table
+
+
+def score(experiment: Experiment, table: pd.DataFrame) -> dict[str, Any]:
+    """``metrics.score`` of :func:`by_recording`: one label a recording, intervals over actors, the
+    macro-F1 over the classes that the data set can show.
+    """
+    return metrics.score(
+        table["label"].to_numpy(),
+        table["prediction"].to_numpy(),
+        table["person"].to_numpy(),
+        protocol=metrics.BY_CLIP,
+        classes=can_show(experiment),
+    )
+
+
+def by_person(table: pd.DataFrame) -> pd.DataFrame:
+    """A row an actor: ``person``, recordings and accuracy, the best first."""
+    known = table[table["label"] >= 0]
+    right = known.assign(right=known["label"] == known["prediction"])
+    people = right.groupby("person")["right"].agg(recordings="size", accuracy="mean").reset_index()
+    return people.sort_values(["accuracy", "person"], ascending=[False, True], ignore_index=True)
+
+
+def class_counts(experiment: Experiment) -> dict[str, list[int]]:
+    """Recordings of each class [8], as ``results.figures.class_distribution`` takes them."""
+    labels = np.array([clip.labels[0] for clip in clips_of(experiment, progress=False)], np.int64)
+    return {"recordings": np.bincount(labels[labels >= 0], minlength=len(EXPRESSIONS)).tolist()}
+
+
+def find_data(data: str) -> str:
+    """The folder of RAVDESS: ``data``, else ``$EMOLIB_RAVDESS``; empty where there is none."""
+    folder = data or os.environ.get("EMOLIB_RAVDESS", "")
+    return folder if folder and Path(folder).is_dir() else ""
+
+
+def of_voices(experiment: Experiment, data: str) -> Experiment | None:
+    """``experiment`` on the voices of RAVDESS in ``data``; None where there is no such folder."""
+    folder = find_data(data)
+    if not folder:
+        return None
+    settings = {"data": folder, "dataset": "ravdess", "no_counterpart": "Other", **VOICES}
+    return experiment.replace(**settings)
