@@ -23,7 +23,7 @@ from emolib.system.runs import writing
 from emolib.training import run as training
 from emolib.training.claim import claim
 
-# What a run on voices alone sets beside its preset. Size and dropout are the paper's, in every preset:
+# What a run on voices alone sets beside its preset. Width and dropout are always the paper's:
 # nothing here was tuned on a score but the pooling. The last epoch is taken, because the best one
 # would be chosen on the actors held out.
 VOICES: dict[str, Any] = {

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import simplejpeg
 from tqdm.auto import tqdm
 
@@ -16,7 +17,6 @@ from emolib.data.recordings import Recording, find_recordings
 from emolib.errors import EmolibError, WrongCall
 from emolib.system.files import few
 from emolib.video.choice import FaceChoice
-from emolib.video.crops import crop
 from emolib.video.detection import FaceFinder, detector_file
 from emolib.video.reading import read_frames
 
@@ -86,15 +86,15 @@ def _crop(
     recording: Recording, target: Path, finder: FaceFinder, kind: str, result: Cropped
 ) -> None:
     """Write the crops of one recording and rename their folder when it is complete."""
-    choose, report = FaceChoice("tracked", finder), StreamReport()
+    choose, report = FaceChoice("tracked", finder, kind), StreamReport()
     frames = faces = 0
     with tempfile.TemporaryDirectory(prefix=".cropping-", dir=target) as folder:
         place = Path(folder) / recording.path.stem
         place.mkdir()
         for number, time, image in read_frames(recording.path, report):
             frames = number
-            for _, face in choose(time, image):
-                encoded = simplejpeg.encode_jpeg(crop(image, face, kind), quality=QUALITY)
+            for _, _, face in choose(time, image):
+                encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(face), quality=QUALITY)
                 (place / f"{number:05d}.jpg").write_bytes(encoded)
                 faces += 1
         if report.packets_lost or report.cut or report.stopped:
