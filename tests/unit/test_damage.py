@@ -23,6 +23,7 @@ from emolib.data.index import TreeIndex
 from emolib.encoders.clip import VisualEncoder
 from emolib.encoders.wav2vec2 import AudioEncoder
 from emolib.errors import EmolibError, WrongCall
+from emolib.evaluation.identity import LOADED, Identity
 from emolib.evaluation.predictions import predict_windows
 from emolib.features.prepare import Data, clips_of
 from emolib.features.store import FeatureStore
@@ -35,6 +36,8 @@ from tests.support.damage import damaged
 from tests.support.small_encoders import OPEN_CLIP, open_clip_model, save_open_clip, wav2vec
 from tests.support.trees import clean, make_tree, write_video
 from tests.support.windowsets import make, prompts, tiny
+
+TODAY = Identity(LOADED, "of-memory", "of-none")
 
 
 def inputs(short, long):
@@ -178,7 +181,7 @@ def run(tmp_path_factory):
     folder, (text, scale) = tmp_path_factory.mktemp("run") / "run", prompts()
     windows = make(seed=1)
     data = Data(make(), windows, [windows], text, scale)
-    training.claim(tiny(), folder)
+    training.claim(tiny(), folder, TODAY)
     training.train_and_evaluate(tiny(), data, folder, progress=False)
     return folder, told(folder, windows), windows
 
@@ -187,7 +190,7 @@ def told(folder, windows):
     """Everything that is said of a run, read anew."""
     model, experiment = training.load_model(folder)
     predicted = predict_windows(model, windows)
-    finished = training.claim(tiny(), folder)
+    finished = training.claim(tiny(), folder, TODAY)
     training._check_history(folder, finished)
     return {
         "experiment": vars(experiment),
