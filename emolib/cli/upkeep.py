@@ -14,7 +14,7 @@ from emolib.config import describe, in_lines, preset
 from emolib.errors import WrongCall, nearest
 from emolib.system.files import runs_root
 
-BENCHES = ("extract", "train")
+BENCHES = ("extract", "train", "paper")
 
 
 def clean_names() -> list[str]:
@@ -95,21 +95,29 @@ def weights(weights: Weights = "", as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@verb("emolib bench extract\nemolib bench train --json")
+@verb("emolib bench extract\nemolib bench train --json\nemolib bench paper --scale 0.02")
 def bench(
     what: Annotated[
-        str, typer.Argument(help="extract or train.", autocompletion=completing(lambda: BENCHES))
+        str,
+        typer.Argument(help="extract, train or paper.", autocompletion=completing(lambda: BENCHES)),
     ],
+    scale: Annotated[
+        float, typer.Option(help="Of `paper`: the share of Aff-Wild2's size, up to 1.")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Measure speed as ratios, side by side in one run; writes into `runs/bench`.
+    """Measure speed; writes into `runs/bench`. extract and train: ratios, side by side in one run;
+    paper: seconds, memory and disk of the whole experiment at the data set's true size.
 
-    Needs a checkout.
+    extract and train need a checkout.
     """
     if what not in BENCHES:
         raise WrongCall(f"bench {what!r}: choose {' or '.join(BENCHES)}{nearest(what, BENCHES)}")
+    if not 0 < scale <= 1 or (scale != 1 and what != "paper"):
+        raise WrongCall(f"--scale {scale}: a share above 0, up to 1, of `bench paper`")
     module = importlib.import_module(f"emolib.bench.{what}")
-    result = module.run(runs_root() / "bench")
+    options = {"scale": scale} if what == "paper" else {}
+    result = module.run(runs_root() / "bench", **options)
     output(result, as_json, module.table(result))
 
 

@@ -342,7 +342,7 @@ def test_evaluate_scores_a_run_a_few_clips_at_a_time(call, tmp_path, monkeypatch
 
     for module in (features, inputs):
         monkeypatch.setattr(module, "window_set", window_set)
-    monkeypatch.setattr(inputs, "STEPS_AT_ONCE", 20 * 99)
+    monkeypatch.setattr(inputs, "STEPS_AT_ONCE", 20 * 16)
     code, out, err = call("evaluate", "--run", "mine", "--json", "--quiet")
     result = json.loads(out)
     assert code == 0 and err == "" and result["origin"] == "synthetic"

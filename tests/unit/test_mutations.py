@@ -100,9 +100,11 @@ def adapter_without_relu(init):
 
 
 def sound_of_another_window(batch):
-    def defective(self, rows):
-        other = batch(self, rows.roll(1))
-        return batch(self, rows)._replace(audio=other.audio, audio_length=other.audio_length)
+    def defective(self, rows, *group):
+        other = batch(self, rows.roll(1), *group)
+        return batch(self, rows, *group)._replace(
+            audio=other.audio, audio_length=other.audio_length
+        )
 
     return defective
 
@@ -111,7 +113,7 @@ def sound_of_another_window(batch):
 
 
 def upside_down(class_weights):
-    return lambda labels, kind: 1 / class_weights(labels, kind)
+    return lambda labels, *options: 1 / class_weights(labels, *options)
 
 
 def one_direction(forward):

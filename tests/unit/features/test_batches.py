@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from emolib.bench.memory import own_memory
 from emolib.features.batches import DeviceWindows, limits_of
 from emolib.features.rows import Rows, as_rows
+from emolib.features.store import FeatureStore
 from emolib.training.stacked import Stack
 from emolib.training.trainer import Trainer, grouped
 from tests.support.windowsets import make, prompts, tiny
@@ -140,3 +142,18 @@ def test_clip_by_clip_or_in_one_piece_is_the_same(tmp_path):
     for rows in torch.randperm(len(windows.label)).split(32):
         one, other = (DeviceWindows(each, model).batch(rows) for each in (windows, parts))
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_stored_features_take_no_memory_of_the_process(tmp_path, monkeypatch):
+    """They are mapped, so that workers share them: 92 MB are read, and next to nothing is held."""
+    if not own_memory():
+        pytest.skip("the system does not tell a process's own memory")
+    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
+    store = FeatureStore("audio", {}, {})
+    store.write("a", "source", {"audio": np.ones((60_000, 768), np.float16)})
+    before = own_memory()
+    tensors = store.read("a", "source")
+    rows = Rows([tensors["audio"]], 768)
+    assert rows[np.arange(0, 60_000, 600)].sum(dtype=np.float64) == 100 * 768
+    assert tensors["audio"].sum(dtype=np.float64) == 60_000 * 768
+    assert own_memory() - before < 20e6
