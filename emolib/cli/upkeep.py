@@ -212,10 +212,10 @@ def calibrate(
     name: Annotated[str, typer.Option("--name", help="Name of the folder under runs/.")] = (
         "calibration"
     ),
-    draws: Annotated[int, typer.Option(min=2, help="Independent draws of the benchmark.")] = 20,
+    draws: Annotated[int, typer.Option(min=0, help="Independent draws of the benchmark.")] = 20,
     experiments: Annotated[
         int, typer.Option(min=1, help="Simulated experiments for each true effect.")
-    ] = 200,
+    ] = 400,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Draws at once; by default one a core.")
     ] = None,

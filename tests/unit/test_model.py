@@ -48,6 +48,19 @@ def test_every_switch_gives_logits_and_gradients_everywhere(changes):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("fusion", KINDS)
+def test_sound_is_a_set_of_steps_to_the_model_and_faces_a_sequence(fusion):
+    """Attention has no positions of its own: no relation in time to sound can be learned from
+    features that do not themselves tell their time (docs/benchmark.md, The related pair).
+    """
+    model, order = small(fusion=fusion), torch.randperm(7)
+    visual, audio = torch.randn(2, 10, 512), torch.randn(2, 7, 768)
+    logits = model(visual, audio)[0]
+    torch.testing.assert_close(model(visual, audio[:, order])[0], logits, rtol=1e-4, atol=1e-5)
+    assert (model(visual, audio.roll(1, dims=0))[0] - logits).abs().max() > 1e-3
+    assert (model(visual.flip(1), audio)[0] - logits).abs().max() > 1e-3
+
+
 def test_switches_cut_what_they_say():
     visual, audio = torch.randn(2, 10, 512), torch.randn(2, 7, 768)
     other_visual, other_audio = torch.randn(2, 10, 512), torch.randn(2, 7, 768)

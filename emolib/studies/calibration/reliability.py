@@ -23,6 +23,12 @@ def calibration() -> dict[str, Any]:
     return read_json(PATH)
 
 
+def source() -> str:
+    """What made the figures, to stand under them."""
+    made = calibration()
+    return f"Made by `{made['made_by']}`, code {made['code']}. {made.get('note', '')}".rstrip()
+
+
 def measured_with(seeds: int, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of ``rows`` with the largest measured number of seeds that is not above ``seeds``."""
     numbers = [row["seeds"] for row in rows if row["seeds"] <= seeds]
