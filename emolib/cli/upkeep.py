@@ -212,7 +212,9 @@ def calibrate(
     name: Annotated[str, typer.Option("--name", help="Name of the folder under runs/.")] = (
         "calibration"
     ),
-    draws: Annotated[int, typer.Option(min=0, help="Independent draws of the benchmark.")] = 20,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Draws of the benchmark, 0: the rule alone.")
+    ] = 20,
     experiments: Annotated[
         int, typer.Option(min=1, help="Simulated experiments for each true effect.")
     ] = 400,

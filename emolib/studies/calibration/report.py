@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from emolib.errors import WrongCall
 from emolib.evaluation.identity import LOADED
 from emolib.results.tables.text import markdown, signed
 from emolib.studies.calibration import draws, simulation, verdicts
@@ -26,10 +27,14 @@ def make(
 ) -> dict[str, Any]:
     """Train what is missing of ``count`` draws, simulate ``experiments`` of each kind, and write
     ``calibration.json``, ``.csv`` and ``.md`` to ``folder``.
+
+    Raises WrongCall for a single draw, which has no spread; with none the rule alone is simulated.
     """
+    if count == 1:
+        raise WrongCall("draws=1: one draw has no spread; give 0 (the rule alone) or at least 2")
     home = folder / "draws" / draws.identity()
     draws.ensure(home, count, workers=workers, progress=progress)
-    claims = verdicts.rows(draws.load(home, range(count)))
+    claims = verdicts.rows(draws.load(home, range(count))) if count else []
     simulated = _simulated(folder, experiments)
     result = {
         "format": FORMAT,

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from emolib.errors import WrongCall
 from emolib.studies.calibration import reliability, report, simulation, verdicts
 from emolib.studies.calibration.known import FULL_MODEL, KNOWN, Known
 from emolib.studies.calibration.simulation import Spread
@@ -106,3 +107,15 @@ def test_the_committed_figures_can_stand_beside_verdicts():
     for seeds in verdicts.SEED_COUNTS:
         assert f"With {seeds} seeds" in reliability.sentence(seeds)
     assert made["code"] in reliability.source()
+
+
+def test_without_draws_the_rule_alone_is_calibrated(monkeypatch, tmp_path):
+    monkeypatch.setattr(simulation, "SPREADS", (SPREAD,))
+    monkeypatch.setattr(simulation, "EFFECTS", (0.0,))
+    made = report.make(tmp_path, count=0, experiments=2, progress=False)
+    assert made["claims"] == [] and len(made["simulation"]) == len(verdicts.SEED_COUNTS)
+    monkeypatch.setattr(simulation, "rows", None)  # what is there is not simulated again
+    assert report.make(tmp_path, count=0, experiments=2, progress=False) == made
+    assert "seeds alike" in (tmp_path / "calibration.md").read_text()
+    with pytest.raises(WrongCall, match="draws=1"):
+        report.make(tmp_path, count=1, experiments=2)
