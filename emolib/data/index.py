@@ -32,6 +32,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 IMAGE_NAME = re.compile(r"(\d{5}|[1-9]\d{5,6})\.jpg")  # 7 digits are 92 hours at 30 frames a second
 
 
+# What reading a damaged archive of arrays raises; RuntimeError: an unknown compression.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
+
+
 class LinkOut(EmolibError):
     """A link that leads out of the tree."""
 
@@ -180,7 +184,7 @@ class TreeIndex:
                 faces, times = stored["faces"], stored["times"]
             if manifest["format"] == FORMAT:
                 self._unpack(manifest, faces, times)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except DAMAGE:
             self.faces_of, self.times_of = {}, {}  # damaged: everything is found out again
 
     def _unpack(self, manifest: dict[str, Any], faces: np.ndarray, times: np.ndarray) -> None:

@@ -282,6 +282,17 @@ def test_caches(tmp_path, count):
         assert [accepted(read) for read in reads] == whole, hit.name
 
 
+def test_an_index_of_an_unknown_compression_is_made_anew(tmp_path):
+    root = make_tree(tmp_path / "tree", clean(), videos=False)
+    index = TreeIndex(root)
+    index.changed = True
+    index.save()
+    content = bytearray(index.path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 11] = 8  # the high byte of an entry's method
+    index.path.write_bytes(content)
+    assert TreeIndex(root).faces_of == {}
+
+
 @inputs(10, 250)
 def test_weights(tmp_path, count):
     """Damaged weights are refused, or are known as other weights, whose features are their own."""
