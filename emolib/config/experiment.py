@@ -204,8 +204,6 @@ class Experiment:
 
     def _refuse_for_another_data_set(self) -> None:
         acted = self.dataset != "affwild2"
-        if acted and not self.data:
-            raise WrongCall(f"dataset={self.dataset} needs the folder that holds it; set data")
         if acted and self.cross_validation != "split":
             raise WrongCall(f"dataset={self.dataset} has folds of people, no cross_validation")
         if self.cross_validation == "published" and self.folds != 5:

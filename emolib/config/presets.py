@@ -76,9 +76,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def check_data(experiment: Experiment) -> None:
-    """Raise WrongCall for a preset of real data without data:
+    """Raise WrongCall for a preset of real data, or a data set of real people, without data:
     its scores would be the generated benchmark's.
     """
+    if experiment.dataset != "affwild2" and not experiment.data:
+        raise WrongCall(f"dataset={experiment.dataset} needs the folder that holds it (--data DIR)")
     if experiment.preset != "demo" and not experiment.data:
         raise WrongCall(
             f"the preset {experiment.preset} is for real data: "

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emolib.config import PRESETS, Experiment, format_settings, parse_settings, preset
+from emolib.config import PRESETS, Experiment, check_data, format_settings, parse_settings, preset
 from emolib.config.setting import is_within
 from emolib.errors import EmolibError, WrongCall
 from emolib.features.origin import labelled, origin
@@ -151,7 +151,8 @@ def test_folds_of_actors_are_part_of_the_data_and_of_nothing_for_aff_wild2():
 
 def test_a_collection_needs_its_folder_and_a_fold_that_there_is():
     with pytest.raises(WrongCall, match="needs the folder"):
-        Experiment(dataset="ravdess")
+        check_data(preset("demo", dataset="ravdess"))
+    check_data(preset("demo", dataset="ravdess", data="/a"))
     with pytest.raises(WrongCall, match="above folds"):
         Experiment(dataset="ravdess", data="/a", fold=7)
 
