@@ -297,6 +297,7 @@ def test_a_complete_run_of_an_older_emolib_is_one_clear_line(call, tmp_path):
     made = dataclasses.asdict(identity_of(experiment))
     experiment.save(tmp_path / "runs" / "small" / "experiment.json", **made)
     (tmp_path / "runs" / "small" / "metrics.json").write_text("{}")
+    (tmp_path / "runs" / "small" / "history.csv").write_text("epoch\n1\n")
     settings = ",".join(f"{name}={value}" for name, value in SMALL.items())
     code, out, err = call("train", "--name", "small", "--quiet", "--set", settings)
     assert (code, out) == (
