@@ -127,14 +127,12 @@ class TreeIndex:
             self._keep(self.faces_of, key, stamp, present)
         return present
 
-    def times(
-        self, video: Path, read: Callable[[Path], np.ndarray] = media.frame_times
-    ) -> np.ndarray:
+    def times(self, video: Path, read: Callable[[Path], np.ndarray] | None = None) -> np.ndarray:
         """``read`` of ``video``, from the index when the file did not change."""
         status = self._inside(video).stat()
         stamp, key = [status.st_mtime_ns, status.st_size], self._key(video)
         if key not in self.times_of or self.times_of[key][0] != stamp:
-            self._keep(self.times_of, key, stamp, read(video))
+            self._keep(self.times_of, key, stamp, (read or media.frame_times)(video))
         return self.times_of[key][1]
 
     def _inside(self, path: Path) -> Path:

@@ -66,7 +66,7 @@ def long():
 def models(long):
     return {
         "still": trained(long[0], **VISUAL, visual_frames="centre"),
-        "motion": trained(long[0], **VISUAL, epochs=12),
+        "motion": trained(long[0], **VISUAL, epochs=12, learning_rate=2e-3),
         "orderless": trained(long[0], tcn_blocks=0, epochs=5),
         "full": trained(
             long[0], epochs=10, seed=43
