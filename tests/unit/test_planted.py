@@ -48,7 +48,7 @@ def wrong_positions(windows, planted, length):
         steps = Pitches.steps(samples)
         wrong += int(windows.audio_length[number]) != steps
         first = int(windows.audio_start[number])
-        heard = windows.audio[first : first + steps, 0]
+        heard = windows.audio[first : first + steps][:, 0]
         times = start + np.arange(steps) * STEP + SEEN / 2
         inner = np.abs((times / SLOT + 0.5) % 1 - 0.5) * SLOT > SEEN / 2 + 0.005  # one pitch alone
         pitches = np.array([clip.pitch(time) for time in times])

@@ -54,6 +54,6 @@ def test_no_decoder_waits_when_the_last_video_is_done(tmp_path, monkeypatch):
         origin = ""
 
     monkeypatch.setattr(predict.Options, "load", lambda *_: Origin())
-    monkeypatch.setattr(predict, "collect", lambda *_: [])
+    monkeypatch.setattr(predict, "collect", lambda *_, **__: [])
     assert list(predict.results([], tmp_path, None, predict.Options())) == []
     assert decoder.process.poll() is not None and not reading._idle
