@@ -56,6 +56,10 @@ def rows(summary: dict, protocol: str) -> dict[int, dict]:
     return {row["window"]: row for row in summary["window_table"] if row["protocol"] == protocol}
 
 
+# What the pitch's level may add to a ceiling at most (docs/benchmark.md, Ceilings).
+OF_THE_LEVEL = 0.007
+
+
 def test_motion_and_voice_are_both_used_and_no_ceiling_is_passed(demo):
     frame = rows(demo, "frame")
     still_and_voice = max(
@@ -71,7 +75,7 @@ def test_motion_and_voice_are_both_used_and_no_ceiling_is_passed(demo):
     for protocol in ("frame", "window"):
         for row in rows(demo, protocol).values():
             low, high = row["interval"]
-            assert row["macro_f1"] <= row["ceiling"] + (high - low) / 2
+            assert row["macro_f1"] <= row["ceiling"] + OF_THE_LEVEL + (high - low) / 2
 
 
 def test_every_window_length_has_a_checked_submission_with_a_score(demo):
@@ -108,13 +112,13 @@ def test_again_is_quick_and_the_checkout_stays_as_it_is(demo):
 
 
 def test_what_the_pipeline_leaves_out_runs_under_nbval(demo):
-    """The notebook on a video of one's own;
+    """The notebook on a video of one's own, and that on real people, here without recordings;
     the long ones run small in test_ablations and at full size by `make notebooks`.
     """
     numbers = (*DEFAULT_NUMBERS, *LONG_NUMBERS)
     notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     left_out = [str(path) for path in notebooks if path.name[:2] not in numbers]
-    assert [Path(path).name[:2] for path in left_out] == ["08"]
+    assert [Path(path).name[:2] for path in left_out] == ["08", "12"]
     options = ["--nbval-lax", "--nbval-cell-timeout=600", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-o", "addopts=", "-q", *left_out],
