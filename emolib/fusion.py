@@ -27,8 +27,7 @@ class CrossAttention(nn.Module):
         padding = None
         if other_length is not None:
             # The softmax over no key is NaN, so one always stays; its effect is removed below.
-            valid = step_mask(other_length.clamp(min=1), other.shape[1])
-            padding = ~valid  # (B, S)
+            padding = ~step_mask(other_length.clamp(min=1), other.shape[1])  # (B, S)
         attended, weights = self.attention(
             x, other, other, key_padding_mask=padding, average_attn_weights=False
         )
@@ -91,12 +90,3 @@ def masked_mean(x: Tensor, length: Tensor | None = None) -> Tensor:
         return x.mean(dim=1)
     valid = step_mask(length, x.shape[1])[:, :, None]
     return x.masked_fill(~valid, 0).sum(dim=1) / length.clamp(min=1)[:, None].to(x.dtype)
-
-
-def masked_statistics(x: Tensor, length: Tensor | None = None) -> Tensor:
-    """Mean and standard deviation over the valid steps of x [B, S, C] to [B, 2 C] (statistics
-    pooling: Snyder et al., 2018); the deviation is 0.001 at least, its gradient is then finite.
-    """
-    mean = masked_mean(x, length)
-    variance = masked_mean((x - mean[:, None]).square(), length)
-    return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=1)

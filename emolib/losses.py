@@ -21,24 +21,21 @@ def class_weights(
     """float32 [8]: N / (8 n_c) of the training windows' labels [N]; ones for kind ``none``.
 
     The paper (section 4.1) says "class-weighted"; the formula is the released code's. ``classes``:
-    those that the data set can show; their number takes the place of 8, the others have no weight.
-    Raises EmolibError naming the classes without a window under ``inverse``, WrongCall for another
-    kind.
+    those that the data set can show, in the place of all 8; the others get no weight. Raises
+    EmolibError naming classes without a window under ``inverse``, WrongCall for another kind.
     """
-    weighted = chosen("class_weights", kind, {"inverse": True, "none": False})
-    counts = class_counts(labels)
-    if not weighted:
+    if not chosen("class_weights", kind, {"inverse": True, "none": False}):
         return torch.ones(NUM_CLASSES)
-    shown = counts[list(classes)]
-    if not shown.all():
-        absent = ", ".join(EXPRESSIONS[c] for c in classes if not counts[c])
+    shown = list(classes)
+    counts = class_counts(labels)[shown]
+    if not counts.all():
+        absent = ", ".join(EXPRESSIONS[shown[k]] for k in np.flatnonzero(counts == 0))
         raise EmolibError(
-            f"no training window of class {absent}: "
-            "add clips that show it, or set class_weights=none"
+            f"no training window of class {absent}: add clips of it, or set class_weights=none"
         )
-    weights = np.zeros(NUM_CLASSES)
-    weights[list(classes)] = shown.sum() / (len(shown) * shown)
-    return torch.from_numpy(weights).float()
+    weights = torch.zeros(NUM_CLASSES)
+    weights[shown] = torch.from_numpy(counts.sum() / (len(shown) * counts)).float()
+    return weights
 
 
 class Classification(nn.Module):
@@ -79,11 +76,10 @@ POSITIVES: dict[str, Callable[[Tensor], Tensor]] = {
 class Contrastive(nn.Module):
     """L_con: a window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
-    S_ij = s v_i . t_j with both l2-normalised; L_con is the mean of the cross-entropies along the
-    rows (video to text) and along the columns (text to video). Positives are, as published, j = i
-    only (``pairs``), so windows of one class are each other's negatives; or all j of i's class,
-    equally likely (``classes``). The scale s starts at CLIP's and is learned if ``learnable``;
-    :meth:`clamp` bounds it by 100.
+    S_ij = s v_i . t_j, both l2-normalised; L_con is the mean of the cross-entropies along rows
+    (video to text) and columns (text to video). Positives: as published j = i only (``pairs``), so
+    windows of one class are each other's negatives; or all j of i's class (``classes``).
+    The scale s starts at CLIP's, at most 100 (:meth:`clamp`), and is learned if ``learnable``.
     """
 
     def __init__(

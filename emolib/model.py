@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from emolib.config import Experiment
 from emolib.errors import chosen
-from emolib.fusion import Fusion, masked_mean, masked_statistics
+from emolib.fusion import Fusion, masked_mean
 from emolib.labels import NUM_CLASSES
 from emolib.tcn import TCN
 
@@ -18,8 +18,7 @@ class EmotionModel(nn.Module):
     ViT-B/32); audio_width: D_a, numbers per step of sound (768 for Wav2Vec2 base). The training
     set's statistics are buffers, so that a saved model is complete: ``visual_mean``,
     ``visual_std`` [D_v], ``audio_mean``, ``audio_std`` [D_a] (0 and 1 unless ``standardise``) and
-    ``class_prior`` [8]; with ``audio_pooling=statistics`` also ``pooled_mean``, ``pooled_std``
-    [2 D_a] of the windows' sound.
+    ``class_prior`` [8].
     """
 
     def __init__(
@@ -29,16 +28,13 @@ class EmotionModel(nn.Module):
         e, width = experiment, experiment.width
         self.experiment = experiment
         self.sees, self.hears = "visual" in e.streams, "audio" in e.streams
-        # An ablation: a still face.
         self.still = chosen("visual_frames", e.visual_frames, {"all": False, "centre": True})
-        # Ours: the sound of a window as one vector, its mean and deviation.
-        self.pools = chosen("audio_pooling", e.audio_pooling, {"mean": False, "statistics": True})
         if self.sees:  # section 3.2, visual TCN; 3.5, projection into CLIP's space
             self.tcn = visual_path(e, visual_width)
             self.contrastive = nn.Linear(width, visual_width)
         if self.hears:  # section 3.2, audio adapter
             self.adapter = nn.Sequential(
-                nn.Linear(2 * audio_width if self.pools else audio_width, width),
+                nn.Linear(audio_width, width),
                 nn.LayerNorm(width),
                 nn.ReLU(),
                 nn.Dropout(e.adapter_dropout),
@@ -55,8 +51,7 @@ class EmotionModel(nn.Module):
             nn.Dropout(e.classifier_dropout),
             nn.Linear(width // 2, NUM_CLASSES),
         )
-        sizes = {"visual": visual_width, "audio": audio_width}
-        for stream, size in (sizes | {"pooled": 2 * audio_width} if self.pools else sizes).items():
+        for stream, size in (("visual", visual_width), ("audio", audio_width)):
             self.register_buffer(f"{stream}_mean", torch.zeros(size))
             self.register_buffer(f"{stream}_std", torch.ones(size))
         self.register_buffer("class_prior", torch.full((NUM_CLASSES,), 1 / NUM_CLASSES))
@@ -78,11 +73,7 @@ class EmotionModel(nn.Module):
             faces = self.tcn(self.standardised(visual, "visual"))  # F_v: (B, T, width)
         if self.hears:
             assert audio is not None, "this model needs the audio stream"
-            if self.pools:
-                steps, audio_length = self.pooled(audio, audio_length), None  # (B, 1, 2 D_a)
-            else:
-                steps = self.standardised(audio, "audio")
-            sound = self.adapter(steps)  # F_a: (B, S, width)
+            sound = self.adapter(self.standardised(audio, "audio"))  # F_a: (B, S, width)
         if faces is not None and sound is not None:
             faces, sound, *_ = self.fusion(faces, sound, audio_length)  # H_V2A, H_A2V
         pooled = []
@@ -99,16 +90,6 @@ class EmotionModel(nn.Module):
         """Features [..., D] of ``stream`` in float32, by the training set's mean and deviation."""
         mean, std = self.get_buffer(f"{stream}_mean"), self.get_buffer(f"{stream}_std")
         return (features.to(mean.dtype) - mean) / std
-
-    def pooled(self, audio: Tensor, audio_length: Tensor | None) -> Tensor:
-        """Mean and deviation of each window's sound [B, S, D_a], standardised, as its only step
-        [B, 1, 2 D_a]; zero where there is no sound.
-        """
-        statistics = masked_statistics(audio.float(), audio_length)
-        result = self.standardised(statistics, "pooled")
-        if audio_length is not None:
-            result = result * (audio_length > 0)[:, None]
-        return result[:, None]
 
     def parameter_count(self) -> int:
         """How many numbers are trained, without the contrastive scale, which is the loss's."""

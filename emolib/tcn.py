@@ -37,7 +37,6 @@ class TemporalBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C_in, T) -> (B, C_out, T)
-        """One block."""
         y = self.dropout(torch.relu(self.conv1(x)))
         y = self.dropout(torch.relu(self.conv2(y)))
         return torch.relu(self.shortcut(x) + y)
@@ -54,13 +53,11 @@ class TCN(nn.Module):
         self, channels_in: int, channels_out: int, *, blocks: int, kernel: int, dropout: float
     ) -> None:
         super().__init__()
-        widths = [channels_in] + [channels_out] * blocks
+        widths = [channels_in] + [channels_out] * (blocks - 1)
         self.blocks = nn.Sequential(
             *(
-                TemporalBlock(
-                    widths[i], channels_out, kernel=kernel, dilation=2**i, dropout=dropout
-                )
-                for i in range(blocks)
+                TemporalBlock(width, channels_out, kernel=kernel, dilation=2**i, dropout=dropout)
+                for i, width in enumerate(widths)
             )
         )
 

@@ -42,6 +42,7 @@ MODULES = (
     "emolib.features.spans",
     "emolib.features.window_sets",
     "emolib.features.batches",
+    "emolib.features.pooled_sound",
     "emolib.features.prepare",
     "emolib.features.train_mode",
     "emolib.evaluation.metrics",

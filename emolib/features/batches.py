@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from emolib.errors import EmolibError
+from emolib.features.pooled_sound import as_one_step, pools_sound, sound_statistics
 from emolib.features.rows import Features, Rows, as_rows
 from emolib.features.window_sets import WindowSet
-from emolib.fusion import masked_statistics
 from emolib.model import EmotionModel
 
 # Feature rows looked at or summed at a time, so that what lies between stays in the cache.
@@ -49,6 +49,7 @@ class DeviceWindows:
         self.device = model.get_buffer("class_prior").device
         self.on_gpu = self._fits()
         self.home = self.device if self.on_gpu else torch.device("cpu")
+        self.pools = pools_sound(model.experiment)
         self.visual = self.audio = None
         self.label = torch.from_numpy(windows.label).to(self.device)
         self.limits = limits_of(windows.audio_length if model.hears else np.zeros(1, np.int32))
@@ -114,6 +115,8 @@ class DeviceWindows:
             audio = self._gathered(self.audio, steps.clamp_(max=len(self.audio) - 1))
             if ragged:
                 length = self.audio_length[here].to(self.device, non_blocking=True)
+            if self.pools:
+                audio, length = as_one_step(audio, length)
         return Batch(visual, audio, length)
 
     def in_order(self, size: int) -> Iterator[Batch]:
@@ -214,36 +217,30 @@ def clip_of_row(windows: WindowSet, stream: str, row: int) -> str:
 
 def fit_statistics(model: EmotionModel, windows: WindowSet) -> None:
     """Set the model's buffers from the training windows:
-    class shares, feature statistics if it standardises, and those of pooled sound if it pools.
+    class shares, and feature statistics if it standardises; of pooled sound they are always taken.
 
-    Of every face, and of every step of sound that a window uses. Constant dimensions keep a
+    Of every face, and of every step of sound that a window uses or is. Constant dimensions keep a
     deviation of 1. A stream without a single row keeps mean 0 and deviation 1.
     """
     prior = model.get_buffer("class_prior")
     counts = np.bincount(windows.label[windows.label >= 0], minlength=len(prior))
     prior.copy_(torch.from_numpy(counts / counts.sum()))
+    pools = pools_sound(model.experiment)
     if model.experiment.standardise:
-        for stream, rows in (("visual", None), ("audio", used_steps(windows))):
-            features = getattr(windows, stream)
-            if len(features if rows is None else rows):
-                mean, std = moments(features, rows)
-                model.get_buffer(f"{stream}_mean").copy_(mean)
-                model.get_buffer(f"{stream}_std").copy_(torch.where(std > 1e-6, std, 1.0))
-    if model.pools and len(windows.audio):
-        mean, std = moments(sound_statistics(windows))
-        model.get_buffer("pooled_mean").copy_(mean)
-        model.get_buffer("pooled_std").copy_(torch.where(std > 1e-6, std, 1.0))
+        _set_moments(model, "visual", windows.visual)
+        if not pools:
+            _set_moments(model, "audio", windows.audio, used_steps(windows))
+    if pools:
+        _set_moments(model, "audio", sound_statistics(windows))
 
 
-def sound_statistics(windows: WindowSet) -> np.ndarray:
-    """Mean and deviation of the sound of every window that has some: float32 [N, 2 D_a]."""
-    ends = windows.audio_start + windows.audio_length
-    rows = [np.zeros((0, 2 * windows.audio.shape[1]), np.float32)]
-    for start, end in zip(windows.audio_start.tolist(), ends.tolist(), strict=True):
-        if end > start:
-            steps = torch.from_numpy(windows.audio[start:end]).float()
-            rows.append(masked_statistics(steps[None]).numpy())
-    return np.concatenate(rows)
+def _set_moments(
+    model: EmotionModel, stream: str, features: Features, rows: np.ndarray | None = None
+) -> None:
+    if len(features if rows is None else rows):
+        mean, std = moments(features, rows)
+        model.get_buffer(f"{stream}_mean").copy_(mean)
+        model.get_buffer(f"{stream}_std").copy_(torch.where(std > 1e-6, std, 1.0))
 
 
 def used_steps(windows: WindowSet) -> np.ndarray:

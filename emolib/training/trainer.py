@@ -13,6 +13,7 @@ from emolib.config import Experiment
 from emolib.data.datasets import can_show
 from emolib.errors import EmolibError, chosen
 from emolib.features.batches import Batch, DeviceWindows, drop_streams, fit_statistics
+from emolib.features.pooled_sound import audio_width
 from emolib.features.train_mode import redrawn
 from emolib.features.window_sets import WindowSet
 from emolib.losses import Classification, Contrastive, Losses, Objective, class_weights
@@ -66,7 +67,7 @@ def make_learner(
     Raises EmolibError when a class has no training window.
     """
     e = experiment
-    model = EmotionModel(e, train.visual.shape[1], train.audio.shape[1])
+    model = EmotionModel(e, train.visual.shape[1], audio_width(e, train))
     fit_statistics(model, train)
     prior = model.get_buffer("class_prior")
     classification = Classification(

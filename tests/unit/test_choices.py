@@ -17,6 +17,7 @@ from emolib.encoders import load, resize
 from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import metrics
 from emolib.features import prepare
+from emolib.features.pooled_sound import pools_sound
 from emolib.model import EmotionModel
 from emolib.studies.calibration.latents import make_windows
 from emolib.system.device import encoder_dtype, training_dtype
@@ -122,7 +123,7 @@ FOLLOWED = {
     ),
     "modalities": lambda v: model("modalities", v),
     "visual_frames": lambda v: model("visual_frames", v),
-    "audio_pooling": lambda v: model("audio_pooling", v),
+    "audio_pooling": lambda v: pools_sound(experiment("audio_pooling", v)),
     "fusion": lambda v: fusion.Fusion(v, 8, 2, 0.0),
     "class_weights": lambda v: losses.class_weights(LABELS, v),
     "sampling": lambda v: trainer("sampling", v).order(0),

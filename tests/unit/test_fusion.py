@@ -1,11 +1,10 @@
 """Cross-attention: its equation, its weights, sound of unequal length and no sound."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from emolib.fusion import CrossAttention, Fusion, masked_mean, masked_statistics
+from emolib.fusion import CrossAttention, Fusion, masked_mean
 
 
 def by_formula(module: CrossAttention, x, other, length=None):
@@ -93,16 +92,3 @@ def test_a_stream_without_a_direction_is_handed_on_unchanged(kind, visual_change
     if kind == "bidirectional":
         assert fused.visual_weights.shape == (2, 2, 3, 5)
         assert fused.audio_weights.shape == (2, 2, 5, 3)
-
-
-def test_masked_statistics_are_those_of_numpy():
-    x = torch.randn(3, 5, 4, dtype=torch.float64)
-    pooled = masked_statistics(x, torch.tensor([5, 2, 0])).numpy()
-    for row, steps in enumerate((5, 2)):
-        valid = x[row, :steps].numpy()
-        np.testing.assert_allclose(pooled[row, :4], valid.mean(axis=0))
-        np.testing.assert_allclose(pooled[row, 4:], valid.std(axis=0))
-    np.testing.assert_allclose(pooled[2], [0] * 4 + [1e-3] * 4)
-    torch.testing.assert_close(
-        masked_statistics(x)[0], masked_statistics(x, torch.tensor([5] * 3))[0]
-    )

@@ -1,7 +1,9 @@
 """The house stands as CONTRIBUTING.md draws it: imports run down, no circle, small modules."""
 
 import statistics
+from pathlib import Path
 
+import emolib
 from tests.support.package import imported, modules
 
 FLOORS = (  # from the ground up; rooms of one floor do not know each other
@@ -84,3 +86,13 @@ def test_modules_are_small():
     large = {name: count for name, count in lines.items() if count > LINES}
     assert large == {}
     assert statistics.median(written) <= MEDIAN_LINES
+
+
+def test_the_paper_is_read_in_four_short_files():
+    """The model and its losses, as the paper has them; what is around them lies in the rooms."""
+    core = [
+        Path(emolib.__file__).parent / f"{name}.py" for name in ("tcn", "fusion", "losses", "model")
+    ]
+    texts = [path.read_text(encoding="utf-8") for path in core]
+    assert sum(len(text.splitlines()) for text in texts) <= 400
+    assert not any("autograd.Function" in text for text in texts)

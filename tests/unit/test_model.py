@@ -25,7 +25,6 @@ def test_parameter_count_of_the_paper():
     [
         {},
         *({"fusion": kind} for kind in KINDS),
-        {"fusion": "concat", "audio_pooling": "statistics"},
         {"tcn_blocks": 0},
         {"tcn_blocks": 0, "width": 512},
         {"visual_frames": "centre"},
@@ -95,22 +94,6 @@ def test_buffers_standardise():
     model.audio_std *= 3.0
     torch.testing.assert_close(model(visual + 2.0, audio * 3.0)[0], raw, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(model(visual, audio)[0], raw)
-
-
-def test_pooled_sound_is_the_mean_and_deviation_of_its_steps_standardised():
-    sound = {"modalities": "audio", "fusion": "concat", "contrastive_weight": 0.0}
-    model = small(**sound, audio_pooling="statistics")
-    model.get_buffer("pooled_mean").fill_(1.0)
-    model.get_buffer("pooled_std").fill_(2.0)
-    audio, length = torch.randn(3, 9, 768), torch.tensor([9, 4, 0])
-    pooled = model.pooled(audio, length)
-    assert pooled.shape == (3, 1, 2 * 768) and not pooled[2].any(), "no sound is zero"
-    valid = audio[1, :4]
-    expected = torch.cat([valid.mean(0), valid.std(0, correction=0)])
-    torch.testing.assert_close(pooled[1, 0], (expected - 1) / 2, rtol=1e-4, atol=1e-5)
-    logits, _ = model(None, audio, length)
-    alone, _ = model(None, audio[1:2, :4], None)
-    torch.testing.assert_close(logits[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_pooled_sound_has_no_steps_to_attend_to():
