@@ -4,6 +4,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from emolib.data.recordings import Collection, Recording, find_recordings, sound
 from emolib.errors import EmolibError
 from emolib.system.files import few
 
+Problem = dict[str, Any]  # kind, severity, where, what, do, count
 LFS = b"version https://git-lfs"  # how the pointer begins that a clone without git-lfs brings
 
 
@@ -37,46 +39,29 @@ def examine_recordings(
     id, person, emotion, frames, images, sound), ``problems`` (as ``doctor.examine`` has them) and
     ``exit_ok``, False when training on the folder would stop or give wrong numbers.
     """
-    problems: list[dict[str, Any]] = []
-
-    def found(kind: str, where: str, what: str, count: int = 1) -> None:
-        severity, advice = (KINDS | RECORDING_KINDS)[kind]
-        problem = {"kind": kind, "severity": severity, "where": where, "what": what}
-        problems.append(problem | {"do": advice, "count": count})
-
     recordings: list[Recording] = []
+    problems: list[Problem] = []
     try:
         recordings = find_recordings(collection, root, links_out=links_out)
     except EmolibError as error:
-        found(kind_of(error, "not-a-tree"), ".", str(error))
-    index, clips = TreeIndex(Path(root), links_out=links_out), []
+        problems.append(_problem(kind_of(error, "not-a-tree"), ".", str(error)))
+    index = TreeIndex(Path(root), links_out=links_out)
+    clips: list[dict[str, Any]] = []
     for recording in tqdm(recordings, desc="examine", unit="clip", disable=not progress):
         where = os.path.relpath(recording.path, root)
         try:
             clips.append(_row(index, Path(root) / crops, recording, full))
         except EmolibError as error:
             kind = "git-lfs" if _is_pointer(recording.path) else "video-unreadable"
-            found(kind, where, str(error))
+            problems.append(_problem(kind, where, str(error)))
             continue
         if not clips[-1]["sound"]:
-            found("no-sound", where, "no sound in this file")
+            problems.append(_problem("no-sound", where, "no sound in this file"))
     index.save()
-    totals = _totals(clips)
-    published = {
-        "recordings": collection.takes,
-        "people": collection.people,
-        "emotions": dict(collection.takes_of),
-    }
+    totals, published = _totals(clips), _published(collection)
     if recordings and totals != published:
-        found("published-totals", ".", _difference(totals, published))
-    if collection.broken_sound:
-        names = few(sorted(collection.broken_sound))
-        found("known-broken", names, "its sound file holds nothing as published; it is left out")
-    seen = [row for row in clips if row["images"] is not None]
-    without = [row["id"] for row in seen if not row["images"]]
-    if without:
-        what = f"{len(without)} of {len(seen)} videos have no crops: {few(without)}"
-        found("no-crops", crops, what, len(without))
+        problems.append(_problem("published-totals", ".", _difference(totals, published)))
+    problems += _of_all(collection, clips, crops)
     order = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
     return {
         "root": str(root),
@@ -87,6 +72,34 @@ def examine_recordings(
         "clips": clips,
         "problems": sorted(problems, key=lambda problem: order[problem["severity"]]),
         "exit_ok": all(problem["severity"] != "error" for problem in problems),
+    }
+
+
+def _problem(kind: str, where: str, what: str, count: int = 1) -> Problem:
+    severity, advice = (KINDS | RECORDING_KINDS)[kind]
+    problem = {"kind": kind, "severity": severity, "where": where, "what": what}
+    return problem | {"do": advice, "count": count}
+
+
+def _of_all(collection: Collection, clips: list[dict[str, Any]], crops: str) -> Iterator[Problem]:
+    """Problems that are of no recording alone."""
+    if collection.broken_sound:
+        names = few(sorted(collection.broken_sound))
+        what = "its sound file holds nothing as published; it is left out"
+        yield _problem("known-broken", names, what)
+    seen = [row for row in clips if row["images"] is not None]
+    without = [row["id"] for row in seen if not row["images"]]
+    if without:
+        what = f"{len(without)} of {len(seen)} videos have no crops: {few(without)}"
+        yield _problem("no-crops", crops, what, len(without))
+
+
+def _published(collection: Collection) -> dict[str, Any]:
+    """What :func:`_totals` is of the whole collection."""
+    return {
+        "recordings": collection.takes,
+        "people": collection.people,
+        "emotions": dict(collection.takes_of),
     }
 
 
