@@ -18,7 +18,7 @@ from emolib.evaluation import metrics
 from emolib.features.batches import DeviceWindows
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.model import EmotionModel
-from emolib.system.device import autocast, run_threads, training_dtype
+from emolib.system.device import autocast, products, run_threads, training_dtype
 from emolib.system.files import SEAL, atomic_path
 from emolib.windows import frame_predictions, smooth
 
@@ -69,11 +69,11 @@ def probabilities(model: EmotionModel, windows: DeviceWindows) -> np.ndarray:
 @torch.no_grad()
 def _in_batches(model: EmotionModel, windows: DeviceWindows, size: int) -> np.ndarray | None:
     """:func:`probabilities`, ``size`` windows at a time; None where the memory lacks."""
-    kind = windows.device.type
+    kind, amp = windows.device.type, model.experiment.amp
     parts = []
-    dtype = training_dtype(kind, model.experiment.amp)
+    dtype = training_dtype(kind, amp)
     try:
-        with run_threads(), autocast(kind, dtype):
+        with run_threads(), products(kind, amp), autocast(kind, dtype):
             for batch in windows.in_order(size):
                 parts.append(model(*batch)[0].softmax(dim=1))
     except torch.OutOfMemoryError:

@@ -19,8 +19,8 @@ from emolib.errors import EmolibError
 from emolib.features.faces import extract_faces
 from emolib.features.faces import source_of as source_of_faces
 from emolib.features.protocols import index_of, spans_of
-from emolib.features.sound import extract_sound
 from emolib.features.sound import source_of as source_of_sound
+from emolib.features.sound_extraction import extract_sound
 from emolib.features.spans import Spans
 from emolib.features.store import FeatureStore, Tensors
 from emolib.features.work import Report

@@ -1,46 +1,32 @@
-"""Sound through Wav2Vec2 into the feature store: each window's true time span, packed by length.
+"""Sound through Wav2Vec2: each window's true time span, packed by length, or whole tracks.
 
 Wav2Vec2 base must not see padding (docs/method.md, Audio encoder),
 so a batch holds segments of one length only.
 """
 
 import hashlib
-import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from emolib.data.clip import Clip
 from emolib.data.content import content_of_file
 from emolib.data.media import SAMPLE_RATE, audible
 from emolib.encoders.wav2vec2 import HOP, AudioEncoder
 from emolib.errors import EmolibError
-from emolib.features.spans import Spans, missing_spans, samples_of
-from emolib.features.store import FeatureStore, Tensors
+from emolib.features.spans import Spans, samples_of
+from emolib.features.store import Tensors
 from emolib.features.waveforms import decoded_waveforms
-from emolib.features.work import (
-    Report,
-    Stream,
-    Work,
-    check_cosine,
-    gflop_of,
-    in_turns,
-)
+from emolib.features.work import check_cosine
 from emolib.system.device import size_for
 from emolib.system.files import hash_of
 
 SOUND = {"cpu": 16, "cuda": 512}  # seconds of sound a batch
-CHUNK, CONTEXT = (
-    1000,
-    100,
-)  # whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them
-PIECE = 256  # windows of a clip that are stored together; a long clip is stored piece by piece
+# Whole tracks: steps (20 ms) encoded at once, and steps on either side that only inform them.
+CHUNK, CONTEXT = 1000, 100
 HELD = 2  # pieces that may wait for others of their length, so that a kill loses little
 CHECKED = 4  # windows of the first batch that are encoded again in float32
-ENDS_EARLY = 0.1  # seconds of sound that a clip may lack at its end without a word
 # seconds by which a window of a constant-rate clip may miss its nominal length,
 # for rounded timestamps
 JITTER = 0.002
@@ -51,11 +37,11 @@ def filled(segment: np.ndarray, samples: int) -> np.ndarray:
     return np.pad(segment, (0, samples - len(segment)))
 
 
-class _Sound:
+class ClipSound:
     """Steps of one clip's spans on their way."""
 
     def __init__(
-        self, clip: Clip, spans: Spans, width: int, done: Callable[["_Sound"], None]
+        self, clip: Clip, spans: Spans, width: int, done: Callable[["ClipSound"], None]
     ) -> None:
         self.clip, self.spans, self.width, self.done = clip, spans, width, done
         self.steps: list[np.ndarray] = [np.zeros((0, width), np.float16)] * len(spans)
@@ -69,7 +55,7 @@ class _Sound:
             self.done(self)
 
 
-Segment = tuple[_Sound, int, np.ndarray]  # whose, which of its spans, and its samples
+Segment = tuple[ClipSound, int, np.ndarray]  # whose, which of its spans, and its samples
 
 
 class SoundEncoder:
@@ -87,10 +73,10 @@ class SoundEncoder:
         """``zeros``: they are encoded where there is no sound (``missing_sound``)."""
         self.encoder, self.check, self.zeros = encoder, check, zeros
         self.waiting: dict[int, list[Segment]] = {}
-        self.held: list[_Sound] = []  # with segments in `waiting`, the oldest first
+        self.held: list[ClipSound] = []  # with segments in `waiting`, the oldest first
         self.samples = 0  # encoded so far, rows of silence included
 
-    def add(self, sound: _Sound, wave: np.ndarray) -> None:
+    def add(self, sound: ClipSound, wave: np.ndarray) -> None:
         """Cut the spans out of ``wave`` (int16), encode what fills a batch.
 
         Spans beyond its end have no steps, nor has one
@@ -186,7 +172,7 @@ class SoundEncoder:
         return np.concatenate(parts)
 
 
-def merged(stored: Tensors | None, sound: _Sound) -> Tensors:
+def merged(stored: Tensors | None, sound: ClipSound) -> Tensors:
     """A clip's audio file: ``spans`` int32 [m, 2] in order of end and start, ``lengths`` int32 [m],
     ``audio`` float16 [sum of lengths, D_a]; what is ``stored`` and the spans computed now.
     """
@@ -203,17 +189,6 @@ def merged(stored: Tensors | None, sound: _Sound) -> Tensors:
     }
 
 
-def _lacking(clip: Clip, wave: np.ndarray) -> str:
-    """What of the clip's sound is missing, for the report; empty where nothing is."""
-    if len(wave) and not audible(wave).any():
-        return "digital silence"
-    end = float(clip.frame_times[-1]) + 1 / clip.fps if len(clip.frame_times) else 0.0
-    seconds = end - len(wave) / SAMPLE_RATE
-    if seconds <= ENDS_EARLY:
-        return ""
-    return f"{seconds:.1f} s before its end" if len(wave) else "all"
-
-
 def source_of(clip: Clip, track: bool) -> str:
     """The content that a clip's sound features are made from: its video, none included, and the
     sample at which each frame begins, of which whole tracks know nothing.
@@ -221,95 +196,6 @@ def source_of(clip: Clip, track: bool) -> str:
     edges = np.zeros(0) if track else np.append(clip.frame_times, 1 / clip.fps) * SAMPLE_RATE
     edges_hash = hashlib.sha256(np.rint(edges).astype(np.int64).tobytes()).hexdigest()
     return hash_of([content_of_file(clip.video), edges_hash])
-
-
-def extract_sound(
-    store: FeatureStore,
-    wanted: dict[str, Spans],
-    clips: list[Clip],
-    load: Callable[[bool], AudioEncoder],
-    report: Report,
-    *,
-    track: bool,
-    zeros: bool = False,
-    progress: bool = True,
-) -> None:
-    """Compute the audio features that ``store`` lacks:
-    the ``wanted`` spans of each clip, or whole tracks.
-
-    ``zeros``: as :class:`SoundEncoder` has it.
-    """
-
-    def source(clip: Clip) -> str:
-        return source_of(clip, track)
-
-    def is_done(clip_id: str, source: str) -> bool:
-        if track or not store.has(clip_id, source):
-            return store.has(clip_id, source)
-        return not len(missing_spans(store.read(clip_id, source, "spans"), wanted[clip_id]))
-
-    missing = [clip for clip in clips if not is_done(clip.id, source(clip))]
-    if not missing:
-        return
-    missing.sort(key=lambda clip: clip.fps)  # windows of one length come one after another
-    encoder = load(False)
-    store.check_room(2 * encoder.width * sum(_steps(clip, wanted, track) for clip in missing))
-    stream = Stream("sound", "tracks" if track else "windows", encoder.dtype, encoder.device)
-    report.streams.append(stream)
-    gflop = gflop_of(lambda: encoder.waveforms(torch.zeros(1, SAMPLE_RATE))) / SAMPLE_RATE
-    begin = time.perf_counter()
-    check = None if encoder.dtype == torch.float32 or track else lambda: load(True)
-    sounds = SoundEncoder(encoder, check, zeros=zeros)
-    with tqdm(
-        total=len(missing), desc="sound", unit="clip", disable=not progress, leave=False
-    ) as bar:
-
-        def keep(item: Work, tensors: Tensors, last: bool = True) -> None:
-            store.write(item.clip.id, item.source, tensors)
-            if last:
-                item.claim.release()
-                stream.clips += 1
-                bar.update()
-
-        def begin_clip(item: Work, wave: np.ndarray) -> None:
-            stored = store.read(item.clip.id, item.source, "spans")
-            spans = missing_spans(stored, wanted[item.clip.id])
-            stream.units += len(spans)
-            pieces = np.split(spans, range(PIECE, len(spans), PIECE))
-            left = itertools.count(len(pieces) - 1, -1)
-
-            def done(sound: _Sound) -> None:
-                stored = store.read(item.clip.id, item.source)  # earlier pieces included
-                keep(item, merged(stored, sound), last=next(left) == 0)
-
-            for piece in pieces:
-                sounds.add(_Sound(item.clip, piece, encoder.width, done), wave)
-
-        def work(free: Iterator[Work]) -> None:
-            for item, wave in decoded_waveforms(free, lambda item: item.clip.video):
-                if isinstance(wave, str):
-                    report.damaged.append(wave)
-                    item.claim.release()
-                    bar.update()
-                    continue
-                if lacking := _lacking(item.clip, wave):
-                    report.quiet.append(f"{item.clip.id} ({lacking})")
-                if track:
-                    stream.units += 1
-                    keep(item, {"audio": sounds.track(wave if audible(wave).any() else wave[:0])})
-                else:
-                    begin_clip(item, wave)
-            sounds.finish()
-
-        in_turns(missing, store, source, is_done, work)
-    stream.seconds, stream.gflop = time.perf_counter() - begin, gflop * sounds.samples
-
-
-def _steps(clip: Clip, wanted: dict[str, Spans], track: bool) -> int:
-    """At most so many steps of sound does the store get of a clip."""
-    if track:
-        return round(len(clip.frame_times) / clip.fps * SAMPLE_RATE) // HOP
-    return int(samples_of(clip, wanted[clip.id])[1].sum()) // HOP
 
 
 def encode_sound(
@@ -322,13 +208,13 @@ def encode_sound(
     """
     result: dict[str, Tensors] = {}
 
-    def done(sound: _Sound) -> None:
+    def done(sound: ClipSound) -> None:
         result[sound.clip.id] = merged(None, sound)
 
     sounds = SoundEncoder(encoder, zeros=zeros)
     for clip, wave in decoded_waveforms(clips, lambda clip: clip.video):
         if isinstance(wave, str):
             raise EmolibError(wave)
-        sounds.add(_Sound(clip, wanted[clip.id], encoder.width, done), wave)
+        sounds.add(ClipSound(clip, wanted[clip.id], encoder.width, done), wave)
     sounds.finish()
     return result

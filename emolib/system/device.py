@@ -149,11 +149,40 @@ def autocast(device: str | torch.device, dtype: torch.dtype) -> AbstractContextM
     return torch.autocast(torch.device(device).type, dtype)
 
 
-def training_dtype(device: str | torch.device, amp: str) -> torch.dtype:
-    """The type of ``Experiment.amp`` on ``device``: ``bf16`` is float32 where bfloat16 is slow, and
-    on mps, where macOS before 14 does not have it.
+def training_arithmetic(device: str | torch.device, amp: str) -> str:
+    """What ``Experiment.amp`` comes to on ``device``: ``float32``, ``tf32`` or ``bfloat16``.
+
+    Both short ones are float32 where they are slow, and on mps, where macOS before 14 does not have
+    bfloat16; TF32 is of GPUs alone.
     """
     import torch
 
-    short = chosen("amp", amp, {"float32": False, "bf16": True})
-    return torch.bfloat16 if short and fast_bfloat16(device) else torch.float32
+    names = {"float32": "float32", "tf32": "tf32", "bf16": "bfloat16"}
+    name = chosen("amp", amp, names)
+    lacking = name == "tf32" and torch.device(device).type != "cuda"
+    return "float32" if lacking or not fast_bfloat16(device) else name
+
+
+def training_dtype(device: str | torch.device, amp: str) -> torch.dtype:
+    """The type that autocast takes for ``amp`` on ``device``."""
+    import torch
+
+    short = training_arithmetic(device, amp) == "bfloat16"
+    return torch.bfloat16 if short else torch.float32
+
+
+@contextmanager
+def products(device: str | torch.device, amp: str) -> Iterator[None]:
+    """Inside, float32 products and convolutions on a GPU are rounded to TF32 where ``amp`` says so,
+    in backward passes as well; elsewhere they are exact.
+    """
+    import torch
+
+    short = training_arithmetic(device, amp) == "tf32"
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = short
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

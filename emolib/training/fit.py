@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
@@ -25,7 +26,7 @@ from emolib.features.window_sets import WindowSet
 from emolib.labels import NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
-from emolib.system.device import run_threads
+from emolib.system.device import products, run_threads
 from emolib.system.files import write_text
 from emolib.training.stacked import Stack
 from emolib.training.state import (
@@ -72,9 +73,9 @@ def fit(
     state = load_state(folder / "state.pt", experiment, trainer.parts)
     epochs = range(len(state["history"]), experiment.epochs)
     bar = tqdm(epochs, desc=f"{folder.name}: training", unit="epoch", disable=not progress)
-    with run_threads(), bar:
+    with run_threads(), products(trainer.windows.device, experiment.amp), bar:
         for epoch in bar:
-            row = {"epoch": epoch + 1, **trainer.epoch(epoch)}
+            row = {"epoch": epoch + 1, **_trained(trainer, epoch)}
             if not math.isfinite(row["train_loss"]):
                 raise EmolibError(
                     f"{folder}: {diverged(epoch)}; state.pt keeps epoch {epoch}; "
@@ -111,7 +112,7 @@ def fit_stack(
     done = _load_stack(state, stack)
     epochs = range(done["epoch"], experiments[0].epochs)
     name = f"{len(experiments)} runs"
-    with run_threads():
+    with run_threads(), products(device, experiments[0].amp):
         for epoch in tqdm(epochs, desc=name, unit="epoch", disable=not progress):
             for m, row in enumerate(stack.epoch(epoch)):
                 if done["errors"][m]:
@@ -126,6 +127,19 @@ def fit_stack(
         error or fitted(folders[m], models[m], done["runs"][m])
         for m, error in enumerate(done["errors"])
     ]
+
+
+def _trained(trainer: Trainer, epoch: int) -> dict[str, float]:
+    """``Trainer.epoch``; where a batch does not fit in the memory, what may be done about it."""
+    try:
+        return trainer.epoch(epoch)
+    except torch.OutOfMemoryError as error:
+        e = trainer.experiment
+        raise EmolibError(
+            f"{trainer.windows.device}: out of memory with batch_size={e.batch_size} at "
+            f"window={e.window}; end other programs on it, set amp=bf16, or halve batch_size and "
+            "double accumulation (the same steps, but contrastive pairs within smaller batches)"
+        ) from error
 
 
 def _load_stack(path: Path, stack: Stack) -> dict[str, Any]:

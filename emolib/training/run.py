@@ -27,7 +27,7 @@ from emolib.features.prepare import Data, prepare
 from emolib.features.window_sets import WindowSet
 from emolib.model import EmotionModel
 from emolib.system.device import device as default_device
-from emolib.system.device import training_dtype
+from emolib.system.device import training_arithmetic
 from emolib.system.files import hash_file, remove_leftovers, write_json
 from emolib.system.provenance import provenance
 from emolib.system.runs import writing
@@ -172,14 +172,13 @@ def finish(
         "by_frame": experiment.by_frame(),
     }
     device = str(fitted.model.get_buffer("class_prior").device)
-    arithmetic = str(training_dtype(device, experiment.amp)).removeprefix("torch.")
     write_json(
         folder / "provenance.json",
         provenance(
             device,
             code=LOADED,
             seed=experiment.seed,
-            arithmetic=arithmetic,
+            arithmetic=training_arithmetic(device, experiment.amp),
             wall_seconds=round(seconds, 2),
         ),
         sealed=True,

@@ -20,6 +20,7 @@ WITHOUT_INFLUENCE = {
     "emolib.features.extraction",
     "emolib.features.faces",
     "emolib.features.images",
+    "emolib.features.sound_extraction",
     "emolib.features.store",
     "emolib.features.waveforms",
     "emolib.features.work",

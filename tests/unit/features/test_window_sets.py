@@ -23,7 +23,7 @@ from emolib.data.clip import Clip
 from emolib.encoders.load import load_audio, load_visual
 from emolib.errors import EmolibError
 from emolib.evaluation.predictions import frame_rows
-from emolib.features import extraction, waveforms
+from emolib.features import extraction, sound_extraction, waveforms
 from emolib.features import faces as extract_faces
 from emolib.features import prepare as inputs
 from emolib.features import sound as extract_sound
@@ -340,7 +340,7 @@ def test_fast_sound_is_checked_on_a_few_windows(tmp_path, experiment, monkeypatc
     sounds = extract_sound.SoundEncoder(encoder, Strict)
     ends = np.arange(10, 201, 5 if fps else 500)
     sounds.add(
-        extract_sound._Sound(clip, np.stack([ends - 9, ends], axis=1), 768, lambda sound: None),
+        extract_sound.ClipSound(clip, np.stack([ends - 9, ends], axis=1), 768, lambda sound: None),
         waveforms.waveform(clip.video),
     )
     sounds.finish()
@@ -963,7 +963,7 @@ def test_a_kill_near_the_end_of_the_sound_loses_little(tmp_path, experiment, mon
     """At 99 % of the encoding at most 2 % of the windows are not in the store yet, whatever the
     rates, and a clip that is longer than that; the pieces have the real share of the whole.
     """
-    monkeypatch.setattr(extract_sound, "PIECE", 4)  # of 1,000 windows; really 256 of 58,000
+    monkeypatch.setattr(sound_extraction, "PIECE", 4)  # of 1,000 windows; really 256 of 58,000
     every = experiment.replace(stride=1, modalities="audio", fusion="concat", contrastive_weight=0)
     rates = (30, 25, 21.3, 29.97, 7.5, 30, 23.976, 30)
     lengths = [300 if fps == 21.3 else 110 for fps in rates]

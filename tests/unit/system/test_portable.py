@@ -150,6 +150,30 @@ def test_on_mps_torch_is_not_asked_for_an_arithmetic_that_it_may_refuse(monkeypa
     assert product.dtype == dtype == torch.float32
 
 
+def test_products_on_a_gpu_are_in_tf32_where_it_is_asked_for_and_nowhere_else(monkeypatch):
+    """The switches alone: what a GPU makes of them is tested where there is one."""
+    monkeypatch.setattr(device, "fast_bfloat16", lambda kind: True)
+
+    def switches():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = switches()
+    cases = {("cuda", "tf32"): True, ("cuda", "bf16"): False, ("cuda", "float32"): False}
+    for (kind, amp), short in {**cases, ("cpu", "tf32"): False}.items():
+        with device.products(kind, amp):
+            assert switches() == (short, short)
+        assert switches() == before
+
+
+def test_the_arithmetic_of_training_has_a_name(monkeypatch):
+    for fast, names in ((True, ("float32", "tf32", "bfloat16")), (False, ("float32",) * 3)):
+        monkeypatch.setattr(device, "fast_bfloat16", lambda kind, fast=fast: fast)
+        settings = ("float32", "tf32", "bf16")
+        assert tuple(device.training_arithmetic("cuda", amp) for amp in settings) == names
+    monkeypatch.setattr(device, "fast_bfloat16", lambda kind: True)
+    assert device.training_arithmetic("cpu", "tf32") == "float32"
+
+
 def test_autocast_computes_products_in_the_type_asked_for():
     ones = torch.ones(2, 2)
     for dtype in (torch.bfloat16, torch.float32):

@@ -340,6 +340,20 @@ def test_divergence_keeps_the_last_good_state(tmp_path, monkeypatch):
     assert not (tmp_path / "metrics.json").exists()
 
 
+def test_a_batch_that_does_not_fit_is_named_with_what_helps(tmp_path, monkeypatch):
+    experiment, epoch = tiny(epochs=3), Trainer.epoch
+
+    def full(self, number):
+        if number == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return epoch(self, number)
+
+    monkeypatch.setattr(Trainer, "epoch", full)
+    with pytest.raises(EmolibError, match=r"out of memory with batch_size=.*halve batch_size"):
+        complete(experiment, tmp_path)
+    assert len(torch.load(tmp_path / "state.pt", weights_only=True)["history"]) == 1
+
+
 def test_wrong_states_are_refused(tmp_path, monkeypatch):
     complete(tiny(), tmp_path)
     with pytest.raises(WrongCall, match="another experiment"):
@@ -379,6 +393,16 @@ def test_gpu_repeats_itself_and_agrees_with_the_cpu():
     on_gpu = Trainer(tiny(**flat), make(), *prompts(), "cuda").epoch(0)
     on_cpu = trainer(tiny(**flat), make()).epoch(0)
     assert on_gpu["train_loss"] == pytest.approx(on_cpu["train_loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tf32_on_a_gpu_rounds_and_is_gone_afterwards(tmp_path):
+    losses = []
+    for number, amp in enumerate(("float32", "tf32", "float32")):
+        complete(tiny(amp=amp), tmp_path / str(number))
+        losses.append(pd.read_csv(tmp_path / str(number) / "history.csv")["train_loss"].iloc[0])
+    assert losses[0] == losses[2] != losses[1] == pytest.approx(losses[0], rel=1e-2)
 
 
 @pytest.mark.gpu
