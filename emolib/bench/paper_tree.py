@@ -7,7 +7,7 @@ the counts do not say follows a stated law:
 
 - Labels: each class's frames come in runs of RUN frames in the mean (exponential), in random order,
   and so do the frames without a label.
-- Faces: one image in fifty is missing, in runs of GAP frames.
+- Faces: one image in fifty is missing, in runs of GAP frames; a clip's last one is there.
 - Images are hard links to a few JPEG crops; pictures of videos are grey squares; sound is noise.
 
 A smaller ``scale`` has the square root of it of the files, and of the length of each: every class
@@ -90,6 +90,7 @@ def _write_clip(root: Path, clip: Any, images: list[Path], rng: np.random.Genera
     folder.mkdir(parents=True)
     missing = round(MISSING * lines)
     faces = runs({1: lines - missing, 0: missing}, {1: 49 * GAP, 0: GAP}, rng)
+    faces[-1] = 1  # images that end early are refused, as unfinished
     for frame in (np.flatnonzero(faces) + 1).tolist():
         os.link(images[frame % len(images)], folder / f"{frame:05d}.jpg")
     if clip["split"] in ANNOTATIONS:

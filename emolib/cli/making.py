@@ -11,6 +11,7 @@ from emolib.cli.options import (
     Cpus,
     DataFolder,
     Dataset,
+    Devices,
     Executor,
     Gpus,
     Json,
@@ -25,6 +26,7 @@ from emolib.cli.options import (
     folder,
     new_run,
     resources,
+    use_devices,
 )
 from emolib.config import parse_settings
 from emolib.config import preset as preset_of
@@ -43,8 +45,10 @@ def run(
     weights: Weights = "",
     set_: Settings = [],
     only: Annotated[str, typer.Option(help="Notebooks to run, by number: 05,06.")] = "",
-    time_limit: Annotated[float, typer.Option(help="Seconds that one notebook may take.")] = 24
-    * 3600.0,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds that one notebook may take.")
+    ] = 86_400.0,
+    devices: Devices = "",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +58,7 @@ def run(
     from emolib.pipeline import run as pipeline
     from emolib.pipeline.summary import window_text
 
+    use_devices(devices)
     experiment = experiment_of(preset, data, weights, set_)
     summary = pipeline.run(
         experiment, name, only=only or None, time_limit=time_limit, progress=not quiet
@@ -136,10 +141,11 @@ def extract(
         ),
     ] = False,
     executor: Executor = "local",
-    jobs: Annotated[int, typer.Option(help="slurm: number of jobs.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, help="slurm: number of jobs.")] = 4,
     minutes: Minutes = 24 * 60,
     cpus: Cpus = 2,
     gpus: Gpus = 0,
+    devices: Devices = "",
     sbatch: Sbatch = [],
     quiet: Quiet = False,
     as_json: Json = False,
@@ -151,9 +157,11 @@ def extract(
     """
     from emolib.features import extraction as features
     from emolib.features import prepare as inputs
+    from emolib.features.shared_out import store_features
     from emolib.training import cluster
 
     cluster.check_executor(executor)
+    use_devices(devices)
     slurm = resources(minutes, cpus, gpus, sbatch)
     experiment = experiment_of(preset, data, weights, set_)
     result: dict[str, Any] = {}
@@ -172,7 +180,7 @@ def extract(
         cluster.run_array(
             [cluster.emolib_command("extract", *words)] * jobs, runs_root() / "slurm", **slurm
         )
-    report = inputs.store_features(experiment, clips, progress=not quiet)
+    report = store_features(experiment, clips, progress=not quiet)
     result |= {"clips": len(clips), "computed": report.clips, "seconds": round(report.seconds, 1)}
     text = "".join(f"damaged, made again: {path}\n" for path in result.get("damaged", []))
     result["rates"] = report.lines()
@@ -227,6 +235,7 @@ def sweep(
     minutes: Minutes = 240,
     cpus: Cpus = 1,
     gpus: Gpus = 0,
+    devices: Devices = "",
     sbatch: Sbatch = [],
     quiet: Quiet = False,
     as_json: Json = False,
@@ -240,6 +249,7 @@ def sweep(
         values.setdefault(key, []).extend(
             parse_settings(f"{key}={choice}")[key] for choice in choices.split(",")
         )
+    use_devices(devices)
     experiment = experiment_of(preset, data, weights, set_)
     place = new_run(name, experiment) / "sweep"
     slurm = {"parallel": jobs, **resources(minutes, cpus, gpus, sbatch)}

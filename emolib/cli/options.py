@@ -1,5 +1,6 @@
 """Options that verbs share, what they stand for, and what the shell completes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from emolib.errors import WrongCall, nearest
 from emolib.pipeline.session import run_name
 from emolib.system.files import runs_root
 from emolib.system.runs import run_path
+from emolib.system.several_devices import devices
 from emolib.training.cluster import EXECUTORS
 
 DATASETS = ("affwild2", "ravdess", "crema_d")
@@ -80,6 +82,10 @@ Executor = Annotated[
 Minutes = Annotated[int, typer.Option(min=1, help="slurm: minutes that a job may take.")]
 Cpus = Annotated[int, typer.Option(min=1, help="slurm: cores a job.")]
 Gpus = Annotated[int, typer.Option(min=0, help="slurm: GPUs a job.")]
+Devices = Annotated[
+    str,
+    typer.Option(help="local: share the work out among these, such as cuda:0,cuda:1."),
+]
 Sbatch = Annotated[
     list[str],
     typer.Option(
@@ -115,6 +121,16 @@ def folder(option: str, path: str) -> Path:
 def new_run(name: str, experiment: Experiment) -> Path:
     """The run folder of ``--name``, by default one of the preset and its changed settings."""
     return run_path(name or run_name(experiment))
+
+
+def use_devices(names: str) -> None:
+    """Share this command's work out among the devices ``names``, where there are any.
+
+    Raises WrongCall for what torch does not know.
+    """
+    if names:
+        os.environ["EMOLIB_DEVICES"] = names
+        os.environ["EMOLIB_DEVICE"] = devices()[0]
 
 
 def resources(minutes: int, cpus: int, gpus: int, sbatch: list[str]) -> dict[str, Any]:

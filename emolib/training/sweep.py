@@ -20,6 +20,7 @@ from emolib.evaluation.identity import Identity, identities, noted_in
 from emolib.system.device import device
 from emolib.system.files import atomic_path, read_json
 from emolib.system.runs import writing
+from emolib.system.several_devices import devices
 from emolib.training import cluster
 from emolib.training.claim import claim, is_complete
 from emolib.training.stacks import train_stacks
@@ -139,8 +140,10 @@ def _here(
     report: Report,
     progress: bool,
 ) -> None:
-    """Train the runs ``pending`` on this machine."""
-    on_gpu = device().startswith("cuda")
+    """Train the runs ``pending`` on this machine: on several devices one by one, on one GPU as
+    stacks, in worker processes on a CPU.
+    """
+    on_gpu = device().startswith("cuda") and not devices()
     if on_gpu if stack is None else stack:
         pending = train_stacks(pending, folder, report, progress)
     workers = 0 if on_gpu and workers is None else workers

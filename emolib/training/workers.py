@@ -15,7 +15,9 @@ from pathlib import Path
 
 from emolib.config import Experiment
 from emolib.features import prepare as inputs
+from emolib.features.shared_out import store_features
 from emolib.system.process import cores, end_with
+from emolib.system.several_devices import devices, environment_on
 from emolib.training.unit import FAILURES, Report, Unit, reason
 
 Answer = tuple[Path, str]  # a run folder, and what went wrong or ""
@@ -30,13 +32,13 @@ def train_here(
 ) -> None:
     """Train the run folders ``pending``, each of which is reported when it ends.
 
-    ``workers``: processes (None: one a core); with fewer than two, all runs are trained in this
-    process.
+    ``workers``: processes (None: one a core, or one for each of several devices); with fewer than
+    two, all runs are trained in this process.
     """
     if not pending:
         return
     if workers is None:
-        workers = min(cores(), len(pending))
+        workers = min(len(devices()) or cores(), len(pending))
     if workers < 2:
         unit = Unit()
         for path in pending:
@@ -62,7 +64,7 @@ def _with_features(
     ready = []
     for paths in alike.values():
         try:
-            inputs.store_features(experiments[paths[0]], progress=progress)
+            store_features(experiments[paths[0]], progress=progress)
         except FAILURES as error:
             why = reason(error)
             for path in paths:
@@ -107,8 +109,10 @@ class _Worker:
     It gets each as a line and answers with a line of JSON.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    def __init__(self, threads: int, device: str) -> None:
+        """``device``: empty for that of this process."""
+        of_device = environment_on(device) if device else os.environ
+        self.environment = {**of_device, "OMP_NUM_THREADS": str(threads)}
         self.lock, self.wanted = threading.Lock(), True
         self._start()
 
@@ -152,8 +156,9 @@ class _Worker:
 
 @contextlib.contextmanager
 def _workers(number: int, threads: int) -> Iterator[list[_Worker]]:
-    """Worker processes that end with this block, and with this process."""
-    workers = [_Worker(threads) for _ in range(number)]
+    """Worker processes that end with this block, and with this process, on the devices in turn."""
+    names = devices() or [""]
+    workers = [_Worker(threads, names[i % len(names)]) for i in range(number)]
     try:
         yield workers
     finally:

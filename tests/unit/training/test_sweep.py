@@ -47,7 +47,9 @@ def prepared(monkeypatch):
 
     monkeypatch.setattr(inputs, "prepare", prepare)
     monkeypatch.setattr(training, "prepare", prepare)
-    monkeypatch.setattr(inputs, "store_features", lambda experiment, *, progress=True: None)
+    monkeypatch.setattr(
+        inputs, "store_features", lambda experiment, clips=None, *, progress=True: None
+    )
     monkeypatch.setattr(inputs, "sources", lambda experiment, *, progress=True: SOURCES)
     return calls
 
@@ -237,6 +239,36 @@ def test_a_worker_that_dies_fails_its_own_run_alone(tmp_path, prepared, monkeypa
         "dies_second": "its process ended",
     }
     assert set(reports) == set(names)
+
+
+# Run by each Python before anything else: a worker that notes its device beside each run.
+NOTING = """
+import json, os, sys, time
+if "emolib.training.workers" in sys.orig_argv:
+    for line in sys.stdin:
+        with open(line.strip(), "w") as file:
+            file.write(os.environ["EMOLIB_DEVICE"] + os.environ["EMOLIB_DEVICES"])
+        time.sleep(0.2)
+        print(json.dumps(""), flush=True)
+    os._exit(0)
+"""
+
+
+def test_several_devices_share_the_runs(tmp_path, prepared, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(NOTING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("EMOLIB_DEVICES", "cuda:0,cuda:1")
+    monkeypatch.setattr(sweep, "train_stacks", lambda *_: pytest.fail("stacked on one device"))
+    monkeypatch.setattr(sweep, "device", lambda: "cuda:0")
+    experiments = {tmp_path / f"run{seed}": tiny(seed=seed) for seed in range(8)}
+    reported: list[str] = []
+
+    def report(path, why):
+        reported.append(why)
+
+    sweep._here(list(experiments), experiments, tmp_path, None, None, report, progress=False)
+    assert reported == [""] * 8
+    assert {path.read_text() for path in experiments} == {"cuda:0", "cuda:1"}
 
 
 def test_stacked_runs_give_the_table_of_single_runs(tmp_path, prepared):
