@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from emolib.encoders.clip_layouts import read_clip
 from emolib.encoders.folders import checkpoint_of
-from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs
+from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs, in_halves
 from emolib.encoders.resize import fit, normalise
 from emolib.encoders.weights import hash_of_weights, load_strictly
 
@@ -97,7 +97,7 @@ class VisualEncoder(Frozen):
     @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """``[B, 3, size, size]`` from :meth:`prepare` -> float32 ``[B, width]``."""
-        return self.clip.encode_image(prepared).float()
+        return in_halves(lambda images: self.clip.encode_image(images).float(), prepared)
 
     @torch.no_grad()
     def prompts(self, texts: list[str]) -> Tensor:

@@ -1,10 +1,12 @@
 """What both encoders share: they stay frozen, and what their features depend on has a name."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from emolib.errors import EmolibError
 from emolib.system.device import exact_float32
 from emolib.system.files import hash_file, hash_of
 
@@ -20,6 +22,25 @@ def hash_of_configs(folder: Path) -> str:
     """
     present = [name for name in CONFIGS if (folder / name).is_file()]
     return hash_of({name: hash_file(folder / name) for name in present})
+
+
+def in_halves(encode: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """``encode(batch)``; where the device's memory lacks, in halves of it, and halves of those.
+
+    Each item is encoded by itself, so that only rounding may tell. Raises EmolibError where the
+    memory does not hold one item.
+    """
+    try:
+        return encode(batch)
+    except torch.OutOfMemoryError as error:
+        if len(batch) < 2:
+            raise EmolibError(
+                f"{batch.device}: out of memory in an encoder with a single item; end other "
+                "programs on the device, or set EMOLIB_DEVICE=cpu"
+            ) from error
+    if batch.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return torch.cat([in_halves(encode, half) for half in batch.tensor_split(2)])
 
 
 class Frozen(nn.Module):

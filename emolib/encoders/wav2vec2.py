@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emolib.encoders.folders import checkpoint_of
-from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs
+from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs, in_halves
 from emolib.encoders.published import usable
 from emolib.encoders.weights import hash_of_weights, load_strictly, read_state
 from emolib.errors import EmolibError, WrongCall
@@ -104,7 +104,9 @@ class AudioEncoder(Frozen):
         Only equal lengths: the first layer of the base models normalises over all time, so padding
         would change every output (docs/method.md, Audio encoder).
         """
-        waves = batch.to(self.device, torch.float32, non_blocking=True)
+        return in_halves(self._encode, batch.to(self.device, torch.float32, non_blocking=True))
+
+    def _encode(self, waves: Tensor) -> Tensor:
         if self.normalise:
             deviation = waves - waves.mean(dim=1, keepdim=True)
             waves = deviation / (deviation.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
