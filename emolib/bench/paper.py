@@ -39,7 +39,7 @@ from emolib.features.extraction import extract, store_of
 from emolib.features.prepare import FrameSets, clips_of
 from emolib.features.protocols import index_of
 from emolib.features.window_sets import WindowSet, steps_of, window_set
-from emolib.features.work import matrix_rate
+from emolib.features.work import Stream, matrix_rate
 from emolib.system.device import device, training_dtype
 from emolib.system.files import write_json
 from emolib.system.provenance import provenance
@@ -49,6 +49,7 @@ SEEDS = 5
 BUDGET = {"cpu": 40.0, "cuda": 20.0}  # seconds for a sampled part of a stage
 FACES = {"cpu": 128, "cuda": 8192}  # images encoded, at least those of one clip
 EPOCH_SHARE = 0.1  # of an epoch that is trained, at most
+BESIDE = "sound as whole tracks, instead"  # not counted in the sum
 
 
 Report = Callable[[list[dict[str, Any]]], None]
@@ -74,7 +75,6 @@ class Rehearsal:
             audio_encoder=str(wav2vec2),
             **changes,
         )
-        self.rate = 1e9 * matrix_rate(device(), training_dtype(device(), self.experiment.amp))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
@@ -102,6 +102,7 @@ class Rehearsal:
             clips = clips_of(self.experiment, splits, progress=self.progress)
         for window in self.experiment.window_list():
             self.of_window(self.experiment.replace(window=window), clips)
+        self.whole_tracks(clips)
         with self.stage("submission") as row:
             row["lines"] = self.submit()
 
@@ -129,13 +130,9 @@ class Rehearsal:
         shutil.rmtree(store_of(experiment, "audio").folder)  # room for the next length
 
     def extract(self, experiment: Experiment, clips: list[Clip]) -> None:
-        """Encode the shortest clips of those with labels, as many as the budget says."""
+        """Encode a sample of the clips with labels."""
         labelled = [clip for clip in clips if clip.split != "test"]
-        sample = list[Clip]()
-        for clip in sorted(labelled, key=lambda clip: len(clip.labels)):
-            if sum(int(each.face_present.sum()) for each in sample) < self.images:
-                sample.append(clip)
-        report = extract(experiment, sample, progress=self.progress).report
+        report = extract(experiment, self.sample(clips), progress=self.progress).report
         for stream in report.streams:
             every = clips if stream.name == "faces" else labelled
             if stream.name == "faces":
@@ -144,7 +141,28 @@ class Rehearsal:
                 units = sum(len(index_of(experiment, clip, "window")) for clip in every)
             with self.stage(f"T = {experiment.window}: {stream.name}") as row:
                 row["seconds"], row["share"] = stream.seconds, stream.units / max(units, 1)
-                row["of_limit"] = 1e9 * stream.gflop / stream.seconds / self.rate
+                row["of_limit"] = of_limit(stream)
+
+    def sample(self, clips: list[Clip]) -> list[Clip]:
+        """The shortest clips of those with labels, as many as the number of images says."""
+        sample = list[Clip]()
+        labelled = [clip for clip in clips if clip.split != "test"]
+        for clip in sorted(labelled, key=lambda clip: len(clip.labels)):
+            if sum(int(each.face_present.sum()) for each in sample) < self.images:
+                sample.append(clip)
+        return sample
+
+    def whole_tracks(self, clips: list[Clip]) -> None:
+        """What the sound would take if each track were encoded once for all windows
+        (``audio_context=track``): beside the experiment, not a part of it.
+        """
+        sample = self.sample(clips)
+        experiment = self.experiment.replace(audio_context="track")
+        (stream,) = extract(experiment, sample, progress=self.progress).report.streams
+        with self.stage(BESIDE) as row:
+            labelled = [clip for clip in clips if clip.split != "test"]
+            row["seconds"], row["share"] = stream.seconds, seconds_of(sample) / seconds_of(labelled)
+            row["of_limit"] = of_limit(stream)
 
     def train(self, experiment: Experiment, train: WindowSet, validation: WindowSet) -> None:
         """A part of an epoch of one seed, and the epoch's check on the validation windows."""
@@ -157,8 +175,9 @@ class Rehearsal:
             row["share"], row["times"] = done / len(steps), experiment.epochs * SEEDS
             row["loss"] = float(trainer.totals[0])  # waits for the device
         count = sum(rows.numel() for step in steps[:done] for rows in step)
-        of_limit = count * flops_a_window(experiment) / self.rows[-1]["seconds"] / self.rate
-        self.rows[-1]["of_limit"] = of_limit
+        rate = 1e9 * matrix_rate(device(), training_dtype(device(), experiment.amp))
+        row = self.rows[-1]
+        row["of_limit"] = count * flops_a_window(experiment) / row["seconds"] / rate
         part = first_windows(validation, 1024)
         with self.stage(f"T = {experiment.window}: validation") as row:
             evaluation.predict_windows(trainer.model, part)
@@ -198,6 +217,16 @@ class Rehearsal:
         (template,) = find_layout(self.tree, self.experiment.crops).submission_templates()
         command = [sys.executable, "-c", SUBMIT, str(template), str(self.folder / "submission.txt")]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def of_limit(stream: Stream) -> float:
+    """The encoder's operations a second, of those of a matrix product measured now."""
+    return stream.gflop / stream.seconds / matrix_rate(stream.device, stream.dtype)
+
+
+def seconds_of(clips: list[Clip]) -> float:
+    """How long the clips last together."""
+    return sum(len(clip.labels) / clip.fps for clip in clips)
 
 
 SUBMIT = """
@@ -281,7 +310,8 @@ def table(result: dict[str, Any]) -> str:
             *(f"{row.get(name, 0) / 1e9:.2f}" for name in ("host", "device", "disk")),
         )
         lines.append(f"{row['stage']:38}" + "".join(f"{cell:>11}" for cell in cells))
-    whole = sum(row["projected"] for row in result["stages"][1:])
+    counted = [row for row in result["stages"][1:] if row["stage"] != BESIDE]
+    whole = sum(row["projected"] for row in counted)
     lines.append(
         f"scale {result['scale']:g}, {result['device_name']}: {whole / 60:,.0f} minutes for "
         f"{SEEDS} seeds of each window (a projection from the shares), tree not counted"
