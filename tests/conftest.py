@@ -1,7 +1,11 @@
 """What every test finds, and leaves as it found it."""
 
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +42,35 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False  # as they were collected
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory) -> Iterator[None]:
+    """What tests and their processes leave in the system's temporary folder goes with pytest's."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_path(request, tmp_path_factory) -> Iterator[Path]:
+    """A folder that the tests of a module share: as ``tmp_path``, it stays only if one fails."""
+    failed = request.session.testsfailed
+    folder = tmp_path_factory.mktemp(request.path.stem)
+    yield folder
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_runs(tmp_path_factory, monkeypatch) -> Iterator[Path]:
+    """An empty folder for runs and caches outside ``tmp_path``, where a test makes its data set."""
+    folder = tmp_path_factory.mktemp("runs")
+    monkeypatch.setenv("EMOLIB_RUNS", str(folder))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,19 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from emolib.errors import EmolibError
 from emolib.system.files import read_json
+from emolib.system.locks import is_locked, locked
 
 ENGINE = "emolib"
 STDERR = 2  # what a cell's child processes print does not mix with our results
+SOCKETS = "emolib-kernel-"  # prefix of the folders of sockets
+SETTLED = 60  # seconds after which the process that made such a folder has locked it
 LONGEST_SOCKET = 90  # bytes of a folder's path; Linux allows 107 for the whole socket's path
 # Cells differ by a factor of a thousand: how many are done says nothing of the time that is left.
 BAR = {"leave": False, "bar_format": "{desc}: cell {n_fmt} of {total_fmt}, {elapsed}"}
@@ -112,8 +117,7 @@ def register_engine() -> None:
             cls, nb_man, kernel_name, *, time_limit, env, folder, start_timeout=60, **_ignored
         ):  # type: ignore[override]
             deadline = time.monotonic() + time_limit
-            sockets = socket_folder()
-            try:
+            with socket_folder() as sockets:
                 client = PapermillNotebookClient(
                     nb_man,
                     km=ipc_manager(sockets),
@@ -124,16 +128,36 @@ def register_engine() -> None:
                 # ours alone: ended with the notebook, also when a cell or a signal stops it
                 client.owns_km = True
                 client.execute(env=env, cwd=folder, stdout=STDERR)
-            finally:
-                shutil.rmtree(sockets, ignore_errors=True)
 
     papermill_engines.register(ENGINE, IpcEngine)
 
 
-def socket_folder() -> Path:
-    """A new private folder whose path is short enough for sockets."""
-    base = None if len(tempfile.gettempdir().encode()) < LONGEST_SOCKET - 20 else "/tmp"
-    return Path(tempfile.mkdtemp(prefix="emolib-", dir=base))
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """A new private folder whose path is short enough for sockets, removed at the end;
+    those that killed processes left behind are removed too.
+    """
+    short = len(tempfile.gettempdir().encode()) < LONGEST_SOCKET - len(SOCKETS) - 10
+    base = Path(tempfile.gettempdir() if short else "/tmp")
+    for folder in base.glob(f"{SOCKETS}*"):
+        if _is_left_behind(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS, dir=base))
+    try:
+        with locked(folder / "lock"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether ``folder`` is ours, and no living process holds its lock."""
+    try:
+        settled = time.time() - folder.stat().st_mtime > SETTLED
+        lock = folder / "lock"
+        return settled and lock.is_file() and not is_locked(lock)
+    except (OSError, EmolibError):  # of another user, or just removed by another process
+        return False
 
 
 def ipc_manager(sockets: Path) -> Any:

@@ -46,11 +46,9 @@ def browser(tmp_path_factory):
     options.binary_location = programs[0]
     options.unhandled_prompt_behavior = "accept"  # of JupyterLab: leave without saving
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in (
-        *FLAGS,
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-        *(["--no-sandbox"] if os.getuid() == 0 else []),
-    ):
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"
+    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+    for flag in (*FLAGS, profile, *sandbox):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
     driver.set_script_timeout(600)  # axe-core on a machine that is busy

@@ -15,8 +15,8 @@ PHONE, DESK = (375, 800), (1280, 900)
 
 
 @pytest.fixture(scope="module")
-def address(demo, tmp_path_factory) -> str:
-    return report.write(demo, tmp_path_factory.mktemp("report") / "report.html").as_uri()
+def address(demo, module_path) -> str:
+    return report.write(demo, module_path / "report.html").as_uri()
 
 
 def show(browser, address: str, size: tuple[int, int], scheme: str = "light") -> None:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("ablations")
+def place(module_path) -> Path:
+    return module_path
 
 
 def execute(place: Path, number: str) -> dict:

@@ -164,13 +164,12 @@ def completed(process: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
+def undisturbed(module_path) -> Path:
     """Where a short run is that nobody has stopped; it changes nothing elsewhere."""
-    runs = tmp_path_factory.mktemp("undisturbed")
     before = tracked_state()
-    completed(short_run(runs))
+    completed(short_run(module_path))
     assert tracked_state() == before
-    return runs
+    return module_path
 
 
 MOMENTS = {  # what has just appeared when a run is killed, the earliest first

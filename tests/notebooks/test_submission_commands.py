@@ -17,11 +17,11 @@ ROOT = project_root()
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(module_path) -> Path:
     """A copy of the checkout, as far as a run needs it,
     and a small tree in Aff-Wild2's layout beside it.
     """
-    root = tmp_path_factory.mktemp("page")
+    root = module_path
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("emolib", "notebooks"):
         shutil.copytree(ROOT / name, root / "checkout" / name, ignore=hidden)

@@ -64,9 +64,7 @@ def accepted(read):
         return None
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 @inputs(80, 2500)
@@ -176,9 +174,9 @@ def test_trees(tmp_path, count):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(module_path):
     """A finished run, and what its files say."""
-    folder, (text, scale) = tmp_path_factory.mktemp("run") / "run", prompts()
+    folder, (text, scale) = module_path / "run", prompts()
     windows = make(seed=1)
     data = Data(make(), windows, [windows], text, scale)
     training.claim(tiny(), folder, TODAY)

@@ -26,8 +26,8 @@ from tests.support.planted_readers import SETTINGS, Colours, Pitches
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "tree"
+def tree(module_path):
+    root = module_path / "tree"
     write(root, plan(40))
     return root
 

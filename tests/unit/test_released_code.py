@@ -30,10 +30,7 @@ from tests.support.windowsets import make, prompts, tiny
 METHOD = Path(__file__).parents[2] / "docs" / "method.md"
 ASSIGNED = re.compile(r"`(\w+)=([\w.,]+)`")
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 def test_the_preset_is_the_table_in_the_docs():

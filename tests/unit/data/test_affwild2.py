@@ -19,13 +19,7 @@ from emolib.windows import index_windows
 from tests.support.avi_files import moving, write_avi
 from tests.support.trees import HEADER, JPEG, Spec, age, clean, make_tree, write_video
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """An empty cache for each test."""
-    folder = tmp_path_factory.mktemp("runs")
-    monkeypatch.setenv("EMOLIB_RUNS", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 def only(clips, clip_id):
@@ -529,11 +523,11 @@ def test_a_folder_that_has_just_changed_is_listed_again(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"junk" * 99]
 )
-def test_a_damaged_index_is_made_anew(tmp_path, cache, damage):
+def test_a_damaged_index_is_made_anew(tmp_path, empty_runs, damage):
     make_tree(tmp_path, clean())
     age(tmp_path)
     first = read_tree(tmp_path)
-    (stored,) = (cache / "cache" / "index").iterdir()
+    (stored,) = (empty_runs / "cache" / "index").iterdir()
     whole = stored.read_bytes()
     stored.write_bytes(damage(whole))
     again = read_tree(tmp_path)

@@ -9,10 +9,7 @@ import pytest
 from emolib.data import content
 from emolib.data.content import content_of_file, content_of_images
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 @pytest.fixture

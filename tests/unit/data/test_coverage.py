@@ -13,10 +13,7 @@ from tests.support.trees import Spec, clean, make_tree
 
 LONG = [0, 1, 2, 3, 4, 5, 6, 7] * 25  # 200 frames
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 def read(root, splits=("train", "validation"), **settings):

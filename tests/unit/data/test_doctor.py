@@ -22,10 +22,7 @@ from tests.support.trees import HEADER, JPEG, Spec, clean, make_tree, write_test
 LABELS = [0, 1, 2, 3, 4, 5, 6, 7] * 3
 LONG = [0, 1, 2, 3, 4, 5, 6, 7] * 50
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 def annotation(root, name="1-30-640x480", split="Train_Set"):

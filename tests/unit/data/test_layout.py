@@ -16,10 +16,7 @@ from tests.support.trees import Spec, clean, make_tree
 
 ALL = ("train", "validation", "test")
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+pytestmark = pytest.mark.usefixtures("empty_runs")
 
 
 @pytest.fixture

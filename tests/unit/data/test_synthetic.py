@@ -32,8 +32,8 @@ ANGER, DISGUST = EXPRESSIONS.index("Anger"), EXPRESSIONS.index("Disgust")
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("tree") / "data"
+def tree(module_path) -> Path:
+    root = module_path / "tree"
     synthetic.write_tree(SMALL, root, progress=False)
     return root
 

@@ -40,14 +40,15 @@ PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}
 
 
 @pytest.fixture(scope="module")
-def open_clip_folder(tmp_path_factory) -> Path:
+def open_clip_folder(module_path) -> Path:
     """A small random ResNet CLIP in open_clip's hub layout, with a byte vocabulary."""
     import gzip
 
     from open_clip.model import CLIP  # seconds, which not every process need spend
 
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("open_clip")
+    folder = module_path / "open_clip"
+    folder.mkdir()
     model = CLIP(**SMALL_CLIP)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -62,16 +63,16 @@ def open_clip_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub_clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hub") / "clip"
+def hub_clip(module_path):
+    folder = module_path / "clip"
     model = clip_model()
     model.save_pretrained(folder)
     return folder, model
 
 
 @pytest.fixture(scope="module")
-def hub_audio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hub_audio")
+def hub_audio(module_path):
+    folder = module_path / "wav2vec2"
     return folder, wav2vec(folder)
 
 

@@ -1,5 +1,9 @@
 """An empty project for the pipeline."""
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from emolib.pipeline import finished
@@ -16,3 +20,10 @@ def project(tmp_path, monkeypatch):
     # The package may be edited while this runs.
     monkeypatch.setattr(finished, "package_hash", lambda: "fixed")
     return tmp_path
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for sockets, for which pytest's own paths are too long."""
+    with tempfile.TemporaryDirectory(prefix="emolib-test-", dir="/tmp") as name:
+        yield Path(name)

@@ -1,11 +1,9 @@
 """The pipeline on tiny notebooks: order, resuming, limits, and what happens to kernels."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -124,10 +122,7 @@ def test_a_dead_kernel_is_an_error(project):
         pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
-def test_kernels_end_with_the_pipeline(project, stop):
-    sockets = tempfile.mkdtemp(
-        prefix="emolib-test-"
-    )  # pytest's own folders are too long for sockets
+def test_kernels_end_with_the_pipeline(project, short_folder, stop):
     write_notebook(
         project,
         "01_first",
@@ -140,19 +135,17 @@ def test_kernels_end_with_the_pipeline(project, stop):
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         cwd=project,
-        env={**os.environ, "TMPDIR": sockets},
+        env={**os.environ, "TMPDIR": str(short_folder)},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # a shell starts background jobs with it ignored
+        # A shell starts background jobs with it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = _wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text())
     process.send_signal(stop)
     assert process.wait(20) != 0
     _wait_for(lambda: not _alive(int(pid)))
-    assert stop == signal.SIGKILL or not list(Path(sockets).iterdir())
-    shutil.rmtree(sockets)
+    assert stop == signal.SIGKILL or not list(short_folder.iterdir())
     with writing(project / "runs/demo"):  # the dead process's lock is free
         pass
 

@@ -34,8 +34,8 @@ def test_long_texts_in_a_notebooks_tables_are_shown_whole(project):
     assert text in pd.DataFrame({"Claim": [text]}).to_html()
 
 
-def test_every_caption_tells_of_missing_faces(project, tmp_path_factory):
-    root = make_tree(tmp_path_factory.mktemp("data"), clean())
+def test_every_caption_tells_of_missing_faces(project, module_path):
+    root = make_tree(module_path, clean())
     here = session.begin("demo", data=str(root))
     missing = "faces in 97.2% of the annotated train frames (official release: 98.0%)"
     assert here.caption("Scores").endswith(

@@ -15,8 +15,8 @@ from emolib.studies import test_scores as testset
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tree") / "t"
+def root(module_path):
+    folder = module_path / "tree"
     small = preset(
         "demo", synth_train_clips=1, synth_validation_clips=1, synth_test_clips=3, synth_seconds=2.0
     )

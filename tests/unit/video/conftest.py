@@ -15,19 +15,19 @@ def squares(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("runs") / "both")
+def run(module_path):
+    return make_run(module_path / "both")
 
 
 @pytest.fixture(scope="module")
-def deaf(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("runs") / "deaf", modalities="visual", fusion="concat")
+def deaf(module_path):
+    return make_run(module_path / "deaf", modalities="visual", fusion="concat")
 
 
 @pytest.fixture(scope="module")
-def blind(tmp_path_factory):
+def blind(module_path):
     return make_run(
-        tmp_path_factory.mktemp("runs") / "blind",
+        module_path / "blind",
         modalities="audio",
         fusion="concat",
         contrastive_weight=0.0,

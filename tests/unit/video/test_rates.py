@@ -37,12 +37,12 @@ def sampled(times, fps=RATE):
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(module_path):
     """(summary, rows) of the same video at each rate."""
     from emolib.video import predictor
     from tests.support.videos import SquareFinder, make_run
 
-    folder = tmp_path_factory.mktemp("rates")
+    folder = module_path
     (folder / "squares.onnx").write_text("squares")
     run = make_run(folder / "run", window=30, width=48)
     result = {}

@@ -20,7 +20,7 @@ CEILING = ceiling_row("still", 10, "frame", np.ones(len(EXPRESSIONS)))["macro_f1
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory):
+def faces(module_path):
     """(a video that shows another generated face in each frame, the class of each)."""
     rng = np.random.default_rng(5)
     labels = np.tile(np.arange(len(EXPRESSIONS)), FACES)
@@ -28,7 +28,7 @@ def faces(tmp_path_factory):
         next(i for i, names in enumerate(GROUPS) if EXPRESSIONS[label] in names) for label in labels
     ]
     images = [render(draw_identity(rng), draw_expression(g, rng)[0], Pose(), rng) for g in group]
-    video = tmp_path_factory.mktemp("faces") / "faces.mp4"
+    video = module_path / "faces.mp4"
     media.write_video(video, images, 25.0, None, size=(112, 112))
     return video, labels
 

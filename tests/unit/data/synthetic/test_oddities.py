@@ -32,12 +32,12 @@ def generated(root):
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["oddities", "with faults"])
-def odd(request, tmp_path_factory):
+def odd(request, module_path):
     """(clips before, root, rows planted, report of the doctor, whether faults were planted)."""
-    runs = tmp_path_factory.mktemp("runs")
+    folder = module_path / ("with faults" if request.param else "oddities")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMOLIB_RUNS", str(runs))
-        root = generated(tmp_path_factory.mktemp("tree"))
+        patch.setenv("EMOLIB_RUNS", str(folder / "runs"))
+        root = generated(folder / "tree")
         clean = examine(root, progress=False)
         assert clean["problems"] == []
         assert clean["exit_ok"]
