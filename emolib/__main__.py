@@ -2,7 +2,6 @@
 
 from emolib.cli import main
 
-if (
-    __name__ == "__main__"
-):  # a process that the generator spawns imports this module under another name
+# Not where a process that the generator spawns imports this module under another name.
+if __name__ == "__main__":
     main()

@@ -20,12 +20,10 @@ class WindowIndex:
     """N windows of one clip."""
 
     frames: np.ndarray  # int32 [N, length]; 1-based number of the image at each position
-    start: (
-        np.ndarray
-    )  # int32 [N]; 1-based frame where the window begins (whether or not its own image exists)
-    end: (
-        np.ndarray
-    )  # int32 [N]; 1-based last frame, start + length - 1 (but for clips shorter than a window)
+    # int32 [N]; 1-based frame where the window begins (whether or not its own image exists).
+    start: np.ndarray
+    # int32 [N]; 1-based last frame, start + length - 1 (but for clips shorter than a window).
+    end: np.ndarray
     label: np.ndarray  # int64 [N]; class 0..7, or -1 where unknown
 
     def __len__(self) -> int:
@@ -247,9 +245,8 @@ def _covering(
     probabilities ``[n, 8]``); ``ends`` sorted.
     """
     frames = np.arange(1, n_frames + 1)
-    first = np.searchsorted(
-        ends, frames
-    )  # windows first .. last - 1 have frame <= end <= frame + length - 1
+    # Windows first .. last - 1 have frame <= end <= frame + length - 1.
+    first = np.searchsorted(ends, frames)
     last = np.searchsorted(ends, frames + length - 1, side="right")
     sums = np.concatenate([np.zeros((1, probabilities.shape[1])), probabilities.cumsum(axis=0)])
     return last - first, sums[last] - sums[first]

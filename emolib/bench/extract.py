@@ -145,13 +145,14 @@ TARGETS = {
     "frames_in_place": 1.0,
     "memory_ratio_at_10x": 1.1,
 }
+# Without these no ratio counts.
 GATES = (
     "minimum_cosine_fast",
     "minimum_cosine_strict",
     "minimum_cosine_audio",
     "frames_in_place",
     "memory_ratio_at_10x",
-)  # without them no ratio counts
+)
 
 
 def targets(result: dict[str, Any]) -> dict[str, float]:

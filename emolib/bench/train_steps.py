@@ -89,9 +89,8 @@ def flops_a_window(experiment: Experiment) -> float:
     e, window, sound = experiment, experiment.window, AUDIO_STEPS[experiment.window]
     # Time steps times taps that each convolution of block i multiplies.
     rows = [window * min(e.tcn_kernel, 1 + (window - 1) // 2**i) for i in range(e.tcn_blocks)]
-    inputs = (
-        512 * e.width * (rows[0] + window) + 768 * e.width * sound
-    )  # on features, which need no gradient
+    # The products on features, which need no gradient.
+    inputs = 512 * e.width * (rows[0] + window) + 768 * e.width * sound
     inner = e.width**2 * (2 * sum(rows) - rows[0])
     attention = 4 * e.width**2 * (window + sound) + 4 * window * sound * e.width
     heads = 2 * e.width**2 + e.width**2 // 2 + 4 * e.width + 512 * e.width

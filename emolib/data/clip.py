@@ -23,9 +23,8 @@ class Clip:
     split: str  # "train" | "validation" | "test"
     labels: np.ndarray  # int8 [n]; -1 = not annotated; test: all -1
     face_present: np.ndarray  # bool [n]; whether the frame's image exists
-    frame_times: (
-        np.ndarray
-    )  # float64 [n]; seconds at which the frame begins to show, 0 = the video's first frame
+    # float64 [n]; seconds at which the frame begins to show, 0 = the video's first frame.
+    frame_times: np.ndarray
     fps: float  # mean rate of the video, frames/s
     # "video" | "frame-rate list" | "assumed 30 fps" | "fixed 30 fps" | "sound alone, 30 fps"
     time_source: str

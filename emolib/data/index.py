@@ -106,9 +106,8 @@ class TreeIndex:
         self.path = (
             cache_root() / "index" / f"{hash_of(os.path.realpath(root))}.npz" if store else None
         )
-        self.faces_of: dict[
-            str, tuple[list[int], np.ndarray]
-        ] = {}  # folder -> (stamp, bool [highest + 1])
+        # For each folder (stamp, bool [highest + 1]).
+        self.faces_of: dict[str, tuple[list[int], np.ndarray]] = {}
         self.times_of: dict[str, tuple[list[int], np.ndarray]] = {}  # video -> (stamp, float64 [n])
         self.changed = False
         self.saved_at = time.monotonic()

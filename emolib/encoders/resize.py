@@ -43,9 +43,8 @@ def fit(
         ]
         pixels = torch.from_numpy(np.stack(scaled)).to(images.device)
     else:
-        channels_first = images.permute(
-            0, 3, 1, 2
-        )  # a view: the kernel works on bytes that lie pixel by pixel
+        # A view: the kernel works on bytes that lie pixel by pixel.
+        channels_first = images.permute(0, 3, 1, 2)
         pixels = F.interpolate(
             channels_first, size=(tall, wide), mode=resample, antialias=True, align_corners=False
         ).permute(0, 2, 3, 1)

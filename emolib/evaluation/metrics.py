@@ -27,10 +27,8 @@ from emolib.labels import EXPRESSIONS, NUM_CLASSES
 
 PROTOCOLS = ("frame", "window")  # of every run
 BY_CLIP = "clip"  # one row a clip: recordings with one label each
-AXES = {
-    "precision": -2,
-    "recall": -1,
-}  # of a confusion matrix [8, 8] (annotated, predicted), to sum over
+# The axis of a confusion matrix [8, 8] (annotated, predicted) to sum over.
+AXES = {"precision": -2, "recall": -1}
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -239,10 +237,11 @@ def difference(
     """
     generator = np.random.default_rng(seed)
     kept = list(range(NUM_CLASSES) if classes is None else classes)
+    # [seeds, C, 8, 8] each.
     stacks = [
         np.stack([_per_clip(labels, row, clips)[1] for row in np.atleast_2d(np.asarray(side))])
         for side in (predictions_a, predictions_b)
-    ]  # [seeds, C, 8, 8] each
+    ]
     weights = draw_weights(stacks[0].shape[1], resamples, generator)
 
     def mean_f1(matrices: np.ndarray) -> np.ndarray:

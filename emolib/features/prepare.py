@@ -152,11 +152,8 @@ def store_features(
     if clips is None:
         clips = clips_of(experiment, progress=progress)
         check_windows(experiment, clips)
-    protocols = {
-        "train": ("window",),
-        "validation": ("window",),
-        "test": (),
-    }  # test clips have no labels, so no labelled window
+    # Test clips have no labels, so no labelled window.
+    protocols = {"train": ("window",), "validation": ("window",), "test": ()}
     for split in ("validation", "test"):
         if FrameSets(experiment, [clip for clip in clips if clip.split == split]).stored:
             protocols[split] = (*protocols[split], "frame")

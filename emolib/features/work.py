@@ -54,9 +54,8 @@ class Report:
 
     streams: list[Stream] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    quiet: list[str] = field(
-        default_factory=list
-    )  # clips computed now whose sound is missing or ends early, and by how much
+    # Clips computed now whose sound is missing or ends early, and by how much.
+    quiet: list[str] = field(default_factory=list)
 
     @property
     def clips(self) -> int:
@@ -87,9 +86,8 @@ def gflop_of(call: Callable[[], object]) -> float:
     from torch.utils.flop_counter import FlopCounterMode  # a quarter of a second to import
 
     fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(
-        False
-    )  # the fused attention hides its products from the counter
+    # The fused attention hides its products from the counter.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
         with FlopCounterMode(display=False) as counter:
             call()
@@ -103,9 +101,8 @@ def matrix_rate(device: torch.device | str, dtype: torch.dtype) -> float:
     so what the device can do and not what others leave of it.
     """
     size = 8192 if torch.device(device).type == "cuda" else 2048
-    a = torch.randn(
-        size, size, device=device, dtype=dtype
-    )  # zeros and ones take less power, and a GPU is faster on them
+    # Zeros and ones take less power, and a GPU is faster on them.
+    a = torch.randn(size, size, device=device, dtype=dtype)
     times = []
     for _ in range(6):
         begin = time.perf_counter()

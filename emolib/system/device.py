@@ -35,9 +35,8 @@ def make_deterministic(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.set_deterministic_debug_mode(
-        "error"
-    )  # use_deterministic_algorithms, without its import of the compiler: 3 s
+    # As use_deterministic_algorithms, without its import of the compiler: 3 s.
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory with NaN shows reads of it;
     # every result here is written before it is read: 15 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -30,9 +30,8 @@ FOLDERS = {
     "screenshots": "pictures of the browser tests",
     "slurm": "job files and their output",
 }
-ENTRY = re.compile(
-    r"\.?[0-9a-f]{16}([.-][\w.-]*)?"
-)  # a cache entry, its lock or what a killed process left of it
+# A cache entry, its lock or what a killed process left of it.
+ENTRY = re.compile(r"\.?[0-9a-f]{16}([.-][\w.-]*)?")
 LEFT_OVER = ".freed-"  # prefix of folders that are being removed
 
 

@@ -15,10 +15,8 @@ from typing import Any
 from emolib.errors import EmolibError, WrongCall
 
 EXECUTORS = ("local", "slurm")
-POLL, LOST = (
-    1.0,
-    10.0,
-)  # seconds between looks at a job; after which one that has left the queue counts as lost
+# Seconds between looks at a job, and after which one that has left the queue counts as lost.
+POLL, LOST = 1.0, 10.0
 
 
 def check_executor(name: str) -> None:

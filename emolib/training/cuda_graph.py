@@ -32,9 +32,8 @@ class Replays:
     def run(self, step: Callable[..., None], *inputs: Tensor) -> None:
         """``step(*inputs)``; always the same step, with inputs of the same types."""
         shapes = tuple(each.shape for each in inputs)
-        with torch.cuda.device(
-            self.device
-        ):  # graphs and streams belong to the current one, which need not be this
+        # Graphs and streams belong to the current one, which need not be this.
+        with torch.cuda.device(self.device):
             if shapes not in self.graphs:
                 aside, here = torch.cuda.Stream(), torch.cuda.current_stream()
                 aside.wait_stream(here)

@@ -32,9 +32,8 @@ def save_file(path: Path, state: dict[str, Any]) -> None:
 
     Raises EmolibError naming the file when the disk is full.
     """
-    buffer = (
-        io.BytesIO()
-    )  # torch.save reports a full disk as a RuntimeError without a name; a plain write does not
+    # torch.save reports a full disk as a RuntimeError without a name; a plain write does not.
+    buffer = io.BytesIO()
     torch.save(state, buffer)
     # The view is released at once: Python 3.12 crashes when it collects one that an error has kept.
     with atomic_path(path) as temporary, buffer.getbuffer() as content:

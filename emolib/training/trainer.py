@@ -138,10 +138,8 @@ class Trainer:
         self.learner = make_learner(e, train, prompts, logit_scale).to(device)
         self.model = self.learner.model
         self.optimiser = make_optimiser(e, self.learner)
-        self.parts: dict[str, Any] = {
-            "learner": self.learner,
-            "optimiser": self.optimiser,
-        }  # of state.pt
+        # The parts of state.pt.
+        self.parts: dict[str, Any] = {"learner": self.learner, "optimiser": self.optimiser}
         self.train = train
         self.windows = windows or DeviceWindows(train, self.model)
         self.label = torch.from_numpy(train.label)

@@ -45,9 +45,8 @@ def main(kills: int, seed: int) -> None:
             os.kill(child, signal.SIGKILL)
             status = exit_code(child)
             killed += status != 0
-            if (
-                status == 0 or killed == kills or chance.random() < 0.1
-            ):  # finish now, then and last, on what the kills left
+            # Now and then, and at last, the work ends on what the kills left.
+            if status == 0 or killed == kills or chance.random() < 0.1:
                 assert exit_code(extract_in_fork(root)) == 0
                 assert digest(store) == digest(undisturbed), (
                     "the store differs from an undisturbed one"

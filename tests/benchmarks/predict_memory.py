@@ -30,9 +30,8 @@ def repeat(source: Path, target: Path, times: int, seconds: int) -> Path:
         for turn in range(times):
             with av.open(str(source)) as container:
                 for packet in container.demux():
-                    if (
-                        packet.dts is None or not 0 <= packet.pts * packet.time_base < seconds
-                    ):  # the end, or AAC's lead-in
+                    # The end of the video, or AAC's lead-in.
+                    if packet.dts is None or not 0 <= packet.pts * packet.time_base < seconds:
                         continue
                     shift = round(turn * seconds / packet.time_base)
                     packet.pts, packet.dts, packet.stream = (

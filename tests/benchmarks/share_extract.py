@@ -37,9 +37,8 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         os.environ["EMOLIB_RUNS"] = str(root / "runs")
-        for name in map(
-            "".join, product("abcdefghijklmnop", repeat=2)
-        ):  # so much that loading the encoders matters little
+        # So much that loading the encoders matters little.
+        for name in map("".join, product("abcdefghijklmnop", repeat=2)):
             make_clip(root, name, sound=1.6)
         store, first = root / "runs" / "cache" / "features", root / "first"
         seconds_of(1, root)  # also fills the cache of waveforms, which both then share

@@ -238,9 +238,8 @@ def moved(browser) -> bool:
     """Whether the slider over the film, pushed by the keyboard, shows another moment's picture."""
     picture = "return document.querySelector('.jp-NotebookPanel .jupyter-widgets img').src"
     before = browser.execute_script(picture)
-    browser.find_element("css selector", ".jp-NotebookPanel .noUi-handle").send_keys(
-        "\ue014" * 5
-    )  # arrow right
+    # The key "arrow right", five times.
+    browser.find_element("css selector", ".jp-NotebookPanel .noUi-handle").send_keys("\ue014" * 5)
     return bool(
         _wait(
             lambda: browser.execute_script(picture) != before,
@@ -294,9 +293,8 @@ def test_run_all(browser, opened, screenshots, path):
     state = run_all(browser)
     keep(browser, screenshots / f"lab_{path.stem}.png")
     assert state["errors"] == [] and state["broken"] == []
-    assert len(state["cells"]) == len(cells) + (
-        path.name[:2] in PARAMETERS
-    )  # the cell of parameters that papermill puts in
+    # Where parameters were given, papermill has put in a cell.
+    assert len(state["cells"]) == len(cells) + (path.name[:2] in PARAMETERS)
     shown = sum(".show(" in "".join(cell["source"]) for cell in cells)
     assert len(state["images"]) >= shown > 0
     assert [image for image in state["images"] if not all(image)] == [], (

@@ -27,9 +27,8 @@ def save_random_weights(root: Path) -> Path:
     clip = root / "openai" / "clip-vit-base-patch32"
     CLIPModel(CLIPConfig()).save_pretrained(clip)  # the defaults are ViT-B/32's
     audio = root / "facebook" / "wav2vec2-base-960h"
-    Wav2Vec2ForCTC(Wav2Vec2Config()).save_pretrained(
-        audio
-    )  # with the CTC head that the published file has
+    # With a CTC head, as the published file has it.
+    Wav2Vec2ForCTC(Wav2Vec2Config()).save_pretrained(audio)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(audio)
     for folder in (clip, audio):
         config = json.loads((folder / "config.json").read_text())

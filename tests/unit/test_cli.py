@@ -495,10 +495,8 @@ def test_a_smoothed_score_says_so_where_it_stands():
     score = {"macro_f1": 0.4, "macro_f1_interval": [0.3, 0.5], "accuracy": 0.5}
     even = preset("paper", smoothing="box", smoothing_half_width=25)
     smoothed = even.smoothed()
-    for field, how in (
-        ("by_frame", even.by_frame()),
-        ("smoothed", smoothed),
-    ):  # the second: metrics.json of before
+    # The second as metrics.json had it earlier.
+    for field, how in (("by_frame", even.by_frame()), ("smoothed", smoothed)):
         text = evaluation.score_text(
             {"origin": "", field: how, "frame": score, "window": score}
         ).splitlines()

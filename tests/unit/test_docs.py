@@ -7,9 +7,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTSIDE = re.compile(
-    r"\b(FACTS|DESIGN|SYNTH)\b|\bissues? #?\d"
-)  # papers of ours that no reader has
+# Names of papers that no reader has.
+OUTSIDE = re.compile(r"\b(FACTS|DESIGN|SYNTH)\b|\bissues? #?\d")
 FILE = re.compile(r"`((?:emolib|tests|scripts)/[\w/.]+)`")
 CITED = re.compile(r"\b((?:docs/\w+|CONTRIBUTING|README)\.md)(?:, (?=[A-Z])([^.;)\"`|]+))?")
 

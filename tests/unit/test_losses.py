@@ -66,19 +66,16 @@ def test_pairs_is_clips_loss():
 
 def test_pairs_punishes_two_of_one_class_and_classes_does_not():
     apart, double = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, 2])
-    for labels, floor in (
-        (apart, 0.0),
-        (double, math.log(2) / 2),
-    ):  # two of four samples have to share
+    # In the second case two of four samples have to share a target.
+    for labels, floor in ((apart, 0.0), (double, math.log(2) / 2)):
         prompts, embedding = embedded(labels)
         assert Contrastive(prompts, 100.0)(embedding, labels).item() == pytest.approx(
             floor, abs=1e-3
         )
     prompts, embedding = embedded(double)
     loss = Contrastive(prompts, 100.0, targets="classes")
-    assert loss(embedding, double).item() == pytest.approx(
-        math.log(2) / 2, abs=1e-3
-    )  # the target's own entropy: nothing to gain
+    # The entropy of the target itself: there is nothing to gain.
+    assert loss(embedding, double).item() == pytest.approx(math.log(2) / 2, abs=1e-3)
     similarity_gradient = torch.autograd.grad(loss(embedding.requires_grad_(), double), embedding)[
         0
     ]

@@ -28,9 +28,8 @@ TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
 # Containers that know only when a packet is decoded;
 # FFmpeg's presentation times are guesses there, wrong ones for H.264.
 DECODE_TIMED = {"avi"}
-CLOCK_BEGINS_ANEW = (
-    1.0  # seconds that a timestamp lies back; less is a repeated or a disordered one
-)
+# Seconds that a timestamp lies back; less is a repeated or a disordered one.
+CLOCK_BEGINS_ANEW = 1.0
 TIE = 0.001  # seconds between frames whose timestamps are equal
 
 

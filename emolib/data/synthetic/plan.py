@@ -39,18 +39,8 @@ QUALITY = {"Fear": 0, "Sadness": 0, "Surprise": 1, "Other": 1}
 GROUP_OF = np.array(
     [next(g for g, names in enumerate(GROUPS) if name in names) for name in EXPRESSIONS]
 )
-RATES = (
-    30.0,
-    30.0,
-    30.0,
-    30.0,
-    30.0,
-    30.0,
-    25.0,
-    25.0,
-    24000 / 1001,
-    30000 / 1001,
-)  # frames/s, drawn evenly
+# Frames per second, drawn evenly.
+RATES = (30.0, 30.0, 30.0, 30.0, 30.0, 30.0, 25.0, 25.0, 24000 / 1001, 30000 / 1001)
 PEOPLE = 10  # training clips share a few people, so that who it is says nothing about the label
 CHANGES = 0.15  # share of clips with two labels
 

@@ -11,10 +11,11 @@ from scipy.signal import lfilter
 
 RATE = 16_000  # Hz
 PITCH = (1.15, 0.87)  # factor on the speaker's pitch: pressed, breathy
+# The formants of each vowel, Hz.
 VOWELS = np.array(
     [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410]],
     float,
-)  # Hz
+)
 BANDWIDTHS = (80.0, 100.0, 140.0)  # Hz
 
 
@@ -57,9 +58,8 @@ def _syllable(speaker: Speaker, quality: int, length: int, rng: np.random.Genera
     if quality == 0:
         source = source - 0.7 * np.r_[0, source[:-1]]  # pressed: little spectral tilt
     else:
-        source = lfilter([0.25], [1, -0.75], source) + rng.normal(
-            0, 0.12, length
-        )  # breathy: steep tilt, aspiration
+        # A breathy source: steep tilt, aspiration.
+        source = lfilter([0.25], [1, -0.75], source) + rng.normal(0, 0.12, length)
     for frequency, bandwidth in zip(
         VOWELS[rng.integers(len(VOWELS))] * speaker.formants, BANDWIDTHS, strict=True
     ):

@@ -158,7 +158,6 @@ def test_operations_are_counted_and_a_matrix_product_timed():
     tokens = torch.zeros(2, 10, 64)
     with torch.no_grad():
         counted = gflop_of(lambda: block(tokens)) * 1e9
-    assert (
-        counted == 2 * 20 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 2 * 2 * 10 * 10 * 64
-    )  # projections, scores and sums
+    # Operations of projections, scores and sums.
+    assert counted == 2 * 20 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 2 * 2 * 10 * 10 * 64
     assert 1 < matrix_rate("cpu", torch.float32) < 1e5

@@ -113,9 +113,10 @@ def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_p
                     if (segment > 0.5).any()
                     else np.inf
                 )
+                # The error in frames.
                 errors[timing].append(
                     abs(found - (times[149] - times[start - 1])) / np.diff(times)[149]
-                )  # in frames
+                )
     assert len(errors["true"]) >= 4
     assert max(errors["true"]) < 0.5
     assert max(errors["fixed_30"]) > (0.1 if rate == 30000 / 1001 else 10)
@@ -514,9 +515,8 @@ def test_a_folder_that_has_just_changed_is_listed_again(tmp_path):
     status = folder.stat()
     read_tree(tmp_path)
     (folder / "00007.jpg").unlink()
-    os.utime(
-        folder, ns=(status.st_atime_ns, status.st_mtime_ns)
-    )  # a change within one tick of the clock
+    # A change within one tick of the clock.
+    os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert not read_tree(tmp_path)[0].face_present[6]
 
 

@@ -76,9 +76,8 @@ def test_events_keep_their_time_at_every_frame_rate(tmp_path, rate):
 
 def test_variable_rate_keeps_times_and_sound(tmp_path):
     video = tmp_path / "clip.mp4"
-    times = (
-        np.cumsum(np.random.default_rng(0).uniform(0.02, 0.2, 40)) + 3.0
-    )  # its own clock starts at 3 s
+    # Its own clock starts at 3 s.
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.2, 40)) + 3.0
     wave = clicks([0.5, 2.5], 4.0)
     media.write_video(video, pictures(40), times, wave, size=SIZE)
     np.testing.assert_allclose(media.frame_times(video), times - times[0], atol=1 / 90_000)

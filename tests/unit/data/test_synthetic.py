@@ -163,9 +163,10 @@ def test_pair_accuracy_matches_simulated_likelihood_ratio(window):
     rng = np.random.default_rng(window)
     time = np.arange(window) - (window - 1) / 2
     lags = np.abs(np.subtract.outer(time, time))
+    # 1e4: the variance of an unknown level.
     covariance = (
         plan.DRIFT**2 * np.exp(-lags / plan.DRIFT_FRAMES) + plan.TREMBLE**2 * np.eye(window) + 1e4
-    )  # unknown level
+    )
     weights = np.linalg.solve(covariance, time)
     paths = np.stack(
         [plan.SLOPE * time + plan.pitch_noise(window, rng) + rng.normal() for _ in range(6000)]

@@ -143,9 +143,8 @@ def test_full_size_vit_b_32_agrees_three_ways(tmp_path):
     torch.testing.assert_close(encoder.images(batch), again, rtol=1e-3, atol=1e-4)
     fast = VisualEncoder(tmp_path, dtype=torch.bfloat16).images(batch)
     assert 0.9995 < torch.cosine_similarity(fast, expected).min() < 1
-    assert (
-        torch.cosine_similarity(fast[0] - fast[1], expected[0] - expected[1], dim=0) > 0.95
-    )  # random weights see little else
+    # Random weights see little else.
+    assert torch.cosine_similarity(fast[0] - fast[1], expected[0] - expected[1], dim=0) > 0.95
 
 
 def test_only_the_first_convolution_of_sound_stays_in_float32(hub_audio):
@@ -154,10 +153,8 @@ def test_only_the_first_convolution_of_sound_stays_in_float32(hub_audio):
     assert {p.dtype for p in convolutions.first.parameters()} == {torch.float32}
     assert {p.dtype for p in convolutions.rest.parameters()} == {torch.bfloat16}
     waves = torch.randn(5, 9000, generator=torch.Generator().manual_seed(7))
-    in_parts, together = (
-        convolutions(waves),
-        convolutions._steps(waves),
-    )  # three waves at a time, or all
+    # Three waves at a time, or all.
+    in_parts, together = convolutions(waves), convolutions._steps(waves)
     torch.testing.assert_close(in_parts, together, rtol=0.02, atol=1e-3)
     assert len(waves) * waves.shape[1] > IN_CACHE and in_parts.std(dim=0).min() > 0
     half = AudioEncoder(hub_audio[0], dtype=torch.float16).model.feature_extractor
@@ -268,12 +265,8 @@ def test_a_mean_of_the_last_layers_is_of_the_models_own_hidden_states(tmp_path):
 
 def test_steps_are_what_the_model_gives(hub_audio):
     encoder = AudioEncoder(hub_audio[0])
-    assert [AudioEncoder.steps(round(16000 * t / 30)) for t in (10, 15, 30, 60)] == [
-        16,
-        24,
-        49,
-        99,
-    ]  # docs/method.md, Audio encoder
+    # Source of the expected lengths: docs/method.md, Audio encoder.
+    assert [AudioEncoder.steps(round(16000 * t / 30)) for t in (10, 15, 30, 60)] == [16, 24, 49, 99]
     assert AudioEncoder.steps(399) == 0
     for n in (400, 719, 720, 5339, 40040):
         assert encoder.waveforms(torch.zeros(1, n)).shape == (1, AudioEncoder.steps(n), 768)
@@ -297,10 +290,8 @@ def test_fast_arithmetic_keeps_the_cosine(open_clip_folder, hub_clip, hub_audio,
         assert fast.dtype == torch.float32
         assert 0.999 < torch.cosine_similarity(strict, fast).min() < 1
     waves = torch.randn(2, 8000, generator=torch.Generator().manual_seed(6)) * 0.1
-    for folder in (
-        hub_audio[0],
-        find_folder("synthetic", "", "audio"),
-    ):  # 8 channels a group in one convolution of both
+    # One convolution of both has 8 channels a group.
+    for folder in (hub_audio[0], find_folder("synthetic", "", "audio")):
         strict, fast = AudioEncoder(folder), AudioEncoder(folder, dtype=dtype)
         assert (
             0.999

@@ -34,9 +34,8 @@ def test_bytes_equal_pillow(resample, source, target):
     assert difference.max() <= (1 if source == 112 else 2)
     assert (difference > 0).mean() < 0.05  # torch keeps its weights in fewer bits
     for image, one in zip(images, quick, strict=True):
-        np.testing.assert_array_equal(
-            fit(image[None], target, resample)[0], one
-        )  # whoever stands beside it
+        # The same bits, whoever stands beside it.
+        np.testing.assert_array_equal(fit(image[None], target, resample)[0], one)
 
 
 def test_fit_equals_open_clip_transform():

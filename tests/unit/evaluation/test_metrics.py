@@ -55,9 +55,8 @@ def test_macro_f1_and_confusion_equal_scikit_learns(rows):
 
 
 def test_always_other_scores_what_facts_says():
-    frames = np.array(
-        [82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444]
-    )  # docs/data.md, Size: validation
+    # The validation frames of each class: docs/data.md, Size.
+    frames = np.array([82258, 6126, 5296, 8408, 34511, 25157, 12332, 106444])
     labels = np.arange(8).repeat(frames)
     always = score(labels, np.full(len(labels), 7), np.arange(len(labels)) % 70, protocol="frame")
     assert always["accuracy"] == pytest.approx(0.3794, abs=5e-5)
@@ -119,9 +118,8 @@ def bca(estimate, drawn, without):
 def test_clips_not_frames_are_resampled():
     labels, predictions, clips = annotated(np.random.default_rng(5), clips=10)
     right_clips = clips % 2 == 0
-    predictions = np.where(
-        right_clips, labels, (labels + 1) % 8
-    )  # a clip is all right or all wrong
+    # A clip is all right or all wrong.
+    predictions = np.where(right_clips, labels, (labels + 1) % 8)
     by_clip = score(labels, predictions, clips, protocol="frame")["accuracy_interval"]
     by_frame = score(labels, predictions, np.arange(len(labels)), protocol="frame")[
         "accuracy_interval"

@@ -379,9 +379,8 @@ def test_a_video_that_came_later_or_was_replaced_is_heard(tmp_path, experiment, 
 def test_corrected_times_are_heard_without_looking_at_the_faces_again(tmp_path, experiment):
     clip = make_clip(tmp_path, "a", sound=3.2)
     extraction.extract(experiment, [clip])
-    slower = dataclasses.replace(
-        clip, frame_times=clip.frame_times * 2, fps=clip.fps / 2
-    )  # a corrected list of frame rates
+    # A corrected list of frame rates.
+    slower = dataclasses.replace(clip, frame_times=clip.frame_times * 2, fps=clip.fps / 2)
     found = extraction.extract(experiment, [slower])
     assert rates(found) == (0, 1) and found.sound(slower)["lengths"].tolist() == [39] * 7
     finer = experiment.replace(stride=1)
@@ -548,9 +547,8 @@ def test_store_features_leaves_a_worker_nothing_to_compute(
     monkeypatch.setattr(inputs, "_LAST", {})
     if not room:
         monkeypatch.setattr(inputs, "FRAME_SOUND", 0)
-    sparse = experiment.replace(
-        frame_stride=2
-    )  # windows of the frame protocol that the other has not
+    # Windows of the frame protocol that the other has not.
+    sparse = experiment.replace(frame_stride=2)
     store_features(sparse, clips if given else None, progress=False)
     for load in ("load_visual", "load_audio"):
         monkeypatch.setattr(extraction, load, lambda *args: pytest.fail("an encoder is loaded"))
@@ -724,10 +722,8 @@ def test_the_command_prints_the_summary(tmp_path, experiment, monkeypatch, capsy
     clips = [make_clip(tmp_path, "a", n=12), make_clip(tmp_path, "b", n=12, sound=0.3)]
     monkeypatch.setattr(inputs, "clips_of", lambda *args, **kwargs: clips)
     words = ["emolib", "extract", "--quiet", "--set", "precision=strict", "--set", "window=10"]
-    for extra, expected in (
-        ([], "faces: 2 clips, 24 frames in "),
-        (["--json"], '"rates": []'),
-    ):  # the second time all is there
+    # The second time everything is there.
+    for extra, expected in (([], "faces: 2 clips, 24 frames in "), (["--json"], '"rates": []')):
         monkeypatch.setattr(sys, "argv", words + extra)
         with pytest.raises(SystemExit) as stopped:
             cli.main()
@@ -864,9 +860,8 @@ def test_fast_on_a_gpu_agrees_with_strict_on_the_host(tmp_path, experiment, monk
             a, b = torch.from_numpy(mine).double(), torch.from_numpy(reference).double()
             assert torch.cosine_similarity(a, b, dim=-1).min() >= 0.999
             nearest = torch.cdist(a[::7] - b.mean(0), b - b.mean(0)).argmin(1)
-            assert (
-                nearest == torch.arange(len(b))[::7]
-            ).double().mean() > 0.9  # not only alike: in place
+            # Rows are not only alike, they are in their places.
+            assert (nearest == torch.arange(len(b))[::7]).double().mean() > 0.9
         alone[clip.id] = found.faces(clip)[1]
     shutil.rmtree(extraction.store_of(fast, "visual").folder)
     for clip in clips:  # batches of other company give the same bits

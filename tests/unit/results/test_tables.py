@@ -226,9 +226,8 @@ def test_submission_table_scores_only_what_is_known():
 def test_influence_table_names_clip_and_class():
     frames = [10, 10, 20]
     clips = np.repeat(np.array(["a", "b", "c"], object), frames)
-    rows = metrics.influence(
-        np.repeat([0, 0, 1], frames), np.repeat([0, 1, 1], frames), clips
-    )  # only c shows Anger
+    # Only c shows Anger.
+    rows = metrics.influence(np.repeat([0, 0, 1], frames), np.repeat([0, 1, 1], frames), clips)
     table = tables.influence_table(rows, count=1)
     assert (
         table["Clip left out"].tolist() == [rows[0]["clip"]] == ["c"]

@@ -113,9 +113,8 @@ def test_redraw_agrees_with_a_slow_simulation():
 
 
 def test_two_runs_are_as_correlated_as_they_share_when_videos_are_fixed():
-    frames = np.repeat(
-        np.eye(8, dtype=np.int64) * 100, 20, axis=0
-    )  # equal videos of one class each
+    # Equal videos with one class each.
+    frames = np.repeat(np.eye(8, dtype=np.int64) * 100, 20, axis=0)
     confusion = resolution.confusion_of_f1([0.5] * 8, frames)
     scores = resolution.redraw(
         frames, confusion, Assumptions(2.0, 0.3, 0.8), seeds=2, videos=0, repetitions=4000
@@ -191,9 +190,8 @@ def test_the_smallest_effect_is_decided_by_the_real_interval_as_often_as_forecas
     without an effect few may be decided.
     """
     frames = np.ceil(np.random.default_rng(3).permuted(FRAMES, axis=0) ** 0.6).astype(np.int64)
-    confusion = resolution.confusion_of_f1(
-        F1, frames
-    )  # smaller, more even videos: quick to resample
+    # Smaller, more even videos: quick to resample.
+    confusion = resolution.confusion_of_f1(F1, frames)
     assumptions, generator = Assumptions(4.0, 0.6, 0.8), np.random.default_rng(9)
     effect = resolution.smallest_effect(frames, confusion, assumptions, seeds=seeds)
     corrected = resolution.corrected_share(confusion, frames, effect)
@@ -224,9 +222,8 @@ def rows_of(matrices):
     """Labels, predictions and videos ``[n]``, a row a frame,
     with the frames of ``matrices`` ``[videos, 8, 8]``.
     """
-    below = np.rint(np.cumsum(matrices, axis=-1)).astype(
-        np.int64
-    )  # so that labels are kept exactly
+    # So that labels are kept exactly.
+    below = np.rint(np.cumsum(matrices, axis=-1)).astype(np.int64)
     counts = np.diff(below, axis=-1, prepend=0)
     video, label, predicted = (
         np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape)

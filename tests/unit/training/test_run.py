@@ -200,9 +200,8 @@ def test_stops_at_random_steps_change_no_bit(tmp_path, monkeypatch, runs):
     stops = 0
     for run in range(runs):
         for _ in range(5):
-            left["steps"] = int(
-                generator.integers(1, 2 * an_epoch)
-            )  # an attempt gets one epoch further, or none
+            # An attempt gets one epoch further, or none.
+            left["steps"] = int(generator.integers(1, 2 * an_epoch))
             try:
                 complete(experiment, tmp_path / f"run{run}", sets)
             except Stopped:

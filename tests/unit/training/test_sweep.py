@@ -347,9 +347,8 @@ def test_a_stack_too_large_for_the_memory_is_halved(tmp_path, prepared, monkeypa
     table = sweep.run(
         tiny(), {"seed": [1, 2, 3, 4, 5]}, tmp_path, workers=0, stack=True, progress=False
     )
-    assert (
-        sizes == [5, 2, 3, 2] and table.frame_macro_f1.notna().all()
-    )  # 5 into 2 and 3, 3 into 1 and 2; the one is trained alone
+    # 5 into 2 and 3, 3 into 1 and 2; the one is trained alone.
+    assert sizes == [5, 2, 3, 2] and table.frame_macro_f1.notna().all()
     assert [len(names) for names in read_json(tmp_path / "stacks.json")] == [2, 2]
 
 
@@ -630,9 +629,8 @@ def test_preempted_and_killed_jobs_resume_to_the_same_bits(slurm, in_every_proce
         )
     )
     process = {line.split()[0]: int(line.split()[2]) for line in seen.read_text().splitlines()}
-    os.kill(
-        process[here.fingerprint[0]], signal.SIGUSR2
-    )  # what SLURM sends before it preempts or ends a job
+    # What SLURM sends before it preempts or ends a job.
+    os.kill(process[here.fingerprint[0]], signal.SIGUSR2)
     os.kill(process[here.fingerprint[1]], signal.SIGKILL)
     (in_every_process / "slowly").unlink()
     sweeping.join(120)

@@ -46,9 +46,8 @@ def test_aligned_crop_has_its_eyes_where_the_template_has_them(finder):
         (again,) = finder.faces(cv2.resize(aligned, (224, 224)))
         eyes = again.points[:2] / 2
         assert np.abs(eyes - TEMPLATE[:2]).mean() < 5
-        assert (
-            abs(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1]))) < 5
-        )  # upright again, also after 25 degrees
+        # Upright again, also after 25 degrees.
+        assert abs(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1]))) < 5
         assert (
             np.abs(
                 similarity(found.points, TEMPLATE) @ [*found.points.mean(0), 1] - TEMPLATE.mean(0)
@@ -69,9 +68,10 @@ def test_a_face_is_found_at_the_same_place_at_any_size(finder):
     (small,) = finder.faces(image)
     (large,) = finder.faces(cv2.resize(image, None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC))
     assert np.abs(np.array(large.box) / 6 - small.box).max() < 10
+    # Pixel centres move.
     enlarged = Face(
         box=tuple(6 * side for side in small.box), points=6 * small.points + 2.5, score=1.0
-    )  # pixel centres move
+    )
     difference = np.abs(
         crop(image, small).astype(float) - crop(cv2.resize(image, None, fx=6, fy=6), enlarged)
     )

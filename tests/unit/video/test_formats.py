@@ -52,9 +52,8 @@ def test_every_kind_of_file_that_a_folder_gives_can_be_read(tmp_path, suffix):
         pytest.skip(f"this FFmpeg cannot write {CONTAINERS[suffix]}")
     video = encode(tmp_path / f"video{suffix}", CONTAINERS[suffix])
     assert list(collect([tmp_path], pytest.fail)) == [video]
-    assert (
-        len(list(media.read_frames(video))) == 12 or suffix == ".ogv"
-    )  # Theora leaves out frames that are as the last one
+    # Theora leaves out frames that are as the last one.
+    assert len(list(media.read_frames(video))) == 12 or suffix == ".ogv"
 
 
 # name -> (maker, number of rows; None: it must fail)
@@ -190,6 +189,5 @@ def test_a_phone_video_is_turned_upright(tmp_path, run, squares):
     (summary,), _ = go(tmp_path / "phone.mp4", run, tmp_path / "out", detector=squares)
     rows = rows_of(tmp_path / "out", tmp_path / "phone.mp4")
     assert summary["size"] == [120, 160] and rows["face"].all()
-    assert (
-        np.abs(rows[["x", "y"]].to_numpy(float) - [50, 10]).max() <= 2
-    )  # turned clockwise: x = 120 - 20 - 50
+    # The picture is turned clockwise: x = 120 - 20 - 50.
+    assert np.abs(rows[["x", "y"]].to_numpy(float) - [50, 10]).max() <= 2

@@ -114,9 +114,8 @@ def test_a_run_over_whole_tracks(tmp_path, squares):
     rows = rows_of(tmp_path / "out", video)
     ready = Predictor.load(run, squares)
     wave, search = media.read_waveform(video), FaceSearch(SquareFinder(None))
-    voice = ready.audio.waveforms(torch.from_numpy(wave[None]))[
-        :, 50:83
-    ].half()  # 0.667 s from 1 s on: 33 steps of 20 ms
+    # 0.667 s from 1 s on: 33 steps of 20 ms.
+    voice = ready.audio.waveforms(torch.from_numpy(wave[None]))[:, 50:83].half()
     crops = [crop(image, search(image)[0]) for _, _, image in media.read_frames(video)]
     features = ready.visual.images(torch.from_numpy(np.stack(crops))).half()
     with torch.no_grad():

@@ -46,9 +46,8 @@ def test_sound_may_be_shorter_or_longer_than_the_pictures(tmp_path, run, squares
         make_video(tmp_path / "long.mp4", 60, times=30.0, sound=tone(9.0)),
     ]
     (short, long), _ = go(videos, run, tmp_path / "out", detector=squares)
-    voices = rows_of(tmp_path / "out", videos[0])[
-        "modality"
-    ]  # of windows that end at 20, 24 ... 60
+    # The modality of windows that end at 20, 24 ... 60.
+    voices = rows_of(tmp_path / "out", videos[0])["modality"]
     assert (voices[:46] == "face+voice").all() and (voices[55:] == "face").all()
     assert (rows_of(tmp_path / "out", videos[1])["modality"] == "face+voice").all()
     assert short["sound_seconds"] == pytest.approx(1.0, abs=0.1) and long["frames"] == 60
@@ -60,12 +59,10 @@ def test_the_silence_before_late_sound_is_no_voice(tmp_path, run, squares):
     video = make_video(tmp_path / "late.mp4", 50, sound=sound)
     go(video, run, tmp_path / "out", detector=squares)
     rows = rows_of(tmp_path / "out", video)
-    assert (rows["modality"][:21] == "face").all() and (
-        rows["modality"][25:] == "face+voice"
-    ).all()  # AAC smears by at most 0.1 s
-    assert (
-        rows.groupby(PROBABILITIES)["modality"].nunique() == 1
-    ).all()  # what rests on one window says one thing
+    # AAC smears by at most 0.1 s.
+    assert (rows["modality"][:21] == "face").all() and (rows["modality"][25:] == "face+voice").all()
+    # What rests on one window says one thing.
+    assert (rows.groupby(PROBABILITIES)["modality"].nunique() == 1).all()
 
 
 def test_late_sound_is_in_every_row_of_the_one_window_of_a_short_video(tmp_path, squares):
@@ -98,9 +95,8 @@ def test_windows_without_sound_say_nothing_in_a_blind_run(tmp_path):
         rows[rule] = rows_of(tmp_path / "out" / rule, video)
     values = rows["mean"][PROBABILITIES].to_numpy()
     assert np.isnan(values[:8]).all() and not np.isnan(values[8:]).any()
-    assert (
-        np.abs(values[8:12] - rows["last"][PROBABILITIES].to_numpy()[27]).max() < 1e-5
-    )  # of the three windows there, only the third hears
+    # Of the three windows there, only the third hears.
+    assert np.abs(values[8:12] - rows["last"][PROBABILITIES].to_numpy()[27]).max() < 1e-5
 
 
 def test_a_deaf_run_hears_nothing(tmp_path, deaf, squares):
