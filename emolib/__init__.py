@@ -1,5 +1,5 @@
-"""emolib: multimodal emotion recognition with bi-directional
-cross-attention and temporal modelling.
+"""emolib: multimodal emotion recognition with bi-directional cross-attention
+and temporal modelling.
 
 A thin library under numbered notebooks;
 implements arXiv 2603.11971 (10th ABAW, EXPR task on Aff-Wild2).

@@ -129,8 +129,8 @@ def frame_windows(face_present: np.ndarray, *, length: int, stride: int) -> Wind
 
     They end at ``length, length + stride, ...`` and always at the last frame. A missing face
     repeats the last image before it, at the beginning the first image. A clip shorter than
-    ``length`` gives one window whose leading positions repeat frame 1;
-    a clip without any face gives none.
+    ``length`` gives one window whose leading positions repeat frame 1; a clip without any face
+    gives none.
     """
     face_present = np.asarray(face_present, dtype=bool)
     _check(length, stride)
@@ -241,8 +241,8 @@ FRAME_RULES = {"last": _rows_of_nearest, "mean": _mean_rows, "listing": _rows_of
 def _covering(
     probabilities: np.ndarray, ends: np.ndarray, n_frames: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(number of windows that cover each frame ``[n]``, the sum of their
-    probabilities ``[n, 8]``); ``ends`` sorted.
+    """(number of windows that cover each frame ``[n]``, the sum of their probabilities ``[n, 8]``);
+    ``ends`` sorted.
     """
     frames = np.arange(1, n_frames + 1)
     # Windows first .. last - 1 have frame <= end <= frame + length - 1.
@@ -274,8 +274,8 @@ def smooth(probabilities: np.ndarray, kind: str, half_width: int) -> np.ndarray:
     float64 ``[n, 8]``, rows still sum to one.
 
     ``box`` weights the frames at most ``half_width`` away equally; ``gaussian`` weights the same
-    frames with a standard deviation of half of ``half_width``.
-    At the edges the weights are normalised over the frames that exist.
+    frames with a standard deviation of half of ``half_width``. At the edges the weights are
+    normalised over the frames that exist.
     """
     kernel_of = chosen("smoothing", kind, SMOOTHINGS)
     if half_width < 0:

@@ -4,8 +4,8 @@
 The GPU tests, then ``bench train``, ``bench extract`` and ``bench paper`` at a fiftieth of the data
 set's size: what matters most comes first. Each part is under a time limit, so that the next one
 still runs, and each writes its file as it goes: tests.txt, train.json, extract.json and paper.json
-in figures/bench/<device>. Without a GPU the same parts run at a small size into
-runs/bench/small: that shows that they run, and its figures say nothing.
+in figures/bench/<device>. Without a GPU the same parts run at a small size into runs/bench/small:
+that shows that they run, and its figures say nothing.
 
 Needs no network and no Jupyter, only a Python with torch and what the package imports: beside what
 comes with torch, pandas and transformers these are av, ftfy, open_clip_torch, simplejpeg and timm.

@@ -1,5 +1,5 @@
-"""Write requirements.lock: the versions installed here of everything
-pyproject.toml asks for, directly or not.
+"""Write requirements.lock: the versions installed here of everything pyproject.toml asks for,
+directly or not.
 
 Name and version only, so that the file holds on every platform and index. Left out are the CUDA
 packages, which torch pins for itself on Linux and which exist nowhere else; pip resolves those.

@@ -157,8 +157,8 @@ class Template:
 
 
 def read_template(path: Path) -> Template:
-    """Read the official template: a header, then ``<id>/<frame>.jpg`` with
-    or without a second column.
+    """Read the official template: a header, then ``<id>/<frame>.jpg`` with or
+    without a second column.
 
     Raises EmolibError with file and line for another header,
     a row of another form or a row given twice.
@@ -205,8 +205,8 @@ def read_template(path: Path) -> Template:
 
 
 def read_frame_rates(path: Path) -> dict[str, float]:
-    """``frame_rates.csv`` (``id,fps``, with or without that header) for clips
-    whose video is not at hand.
+    """``frame_rates.csv`` (``id,fps``, with or without that header)
+    for clips whose video is not at hand.
 
     Raises EmolibError with file and line for a bad id or a rate that is not a positive number.
     """

@@ -43,8 +43,8 @@ class Clip:
         return self.images / f"{frame:05d}.jpg"
 
     def span(self, first: int, last: int) -> tuple[float, float]:
-        """Seconds from the begin of frame ``first`` to the end of frame ``last``
-        (1-based, inclusive).
+        """Seconds from the begin of frame ``first`` to the end of frame
+        ``last`` (1-based, inclusive).
         """
         self._check(first)
         self._check(last)
@@ -56,8 +56,8 @@ class Clip:
         return float(self.frame_times[first - 1]), float(end)
 
     def drift_at_30(self) -> float:
-        """Seconds by which a fixed 30 fps is behind (negative) or ahead of
-        (positive) this clip's times at its last frame.
+        """Seconds by which a fixed 30 fps is behind (negative) or ahead of (positive)
+        this clip's times at its last frame.
         """
         return float((len(self.labels) - 1) / ASSUMED_FPS - self.frame_times[-1])
 

@@ -5,9 +5,8 @@ Features are kept under this identity, so that a tree copied elsewhere, with oth
 is the same tree. Reading every byte of 2.7 million images at each look would take minutes,
 so this is the rule:
 
-- A folder of images is the names and sizes of all of its images, and the bytes of a sample: the
-  first, the last and 14
-  spread evenly between them (every image where there are at most 16).
+- A folder of images is the names and sizes of all of its images, and the bytes of a sample:
+  the first, the last and 14 spread evenly between them (every image where there are at most 16).
 - A video is its size and the bytes of three blocks of 64 KiB: its begin, its middle and its end.
 
 What was found is kept in ``<cache>/index``, one small file each, and holds as long as the size and

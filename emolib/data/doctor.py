@@ -33,8 +33,8 @@ def examine(
     crops: str = "cropped_aligned",
     links_out: bool = False,
 ) -> dict[str, Any]:
-    """Examine the tree at ``root``; ``full`` decodes every image and all sound
-    instead of a sample and the headers; ``links_out``: links may lead out of the tree.
+    """Examine the tree at ``root``; ``full`` decodes every image and all sound instead of a sample
+    and the headers; ``links_out``: links may lead out of the tree.
 
     Returns, ready for JSON: ``root``, ``crops``, ``full``, ``totals`` and ``official`` (per split),
     ``clips`` (rows of id, split, lines, images, faces_missing, decoded, fps, time_source, drift_s,

@@ -1,8 +1,8 @@
 """Folds for cross-validation: the published ones, and ours by video and balanced by class.
 
 A fold is a part of the annotated clips that is held out once. Two people of one video share scene,
-sound and often mood, so a video belongs into one fold as a whole;
-otherwise the model has heard at training what it is tested on.
+sound and often mood, so a video belongs into one fold as a whole; otherwise the model has heard at
+training what it is tested on.
 """
 
 from collections.abc import Callable, Sequence

@@ -24,8 +24,8 @@ from emolib.errors import EmolibError
 from emolib.system.files import atomic_path, cache_root, few, hash_of
 
 FORMAT = 4  # raise it when the meaning of what is stored changes
-# seconds; a folder changed so recently could change again within one tick
-# of the file system's clock
+# seconds; a folder changed so recently could change again within one tick of
+# the file system's clock
 SETTLED = 2.0
 SAVE_EVERY = 60.0  # seconds; a first scan that is interrupted loses no more than this
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

@@ -1,8 +1,8 @@
 """CLIP's weights as they are published, in open_clip's words: a model config and a state dict.
 
 Three layouts hold both towers: open_clip's, transformers', and the state dict of OpenAI's own
-model, which has open_clip's keys and no config. timm's files hold the image
-tower alone and are refused.
+model, which has open_clip's keys and no config. timm's files hold the image tower alone and are
+refused.
 """
 
 from pathlib import Path

@@ -3,9 +3,8 @@ and normalised.
 
 CLIP was trained with Pillow's antialiased bicubic (docs/method.md, Visual encoder). Pillow itself
 is the reference. torch has its algorithm for bytes in vector instructions with coarser weights, in
-the thread that calls and without Python's lock:
-0.06 ms an image 112 -> 224 against 0.55 ms;
-about 1 % of the pixels differ, by one grey level (two at odd scales).
+the thread that calls and without Python's lock: 0.06 ms an image 112 -> 224 against 0.55 ms; about
+1 % of the pixels differ, by one grey level (two at odd scales).
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 and whether they work.
 
 A file is verified by its SHA-256 where that is known: from the package's own table, or from the
-hub, whose cache names a large file by it. An encoder is verified by what it
-makes of two pictures or two sounds.
+hub, whose cache names a large file by it. An encoder is verified by what it makes of two pictures
+or two sounds.
 """
 
 from pathlib import Path

@@ -22,8 +22,8 @@ MODELS = {  # model_type of a config, and transformers' classes for it
 }
 # What replaces masked steps in training; the published checkpoint for speech recognition lacks it.
 MASK = "masked_spec_embed"
-# What checkpoints for speech recognition, classification and
-# pre-training carry besides the encoder.
+# What checkpoints for speech recognition, classification and pre-training carry
+# besides the encoder.
 HEADS = (
     "lm_head.",
     "projector.",
@@ -182,8 +182,8 @@ class _Convolutions(nn.Module):
     """The convolutions over samples, the first in float32 where the others are in bfloat16.
 
     bfloat16 has too few digits for samples: on synthetic voices the least cosine of a step was
-    0.9986 with all of them in bfloat16, 0.9995 without the first,
-    0.99997 with the transformer alone in it.
+    0.9986 with all of them in bfloat16, 0.9995 without the first, 0.99997 with the transformer
+    alone in it.
     """
 
     def __init__(self, layers: nn.ModuleList, dtype: torch.dtype) -> None:
@@ -194,9 +194,8 @@ class _Convolutions(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         """``[B, n]`` -> ``[B, channels, steps]``.
 
-        In bfloat16 on a CPU a few waves at a time, whose activations
-        (13 MB for 2 s) stay near: the same bits in two thirds of the time.
-        In float32 other sizes give other bits.
+        In bfloat16 on a CPU a few waves at a time, whose activations (13 MB for 2 s) stay near:
+        the same bits in two thirds of the time. In float32 other sizes give other bits.
         """
         few = self.outside == torch.bfloat16 and not waves.is_cuda
         parts = waves.split(max(1, IN_CACHE // waves.shape[1]) if few else len(waves))

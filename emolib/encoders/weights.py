@@ -1,8 +1,8 @@
 """A file of weights as a state dict, read without running code, and loaded strictly.
 
 Nothing is unpickled: safetensors, or ``torch.load(weights_only=True)``, which takes tensors only. A
-key that is missing or unknown is an error, because a half-loaded encoder gives
-features that only look right.
+key that is missing or unknown is an error, because a half-loaded encoder gives features that only
+look right.
 """
 
 import zipfile

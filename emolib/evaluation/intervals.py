@@ -1,7 +1,7 @@
 """How sure a score is: resampling whole clips, and the interval of what the resamples say.
 
-Single clips carry most of a rare class, so frames are not resampled, clips are
-(docs/method.md, Evaluation; docs/data.md, Structure).
+Single clips carry most of a rare class, so frames are not resampled, clips are (docs/method.md,
+Evaluation; docs/data.md, Structure).
 """
 
 from collections.abc import Sequence

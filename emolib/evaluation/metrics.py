@@ -3,8 +3,8 @@ resampled by clip (docs/method.md, Evaluation).
 
 Every score names its protocol: ``frame`` (all annotated frames, the challenge) or ``window`` (the
 released code's). Single clips carry most of a rare class, so uncertainty resamples whole clips:
-each clip's confusion matrix is counted once, and a resample weights the
-matrices by how often its clip was drawn.
+each clip's confusion matrix is counted once, and a resample weights the matrices by how often its
+clip was drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,9 +79,8 @@ def score(
     ``per_class`` (name, precision, recall, f1, each with its ``_interval``, support), ``confusion``
     (8 lists of 8), ``n`` and ``clips``; with ``influence`` also :func:`influence`'s rows.
     ``classes``: those that the data set can show, and ``f1_classes``: of which of them the macro-F1
-    is the mean, as :func:`mean_f1` has it; returned.
-    JSON-ready. Raises WrongCall for an unknown protocol or too few resamples,
-    EmolibError when nothing is annotated.
+    is the mean, as :func:`mean_f1` has it; returned. JSON-ready. Raises WrongCall for an unknown
+    protocol or too few resamples, EmolibError when nothing is annotated.
     """
     protocols = (*PROTOCOLS, BY_CLIP)
     if protocol not in protocols:
@@ -268,8 +267,8 @@ def difference(
 
 
 def _per_clip(labels: Any, predictions: Any, clips: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(names of the clips with an annotated row ``[C]``, their confusion
-    matrices ``[C, 8, 8]`` int64).
+    """(names of the clips with an annotated row ``[C]``,
+    their confusion matrices ``[C, 8, 8]`` int64).
     """
     labels, predictions, clips = np.asarray(labels), np.asarray(predictions), np.asarray(clips)
     if not labels.shape == predictions.shape == clips.shape or labels.ndim != 1:

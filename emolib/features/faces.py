@@ -122,8 +122,8 @@ def encoded(
 ) -> Iterator[tuple[Slab[Key], torch.Tensor]]:
     """(slab, float32 [B, 512] on the host).
 
-    On a GPU one batch behind, so that it works while the host takes the last one
-    in, and the next one's images are copied meanwhile.
+    On a GPU one batch behind, so that it works while the host takes the last one in,
+    and the next one's images are copied meanwhile.
     """
     if encoder.device.type != "cuda":
         for slab in batches:

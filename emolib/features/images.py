@@ -3,8 +3,8 @@ decoded and resized in threads ahead of the encoder, in constant memory.
 
 Batches are packed across clips and always full size (the last one padded), so what an image becomes
 does not depend on which images stand beside it. libjpeg-turbo decodes and torch resizes outside
-Python's lock: one thread makes about 6,000 crops of 112 px a second ready,
-many times what it could encode.
+Python's lock: one thread makes about 6,000 crops of 112 px a second ready, many times what it could
+encode.
 """
 
 from collections import deque

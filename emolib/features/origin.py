@@ -26,8 +26,8 @@ def origin(experiment: Experiment) -> str:
 
 
 def has_random_weights(experiment: Experiment) -> bool:
-    """Whether an encoder that the experiment uses holds random numbers
-    instead of trained weights.
+    """Whether an encoder that the experiment uses holds random numbers instead
+    of trained weights.
     """
     used = {
         "visual": experiment.visual_encoder if "visual" in experiment.streams else "synthetic",

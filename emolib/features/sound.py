@@ -79,9 +79,9 @@ class SoundEncoder:
     def add(self, sound: ClipSound, wave: np.ndarray) -> None:
         """Cut the spans out of ``wave`` (int16), encode what fills a batch.
 
-        Spans beyond its end have no steps, nor has one
-        that is digital silence throughout: a muted video and one without a sound
-        track are the same to hear. With ``zeros`` every span has the steps of its length.
+        Spans beyond its end have no steps, nor has one that is digital silence throughout: a muted
+        video and one without a sound track are the same to hear. With ``zeros`` every span has the
+        steps of its length.
         """
         if not sound.left:
             sound.done(sound)
@@ -201,8 +201,8 @@ def source_of(clip: Clip, track: bool) -> str:
 def encode_sound(
     clips: list[Clip], wanted: dict[str, Spans], encoder: AudioEncoder, *, zeros: bool = False
 ) -> dict[str, Tensors]:
-    """Audio features of spans that are not stored, by clip id; ``zeros``: as
-    :class:`SoundEncoder` has it.
+    """Audio features of spans that are not stored, by clip id; ``zeros``:
+    as :class:`SoundEncoder` has it.
 
     Raises EmolibError when a video cannot be decoded.
     """

@@ -35,8 +35,8 @@ def extract_sound(
     """Compute the audio features that ``store`` lacks: the ``wanted`` spans of each clip, or with
     ``track`` whole tracks.
 
-    ``load(strict)`` loads the encoder, only when there is work; ``zeros``: as
-    :class:`SoundEncoder` has it.
+    ``load(strict)`` loads the encoder, only when there is work; ``zeros``:
+    as :class:`SoundEncoder` has it.
     """
 
     def source(clip: Clip) -> str:

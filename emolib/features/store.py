@@ -94,8 +94,7 @@ class FeatureStore:
     def _opened(self, clip_id: str, source: str, take: Callable[[Path], Any]) -> Any:
         """``take`` of the clip's file, None where there is none.
 
-        A damaged file is named in a warning and removed, so that it
-        is computed again.
+        A damaged file is named in a warning and removed, so that it is computed again.
         """
         path = self.path(clip_id, source)
         try:
@@ -148,8 +147,8 @@ class FeatureStore:
         if lock is None:
             return None
         # What a process killed while writing this file left behind; no other file's temporary name
-        # has this shape. Young
-        # ones stay: where locks do not reach other machines, one may be writing the same clip.
+        # has this shape. Young ones stay: where locks do not reach other machines, one may be
+        # writing the same clip.
         for leftover in self.folder.glob(f".{escape(stem)}-????????.safetensors"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > YOUNG:
@@ -159,8 +158,7 @@ class FeatureStore:
     def verify(self) -> tuple[int, list[str]]:
         """Re-hash every file: (number of files, paths of damaged ones).
 
-        Damaged files are removed, so the next
-        extraction computes them again.
+        Damaged files are removed, so the next extraction computes them again.
         """
         files = sorted(self.folder.glob("[!.]*.safetensors"))  # a dot: being written
         damaged = [path for path in files if not _is_whole(path)]

@@ -2,8 +2,8 @@
 ended with whoever started it.
 
 papermill parametrises and executes; this adds what it lacks: no TCP ports (anyone on the machine
-can connect to those), one time limit for the whole notebook,
-and the failed cell named by its place in the source.
+can connect to those), one time limit for the whole notebook, and the failed cell named by its place
+in the source.
 """
 
 import shutil
@@ -108,8 +108,8 @@ def register_engine() -> None:
     from papermill.engines import NBClientEngine, papermill_engines
 
     class IpcEngine(NBClientEngine):
-        """papermill's own engine, with a kernel manager on IPC and a limit
-        for the sum of all cells.
+        """papermill's own engine, with a kernel manager on IPC and a limit for
+        the sum of all cells.
         """
 
         @classmethod

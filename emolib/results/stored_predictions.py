@@ -20,8 +20,8 @@ COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 def by_clip(folder: Path, columns: list[str] | None = None) -> dict[str, pd.DataFrame]:
     """Clip -> its rows: ``frame``, ``time``, ``label``, ``prediction`` and eight probabilities.
 
-    Clips in order; ``columns``: these alone. Raises EmolibError when the run has none or
-    a damaged one.
+    Clips in order; ``columns``: these alone. Raises EmolibError when the run
+    has none or a damaged one.
     """
     files = sorted((folder / "predictions").glob("*.parquet"))
     if not files:

@@ -61,8 +61,8 @@ def run_threads() -> Iterator[None]:
 
     Sums over a matrix product's inner axis are split by thread, so another number gives other
     roundings. With one thread numbers below 1e-38 count as zero: a trained attention's softmax is
-    full of them, and takes seven times as long with them.
-    (With more, only threads made from now on would count so.)
+    full of them, and takes seven times as long with them. (With more, only threads made from now on
+    would count so.)
     """
     import torch
 
@@ -108,8 +108,8 @@ def fast_bfloat16(device: str | torch.device) -> bool:
     """Whether ``device`` has units for bfloat16 matrix products.
 
     GPUs of compute capability 8.0 (Ampere) and up have, and CPUs with AVX512-BF16 or AMX. Without
-    them torch computes
-    bfloat16 products in loops: 2 to 9 GFLOP/s a core where float32 runs at 42 (Zen 1).
+    them torch computes bfloat16 products in loops: 2 to 9 GFLOP/s a core where float32 runs at 42
+    (Zen 1).
     """
     import torch
 

@@ -17,8 +17,8 @@ SEAL = "content_hash"  # in a JSON file that is sealed
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is renamed onto it when the
-    block ends without an error.
+    """A temporary path beside ``path`` that is renamed onto it when the block
+    ends without an error.
 
     The temporary name starts with a dot and keeps the suffix, so writers that look at it work.
     Raises EmolibError, naming the file, when the disk is full or the folder cannot be written.
@@ -67,8 +67,8 @@ def check_regular(path: Path) -> os.stat_result:
 
 
 def printable(text: str) -> str:
-    """``text`` with a question mark for each byte of a file's name that is no UTF-8
-    (a surrogate, which nothing can print).
+    """``text`` with a question mark for each byte of a file's name that is no UTF-8 (a surrogate,
+    which nothing can print).
     """
     return text.encode(errors="replace").decode()
 
@@ -120,8 +120,8 @@ def hash_file(path: Path) -> str:
 
 def project_root() -> Path:
     """The checkout this is used from: the nearest folder above the working directory, else above
-    this package, that holds both ``notebooks`` and ``emolib``;
-    the working directory when there is none.
+    this package, that holds both ``notebooks`` and ``emolib``; the working directory when there is
+    none.
     """
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):

@@ -44,8 +44,8 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C inside the block, so that what was started
-    is ended on the way out.
+    """Treat SIGTERM as Ctrl-C inside the block, so that what was started is
+    ended on the way out.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

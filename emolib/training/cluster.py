@@ -67,8 +67,8 @@ def submit(
 
     ``folder``: logs and submitit's files, on a disk that the nodes share; ``parallel``: jobs at
     once; ``minutes``, ``cpus`` and ``gpus`` for each job; ``options``: more sbatch options, such as
-    ``{"partition": "gpu"}``. Raises WrongCall where there is no SLURM,
-    EmolibError where it refuses the jobs.
+    ``{"partition": "gpu"}``. Raises WrongCall where there is no SLURM, EmolibError where it refuses
+    the jobs.
     """
     try:
         import submitit
@@ -103,8 +103,8 @@ def result_of(job: Any) -> Any:
     Raises EmolibError with the last line of what went wrong.
 
     submitit alone would wait for ever, where there is no accounting (sacct), for a job that was
-    killed: here one that the queue no longer holds and that has left no result
-    within LOST seconds counts as ended.
+    killed: here one that the queue no longer holds and that has left no result within LOST seconds
+    counts as ended.
     """
     missing_since = None
     while not job.done():

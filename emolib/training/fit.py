@@ -2,8 +2,8 @@
 the loop over epochs, what it records, and resuming bit for bit.
 
 An epoch's order and dropout follow from (seed, epoch) alone, and the learning rate from the step.
-So the state after an epoch (weights, optimiser, history,
-best model) is all that a resumed run needs to reach the same bits.
+So the state after an epoch (weights, optimiser, history, best model) is all that a resumed run
+needs to reach the same bits.
 """
 
 import math

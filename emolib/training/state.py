@@ -81,8 +81,8 @@ def _hash(state: Mapping[str, torch.Tensor]) -> str:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Turn what loading a file that is damaged or of another shape raises
-    into an EmolibError naming it.
+    """Turn what loading a file that is damaged or of another shape raises into
+    an EmolibError naming it.
     """
     try:
         yield

@@ -176,8 +176,8 @@ class Trainer:
         """Train one epoch, counted from 0, and return its row of history.
 
         The host waits for the device before the first step and after the last, never between. Steps
-        are replayed as a CUDA graph where the features lie on a GPU,
-        and computed eagerly elsewhere. With ``encoder_mode=train`` the sound is encoded anew first.
+        are replayed as a CUDA graph where the features lie on a GPU, and computed eagerly
+        elsewhere. With ``encoder_mode=train`` the sound is encoded anew first.
         """
         if self.experiment.redraws_sound:
             drawn = redrawn(

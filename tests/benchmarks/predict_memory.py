@@ -3,8 +3,8 @@
 
 SHORT and LONG are seconds, the second a multiple of the first; RATE is frames a second. The short
 video has sound and is copied packet by packet as often as needed. Both take the whole way, table,
-timeline and annotated video included, in one process;
-prints a line of JSON with the two peaks in bytes.
+timeline and annotated video included, in one process; prints a line of JSON with the two peaks in
+bytes.
 """
 
 import json

@@ -4,9 +4,8 @@ and whether the store is the same, byte for byte.
     python -m tests.benchmarks.share_extract [rounds, 5]
 
 One thread a process, so that two of them have twice the hardware; needs two idle cores. The
-children fork after the
-imports, so the times hold the work: loading the small encoders, decoding, encoding, storing.
-Prints the median seconds.
+children fork after the imports, so the times hold the work: loading the small encoders, decoding,
+encoding, storing. Prints the median seconds.
 """
 
 import os

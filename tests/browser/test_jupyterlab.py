@@ -1,9 +1,9 @@
 """JupyterLab as it is used: a real server, real Chromium, notebooks opened and run from the menu,
 on the finished demo, those that train many variants at a small size.
 
-JupyterLab gives an image without an alternative text the text "Image"; that counts as none.
-The server's settings, workspaces and kernels' files live in temporary folders,
-the notebooks in a temporary copy.
+JupyterLab gives an image without an alternative text the text "Image"; that counts as none. The
+server's settings, workspaces and kernels' files live in temporary folders, the notebooks in a
+temporary copy.
 """
 
 import importlib.util

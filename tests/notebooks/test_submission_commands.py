@@ -48,9 +48,8 @@ def place(module_path) -> Path:
     return root
 
 
-# The page's commands as they stand;
-# only what is slow is replaced: the demo's encoders, one epoch, one seed, one window,
-# and of the notebooks those that train.
+# The page's commands as they stand; only what is slow is replaced:
+# the demo's encoders, one epoch, one seed, one window, and of the notebooks those that train.
 SHIM = """
     #!/bin/sh
     case "$1" in

@@ -70,8 +70,8 @@ def encode_sound(container: Any, stream: Any, seconds: float, layout: str) -> No
 def rewrite(source: Path, target: Path, change: Callable[[Any, int], bytes | bool | None]) -> Path:
     """``source`` packet by packet.
 
-    ``change(packet, number in its stream)`` may move its times; False leaves it out, and
-    bytes stand in its place.
+    ``change(packet, number in its stream)`` may move its times;
+    False leaves it out, and bytes stand in its place.
     """
     with av.open(str(source)) as old, av.open(f"file:{target}", "w") as new:
         streams = {s.index: new.add_stream_from_template(s) for s in old.streams}

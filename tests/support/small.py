@@ -1,5 +1,5 @@
-"""The long notebooks at a small size: settings under which every cell of
-theirs runs within seconds.
+"""The long notebooks at a small size: settings under which every cell of theirs
+runs within seconds.
 """
 
 BENCHMARK = "synth_train_clips=24,synth_validation_clips=10,synth_test_clips=2,synth_seconds=5.0"

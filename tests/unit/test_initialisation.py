@@ -1,5 +1,5 @@
-"""Every parameter starts from the distribution that the released code's
-modules start from (docs/method.md).
+"""Every parameter starts from the distribution that the released code's modules
+start from (docs/method.md).
 
 The reference is built here of torch's own modules, as the released code builds them,
 and not of the package's.

@@ -1,8 +1,8 @@
 """Planted colours and pitches arrive at the right frames, from the disk to the submission.
 
 The tree is written from docs/data.md by code that shares nothing with emolib
-(tests/support/planted.py). In the place of the encoders
-stand readers of colour and pitch, so that every position of every window says what it is.
+(tests/support/planted.py). In the place of the encoders stand readers of colour and pitch, so that
+every position of every window says what it is.
 """
 
 import json

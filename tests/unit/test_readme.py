@@ -59,8 +59,8 @@ def commands(text: str) -> list[list[str]]:
 
 
 def test_marked_blocks_are_the_generated_files(tmp_path):
-    """As committed: a demo run on another machine writes its own
-    figures over those of the checkout.
+    """As committed: a demo run on another machine writes its own figures over
+    those of the checkout.
     """
     from readme import BLOCK, filled
 

@@ -2,8 +2,8 @@
 
 Every time is in seconds on the video's own clock, 0 where its first frame begins to show; sound is
 cut or padded to the same zero. Container timestamps are used as they are, so variable frame rates
-and late sound tracks keep their
-place: an assumed 30 frames a second drifts by up to 143 s on Aff-Wild2 (docs/data.md).
+and late sound tracks keep their place: an assumed 30 frames a second drifts by up to 143 s on
+Aff-Wild2 (docs/data.md).
 """
 
 from emolib.data.media.container import StreamReport, moving_pictures, opened, sound_track

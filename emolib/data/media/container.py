@@ -43,8 +43,8 @@ def opened(video: Path) -> Iterator[Any]:
     """The container of ``video``; nothing but this file is ever opened.
 
     Whatever FFmpeg reports inside the block becomes an EmolibError that names the file, as does a
-    pipe or a device, from which reading could wait for ever.
-    Pictures of more than MAX_PIXELS are not decoded.
+    pipe or a device, from which reading could wait for ever. Pictures of more than MAX_PIXELS are
+    not decoded.
     """
     options = {
         "protocol_whitelist": "file",
@@ -145,8 +145,8 @@ def expected_frames(container: Any, stream: Any) -> int | None:
 
 
 def _timed_streams(container: Any, stream: Any, report: StreamReport | None) -> list[Any]:
-    """``stream``; with the other sound and pictures where the end of the
-    whole file is asked for.
+    """``stream``; with the other sound and pictures where the end of the whole
+    file is asked for.
     """
     if report is None:
         return [stream]

@@ -37,8 +37,8 @@ def read_waveform(video: Path) -> np.ndarray | None:
 
 
 def stream_waveform(video: Path) -> Iterator[np.ndarray] | None:
-    """:func:`read_waveform` block by block, so that memory does not grow
-    with the length of the sound.
+    """:func:`read_waveform` block by block, so that memory does not grow with
+    the length of the sound.
     """
     pieces = sound_pieces(video)
     return None if pieces is None else _filled(video, pieces)

@@ -25,9 +25,9 @@ def write_video(
 
     ``frames``: RGB uint8 ``[H, W, 3]``; ``times``: seconds at which each begins to show, float
     ``[n]``, or one constant rate in frames/s; ``waveform``: float32 ``[n]`` mono 16 kHz from the
-    first frame on, or blocks of it;
-    ``size``: (width, height) of the frames; an odd one is padded by repeating its edge, which H.264
-    needs. Raises WrongCall when frames, times and size disagree, EmolibError when the disk is full.
+    first frame on, or blocks of it; ``size``: (width, height) of the frames; an odd one is padded
+    by repeating its edge, which H.264 needs. Raises WrongCall when frames, times and size disagree,
+    EmolibError when the disk is full.
     """
     times = float(times) if np.ndim(times) == 0 else np.asarray(times, dtype=np.float64)
     rate = Fraction(times).limit_denominator(1001) if isinstance(times, float) else None

@@ -1,8 +1,8 @@
 """Generated faces: a cartoon head at 112x112 whose expression, pitch and identity are all known.
 
 Seven expression parameters carry the class group; the head's pitch carries motion and nothing else;
-the rest (identity, yaw, roll, light, blinks, sensor noise) is nuisance.
-Drawn by OpenCV with sub-pixel, anti-aliased polygons.
+the rest (identity, yaw, roll, light, blinks, sensor noise) is nuisance. Drawn by OpenCV with
+sub-pixel, anti-aliased polygons.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ PARAMETERS = (
     "cheek",
 )
 
-# A still face shows one of five groups: two single classes and three pairs
-# (docs/benchmark.md, Known answers).
+# A still face shows one of five groups: two single classes and three pairs (docs/benchmark.md,
+# Known answers).
 GROUPS = (
     ("Neutral",),
     ("Happiness",),

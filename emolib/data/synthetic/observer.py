@@ -38,8 +38,8 @@ def pitch_covariance(window: int, difficulty: float = 0.0) -> np.ndarray:
 
 
 def slope_deviation(window: int, difficulty: float = 0.0) -> float:
-    """Standard deviation of the best unbiased slope estimate from ``window`` frames
-    (pitch per frame).
+    """Standard deviation of the best unbiased slope estimate from ``window``
+    frames (pitch per frame).
     """
     covariance = pitch_covariance(window, difficulty)
     lags = np.arange(window)
@@ -48,8 +48,8 @@ def slope_deviation(window: int, difficulty: float = 0.0) -> float:
 
 
 def pair_accuracy(window: int, difficulty: float = 0.0) -> float:
-    """Chance that ``window`` frames tell Anger from Disgust correctly
-    when both are equally likely.
+    """Chance that ``window`` frames tell Anger from Disgust correctly when both
+    are equally likely.
     """
     return float(norm.cdf(SLOPE / slope_deviation(window, difficulty)))
 
@@ -101,9 +101,8 @@ def best_macro_f1(likelihood: np.ndarray, priors: np.ndarray, steps: int = 200) 
     """F1 of each class ``[8]`` under the randomised rule that maximises their mean.
 
     ``likelihood`` is P(observation | class) ``[8, n]``. Exponentiated-gradient ascent on the rule
-    q(class | observation):
-    F1_c = 2 TP_c / (P_c + predicted_c), whose gradient for q(c | o) is 2 (p(o,
-    c) - F1_c p(o) / 2) / (P_c + predicted_c).
+    q(class | observation): F1_c = 2 TP_c / (P_c + predicted_c), whose gradient for q(c | o) is 2
+    (p(o, c) - F1_c p(o) / 2) / (P_c + predicted_c).
     """
     present = priors > 0
     joint = _merged(likelihood.T * priors)  # [n, 8]

@@ -311,8 +311,8 @@ def inputs_of(experiment: Experiment) -> str:
 
     Without the TCN a model sees an unordered set of frames, which by the generator's symmetry under
     reversal of time says no more of the motion pair than one frame does. The still frame is the
-    window's middle one: last frames lie late in a clip,
-    where the level alone tells which way it went (71 % of the pair instead of 50 %).
+    window's middle one: last frames lie late in a clip, where the level alone tells which way it
+    went (71 % of the pair instead of 50 %).
     """
     if experiment.modalities == "audio":
         return "voice"

@@ -76,8 +76,8 @@ def test_spans_are_true_time(tmp_path):
 
 @pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 25, 30000 / 1001, "variable"])
 def test_a_sound_lands_on_its_frame_in_every_window_and_drifts_at_fixed_30(tmp_path, rate):
-    """A click at the begin of frame 150 of 200, heard through the span of
-    each window that holds the frame.
+    """A click at the begin of frame 150 of 200, heard through the span of each
+    window that holds the frame.
     """
     gaps = np.random.default_rng(0).choice([1 / 30, 1 / 15, 0.05], 199)
     times = np.r_[0, np.cumsum(gaps)] if rate == "variable" else np.arange(200) / rate

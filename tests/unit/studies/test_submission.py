@@ -122,8 +122,8 @@ def test_wrong_predictions_are_refused_and_nothing_is_written(
 
 
 def edit(*changes):
-    """A damage: (0-based line, new text or None to remove it) applied
-    from the last to the first.
+    """A damage: (0-based line, new text or None to remove it)
+    applied from the last to the first.
     """
 
     def damaged(lines):

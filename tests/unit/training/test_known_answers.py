@@ -2,8 +2,8 @@
 
 The ideal observer's ceilings for equal classes are 0.625 for a still face, 0.75 with motion, 0.875
 for face and voice without order in time, 1 for everything and 0.909 for everything in 10 frames:
-rungs at least 0.09 apart, so that TOLERANCE fails a model that has climbed one
-rung too far or too few.
+rungs at least 0.09 apart, so that TOLERANCE fails a model that has climbed one rung too far or too
+few.
 """
 
 from dataclasses import replace
