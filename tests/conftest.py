@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one thread each, befor
 # Tests of the user's own runs/demo. A run has one writer at a time, so one process takes them all.
 DEMO = ("tests/notebooks/test_demo.py", "tests/browser/")
 # What takes minutes comes first, so that both processes end together.
-FIRST = (*DEMO, "tests/notebooks/", "tests/unit/training/")
+FIRST = (*DEMO, "tests/notebooks/", "tests/integration/", "tests/unit/training/")
 
 
 def pytest_collection_modifyitems(items):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -99,3 +100,9 @@ def save_open_clip(model: Any, folder: Path, config: dict[str, Any] | None, file
     if config is not None:
         text = json.dumps({"model_cfg": config, "preprocess_cfg": {}})
         (folder / "open_clip_config.json").write_text(text)
+
+
+def images(n: int = 3, size: int = 112) -> torch.Tensor:
+    return torch.from_numpy(
+        np.random.default_rng(3).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+    )

@@ -2,12 +2,10 @@
 environment.yml, Makefile, CITATION.cff, wheel.
 """
 
-import json
 import re
 import runpy
 import shutil
 import subprocess
-import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -133,57 +131,3 @@ def test_set_up_files_name_no_host():
         "CITATION.cff",
     ):
         assert not re.search(r"https?://|index-url|trusted-host", (ROOT / name).read_text()), name
-
-
-def test_wheel_installs_in_an_empty_folder_with_its_assets(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(
-        ROOT / "emolib", source / "emolib", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [
-            *pip,
-            "wheel",
-            "--no-build-isolation",
-            "--no-deps",
-            "--no-index",
-            "-w",
-            str(tmp_path),
-            str(source),
-        ],
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("emolib-*.whl")
-    target = tmp_path / "target"
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
-        check=True,
-    )
-
-    probe = (
-        "import emolib, emolib.config, json; print(json.dumps([emolib.__file__, "
-        "emolib.config.preset('demo').preset]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", probe],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(target)},
-    )
-    assert json.loads(done.stdout) == [str(target / "emolib" / "__init__.py"), "demo"]
-    assert list(target.glob("emolib-*.dist-info/licenses/LICENSE"))
-    packaged = {
-        path.relative_to(target / "emolib")
-        for path in (target / "emolib").rglob("*")
-        if path.is_file()
-    }
-    written = {
-        path.relative_to(ROOT / "emolib") for path in (ROOT / "emolib").rglob("*") if path.is_file()
-    }
-    assert {path for path in written if "__pycache__" not in path.parts} <= packaged

@@ -1,11 +1,5 @@
 """Whose run a folder holds: edit the model and the old score is no longer today's."""
 
-import contextlib
-import importlib
-import json
-import os
-import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -32,7 +26,6 @@ from emolib.training import run as training
 from emolib.training.claim import EARLIER, FILES, claim, is_complete
 from emolib.training.cuda_graph import Replays
 from emolib.training.state import load_state
-from tests.support.forks import exit_code, fork
 from tests.support.windowsets import tiny
 
 PACKAGE = Path(emolib.__file__).parent
@@ -246,51 +239,6 @@ def test_what_decides_a_number_counts():
     )
     for each in deciding:
         assert each.__module__ in identity.MODULES, each
-
-
-def train(root: Path) -> tuple[dict, str]:
-    """(printed result, standard error) of ``emolib train --json`` by the package in ``root``."""
-    output, said = root / "output", root / "said"
-
-    def work() -> None:
-        for name in [name for name in sys.modules if name.split(".")[0] == "emolib"]:
-            del sys.modules[name]
-        sys.path.insert(0, str(root))
-        os.environ["EMOLIB_RUNS"] = str(root / "runs")
-        words = ["train", "--quiet", "--json", "--name", "x", "--set", SMALL]
-        sys.argv = ["emolib", *words]
-        with (
-            output.open("w") as out,
-            said.open("w") as err,
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            importlib.import_module("emolib.cli").main()
-
-    assert exit_code(fork(work)) == 0, said.read_text()[-3000:]
-    return json.loads(output.read_text()), said.read_text()
-
-
-def test_an_edited_temporal_block_is_trained_anew(tmp_path):
-    """Where a run's identity is its settings alone, the second call prints the first's metrics."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PACKAGE, tmp_path / "emolib", ignore=ignored)
-    first, _ = train(tmp_path)
-    tcn = tmp_path / "emolib" / "tcn.py"
-    source = tcn.read_text()
-    marker = "class TemporalBlock"
-    assert marker in source and "return " in source[source.index(marker) :]
-    head, body = source.split(marker, 1)
-    tcn.write_text(f"# A comment moves nothing.\n{head}{marker}{body}")
-    again, said = train(tmp_path)
-    assert again == first and "other code" not in said
-    tcn.write_text(head + marker + body.replace("return ", "return 0.5 * ", 1))
-    edited, said = train(tmp_path)
-    assert "made by other code" in said and edited["code"] != first["code"]
-    assert edited["window"] != first["window"] or edited["frame"] != first["frame"]
-    first_made = identity.Identity(*(first[name] for name in ("code", "data", "encoders")))
-    kept = tmp_path / "runs" / "x" / EARLIER / first_made.key
-    assert read_json(kept / "metrics.json") == first
 
 
 def test_two_trainings_of_one_name_do_not_mix_and_clean_leaves_a_run_that_is_training(

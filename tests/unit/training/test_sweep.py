@@ -1,11 +1,10 @@
-"""Sweeps over in-memory data: the table, what is not repeated, what fails, worker processes."""
+"""Sweeps over in-memory data: the table, what is not repeated, what fails, stacks.
+
+Worker processes and SLURM: tests/integration/test_sweep_processes.py.
+"""
 
 import os
-import signal
 import sys
-import textwrap
-import threading
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,41 +16,23 @@ from emolib.errors import EmolibError, EmolibWarning, WrongCall
 from emolib.evaluation.identity import LOADED, Identity
 from emolib.features import prepare as inputs
 from emolib.features.sources import Sources
-from emolib.system.files import hash_file, read_json, write_json
+from emolib.system.files import read_json, write_json
 from emolib.system.runs import writing
 from emolib.training import fit as fitting
 from emolib.training import run as training
 from emolib.training import stacks, sweep, unit, workers
 from emolib.training.claim import is_complete
 from tests.support.forks import exit_code, fork
-from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
+from tests.support.sweeps import SOURCES, TODAY, keep_in_memory, same_bits
 from tests.support.windowsets import make, prompts, tiny
 
-SOURCES = Sources(data="of-memory", encoders="of-none")
-TODAY = Identity(LOADED, SOURCES.data, SOURCES.encoders)
 GRID = {"width": [16, 32], "seed": [1, 2]}
 
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """inputs.prepare gives small sets in memory;
-    counts its calls and can be told to fail for a width.
-    """
-    calls = []
-
-    def prepare(experiment, *, progress=True):
-        calls.append(experiment)
-        if experiment.epochs == 1:
-            raise EmolibError("no such weights")
-        return inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
-
-    monkeypatch.setattr(inputs, "prepare", prepare)
-    monkeypatch.setattr(training, "prepare", prepare)
-    monkeypatch.setattr(
-        inputs, "store_features", lambda experiment, clips=None, *, progress=True: None
-    )
-    monkeypatch.setattr(inputs, "sources", lambda experiment, *, progress=True: SOURCES)
-    return calls
+    """The experiments whose data were asked for."""
+    return keep_in_memory(monkeypatch)
 
 
 def test_table_and_nothing_is_repeated(tmp_path, prepared):
@@ -150,64 +131,6 @@ def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
     with pytest.raises(WrongCall, match="executor='cloud'"):
         sweep.run(tiny(), GRID, tmp_path / "none", executor="cloud")
     assert not prepared and not (tmp_path / "none").exists()
-
-
-@pytest.fixture
-def in_every_process(tmp_path, monkeypatch, prepared):
-    """``prepared`` in child processes as well, by sitecustomize;
-    each notes in ``epochs`` what it has saved, ``slowly`` if that exists.
-    """
-    (tmp_path / "sitecustomize.py").write_text(
-        textwrap.dedent(f"""
-            import os, sys, time
-            sys.path.insert(0, {str(Path(__file__).parents[3])!r})
-            from emolib.features import prepare as inputs
-            from emolib.features.sources import Sources
-            from emolib.training import fit as fitting
-            from emolib.training import run as training
-            from tests.support.windowsets import make, prompts
-            data = inputs.Data(make(), make(seed=1), [make(seed=1)], *prompts())
-            inputs.prepare = training.prepare = lambda experiment, *, progress=True: data
-            inputs.sources = lambda experiment, *, progress=True: {SOURCES!r}
-            saved = fitting.save_state
-            def save_state(path, parts, state):
-                saved(path, parts, state)
-                with open({str(tmp_path / "epochs")!r}, "a") as file:
-                    file.write(f"{{path.parent.name}} {{len(state['history'])}} {{os.getpid()}}\\n")
-                if os.path.exists({str(tmp_path / "slowly")!r}):
-                    time.sleep(3)
-            fitting.save_state = save_state
-        """)
-    )
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    )
-    return tmp_path
-
-
-def same_bits(one, other):
-    """Whether two tables are equal, and the weights and histories of their runs."""
-    pd.testing.assert_frame_equal(one.drop(columns="folder"), other.drop(columns="folder"))
-    for mine, theirs in zip(one.folder, other.folder, strict=True):
-        for file in ("model.safetensors", "history.csv", "predictions/clip0.parquet"):
-            assert hash_file(Path(mine) / file) == hash_file(Path(theirs) / file)
-
-
-def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeypatch):
-    """A run alone in a process with two threads, and runs in two worker processes on two cores:
-    one promise.
-    """
-    experiment = tiny(width=64, batch_size=32)
-    grid = {"amp": ["float32", "bf16"], "seed": [1, 2]}
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    alone = sweep.run(experiment, grid, in_every_process / "alone", workers=0, progress=False)
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
-    spread = sweep.run(experiment, grid, in_every_process / "spread", workers=2, progress=False)
-    same_bits(alone, spread)
-    assert alone.window_macro_f1.nunique() > 1
 
 
 # Run by each Python before anything else: a worker that answers at once, or dies over a run.
@@ -569,86 +492,3 @@ def test_jobs_that_slurm_refuses_are_told_in_one_line(tmp_path, prepared, monkey
         "slurm_array_parallelism": 3,
         "slurm_additional_parameters": {"partition": "gpu"},
     }
-
-
-ON_THIS_NODE = {"minutes": 5, "cpus": 1}
-
-
-def test_a_real_slurm_gives_the_local_table(slurm, in_every_process):  # noqa: F811
-    grid = {"width": [16, 32], "seed": [1]}
-    here = sweep.run(tiny(), grid, in_every_process / "here", workers=0, progress=False)
-    there = sweep.run(
-        tiny(),
-        grid,
-        in_every_process / "there",
-        executor="slurm",
-        slurm=ON_THIS_NODE,
-        progress=False,
-    )
-    same_bits(here, there)
-    assert here.window_macro_f1.nunique() > 1
-    pd.testing.assert_frame_equal(
-        pd.read_parquet(in_every_process / "there" / "results.parquet"), there
-    )
-
-
-def test_preempted_and_killed_jobs_resume_to_the_same_bits(slurm, in_every_process):  # noqa: F811
-    """One job is preempted and queued again by itself;
-    another is killed, named, and goes on when it is sent again.
-    """
-    experiment, folder, seen = (
-        tiny(epochs=6),
-        in_every_process / "there",
-        in_every_process / "epochs",
-    )
-    here = sweep.run(
-        experiment, {"seed": [1, 2]}, in_every_process / "here", workers=0, progress=False
-    )
-    (in_every_process / "slowly").touch()
-    failures = []
-
-    def send():
-        try:
-            sweep.run(
-                experiment,
-                {"seed": [1, 2]},
-                folder,
-                executor="slurm",
-                slurm=ON_THIS_NODE,
-                progress=False,
-            )
-        except EmolibError as error:
-            failures.append(str(error))
-
-    sweeping = threading.Thread(target=send)
-    sweeping.start()
-    wait_until(
-        lambda: (
-            seen.exists()
-            and {line.split()[0] for line in seen.read_text().splitlines()} == set(here.fingerprint)
-        )
-    )
-    process = {line.split()[0]: int(line.split()[2]) for line in seen.read_text().splitlines()}
-    # What SLURM sends before it preempts or ends a job.
-    os.kill(process[here.fingerprint[0]], signal.SIGUSR2)
-    os.kill(process[here.fingerprint[1]], signal.SIGKILL)
-    (in_every_process / "slowly").unlink()
-    sweeping.join(120)
-    assert len(failures) == 1 and "1 of 2 runs failed (seed=2: SLURM job" in failures[0]
-    assert any("equeued job" in log.read_text() for log in (folder / "slurm").glob("*_0_log.*"))
-    there = sweep.run(
-        experiment, {"seed": [1, 2]}, folder, executor="slurm", slurm=ON_THIS_NODE, progress=False
-    )
-    same_bits(here, there)
-    done = [line.rsplit(" ", 1)[0] for line in seen.read_text().splitlines()]
-    assert sorted(done) == sorted(
-        f"{name} {epoch}" for name in here.fingerprint for epoch in range(1, 7)
-    ), "an epoch was trained twice"
-
-
-def wait_until(condition, seconds=120):
-    for _ in range(seconds * 20):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
