@@ -113,68 +113,113 @@ def profiled(call: Callable[[], Any], most: int = 8) -> dict[str, float]:
     }
 
 
-def measure_faces(
-    peer: ModuleType, clip: Path, paths: list[Path], size: Size, place: str, saved: Path
-) -> dict[str, Any]:
-    """Reading and encoding ``paths``, ours and the peer's, on ``place``;
-    ``clip``: the weights; ``saved``: a scratch file.
-    """
+class Peer(NamedTuple):
+    """The plain loop over image files, with transformers' model in float32."""
+
+    loop: Callable[..., Any]
+    transform: Any
+    model: Callable[[torch.Tensor], torch.Tensor]
+    place: str
+
+    def read(self, paths: list[Path], batch: int) -> None:
+        """Read and transform the images alone."""
+        self.loop(paths, self.transform, None, batch, self.place)
+
+    def extract(self, paths: list[Path], batch: int) -> np.ndarray:
+        """The features ``[n, d]``."""
+        return self.loop(paths, self.transform, self.model, batch, self.place)
+
+
+def _peer(code: ModuleType, clip: Path, ours: VisualEncoder, place: str) -> Peer:
     from transformers import CLIPModel
 
-    dtype = encoder_dtype(place, "fast")
-    fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
-    # The peer's model is in float32, as its loop has it.
     usual: Any = CLIPModel.from_pretrained(clip).eval().to(place)
-    transform = peer.usual_transform(
-        strict.image_size, (strict.mean / 255).tolist(), (strict.std / 255).tolist()
-    )
 
     def model(images: torch.Tensor) -> torch.Tensor:
         return usual.get_image_features(pixel_values=images).pooler_output
 
-    def peer_extracts(batch: int) -> None:
-        np.save(saved, peer.usual_loop(paths, transform, model, batch, place))
+    mean, deviation = (ours.mean / 255).tolist(), (ours.std / 255).tolist()
+    transform = code.usual_transform(ours.image_size, mean, deviation)
+    return Peer(code.usual_loop, transform, model, place)
 
+
+def measure_faces(
+    peer_code: ModuleType, clip: Path, paths: list[Path], size: Size, place: str, saved: Path
+) -> dict[str, Any]:
+    """Reading and encoding ``paths``, ours and the peer's, on ``place``;
+    ``clip``: the weights; ``saved``: a scratch file.
+    """
+    dtype = encoder_dtype(place, "fast")
+    fast, strict = VisualEncoder(clip, dtype=dtype).to(place), VisualEncoder(clip).to(place)
+    peer = _peer(peer_code, clip, strict, place)
     batch, often, whole = size.batch, paths * size.ingested, paths * size.extracted
     resident = [fast.prepare(slab.images) for slab in _slabs(paths, fast, batch)]
     side = 8192 if torch.device(place).type == "cuda" else 2048
-    a = torch.randn(side, side, device=place, dtype=dtype)
+    matrix = torch.randn(side, side, device=place, dtype=dtype)
     work: dict[str, Callable[[], Any]] = {
-        "peer ingest": lambda: peer.usual_loop(often, transform, None, batch, place),
+        "peer ingest": lambda: peer.read(often, batch),
         "ingest": lambda: _ingest(often, fast, batch),
-        "peer extract, batch 1": lambda: peer_extracts(1),
-        f"peer extract, batch {batch}": lambda: peer_extracts(batch),
+        "peer extract, batch 1": lambda: np.save(saved, peer.extract(paths, 1)),
+        f"peer extract, batch {batch}": lambda: np.save(saved, peer.extract(paths, batch)),
         "extract": lambda: np.save(saved, _features(whole, fast, batch).astype(np.float16)),
         "encoder": lambda: [fast.encode(prepared).cpu() for prepared in resident],
-        "matrix product": lambda: a @ a,
+        "matrix product": lambda: matrix @ matrix,
     }
     times = interleaved(work, size.repeats, size.budget)
-    bytes_a_frame = np.load(saved).nbytes / len(whole)
-    expected = peer.usual_loop(paths, transform, model, batch, place)
-    cosine_fast, own_fast = fidelity(_features(paths, fast, batch), expected)
-    cosine_strict, own_strict = fidelity(_features(paths, strict, batch), expected)
-    rate = len(whole) / times["extract"]
-    gflop = gflop_of(lambda: fast.encode(resident[0])) / batch
-    gflops = gflop * batch * len(resident) / times["encoder"]
-    peak = 2 * side**3 / times["matrix product"] / 1e9
-    best = min(seconds for name, seconds in times.items() if name.startswith("peer extract"))
+    encoded_rate = batch * len(resident) / times["encoder"]
     return {
         "seconds": times,
         "precision": str(dtype).removeprefix("torch."),
-        "ingest_ratio": times["peer ingest"] / times["ingest"],
-        "ingest_frames_per_second": len(often) / times["ingest"],
         "bytes_per_jpeg": sum(path.stat().st_size for path in paths) / len(paths),
-        "extract_ratio": rate * best / len(paths),
-        "extract_ratio_batch_1": rate * times["peer extract, batch 1"] / len(paths),
+        "bytes_per_frame": np.load(saved).nbytes / len(whole),
+        **_ratios(times, size, len(paths), encoded_rate),
+        **_arithmetic(
+            gflop_of(lambda: fast.encode(resident[0])) / batch, encoded_rate, side, times
+        ),
+        **_fidelities(fast, strict, paths, batch, peer.extract(paths, batch)),
+        "profile_visual": profiled(lambda: fast.encode(resident[0])),
+    }
+
+
+def _ratios(times: dict[str, float], size: Size, images: int, encoded: float) -> dict[str, float]:
+    """How many times as fast as the peer's we read and extract ``images``, and as the encoder
+    alone, which encodes ``encoded`` frames a second.
+    """
+    rate = images * size.extracted / times["extract"]
+    best = min(seconds for name, seconds in times.items() if name.startswith("peer extract"))
+    return {
+        "ingest_ratio": times["peer ingest"] / times["ingest"],
+        "ingest_frames_per_second": images * size.ingested / times["ingest"],
+        "extract_ratio": rate * best / images,
+        "extract_ratio_batch_1": rate * times["peer extract, batch 1"] / images,
         "extract_frames_per_second": rate,
-        "pipeline_efficiency": rate / (batch * len(resident) / times["encoder"]),
+        "pipeline_efficiency": rate / encoded,
+    }
+
+
+def _arithmetic(
+    gflop: float, encoded: float, side: int, times: dict[str, float]
+) -> dict[str, float]:
+    """The encoder's ``gflop`` a frame at ``encoded`` frames a second, beside a product of two
+    matrices of ``side`` rows.
+    """
+    gflops, peak = gflop * encoded, 2 * side**3 / times["matrix product"] / 1e9
+    return {
         "fraction_of_peak": gflops / peak,
         "gflop_per_frame": gflop,
         "gflops_encoder": gflops,
         "gflops_matrix_product": peak,
+    }
+
+
+def _fidelities(
+    fast: VisualEncoder, strict: VisualEncoder, paths: list[Path], batch: int, expected: np.ndarray
+) -> dict[str, float]:
+    """How near our features of ``paths`` are to the ``expected`` ones, in both precisions."""
+    cosine_fast, own_fast = fidelity(_features(paths, fast, batch), expected)
+    cosine_strict, own_strict = fidelity(_features(paths, strict, batch), expected)
+    return {
         "minimum_cosine_fast": cosine_fast,
         "minimum_cosine_strict": cosine_strict,
         "frames_in_place": min(own_fast, own_strict),
-        "bytes_per_frame": bytes_a_frame,
-        "profile_visual": profiled(lambda: fast.encode(resident[0])),
     }

@@ -168,8 +168,8 @@ def extract(
     if verify:
         result["verified"], result["damaged"] = features.verify(experiment)
     clips = inputs.clips_of(experiment, tuple(splits.split(",")), progress=not quiet)
-    # Each job is this very call: jobs claim clips, so that no clip is done twice.
     if executor == "slurm":
+        # Each job is this very call: jobs claim clips, so that no clip is done twice.
         words = ["--preset", preset, "--splits", splits, "--quiet"]
         words += (
             [f"--data={data}"] * bool(data)

@@ -147,15 +147,9 @@ def predict(
     summary.json the settings and what could not be read. The results of FOLDER/a/b.mp4 are in
     OUT/a/b.
     """
-    from emolib.video import predict as prediction
-
     for path in videos:
         if not path.exists():
             raise WrongCall(f"{path}: no such video or folder")
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if as_json else sys.stdout)
-
     options: dict[str, Any] = {
         "detector": detector,
         "faces": faces,
@@ -174,10 +168,20 @@ def predict(
         "smooth": smooth,
         "progress": not quiet,
     }
+    _predict(videos, Path() if zero_shot else run_folder(run), out, options, as_json)
+
+
+def _predict(
+    videos: list[Path], run: Path, out: Path, options: dict[str, Any], as_json: bool
+) -> None:
+    """Predict and print the summaries, also where some videos failed."""
+    from emolib.video import predict as prediction
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if as_json else sys.stdout)
+
     try:
-        summaries = prediction.predict(
-            videos, Path() if zero_shot else run_folder(run), out, say=say, **options
-        )
+        summaries = prediction.predict(videos, run, out, say=say, **options)
     except prediction.SomeFailed as failed:
         if as_json or failed.summaries:
             output(failed.summaries, as_json, f"the other results are in {out}")
@@ -219,14 +223,7 @@ def submit(
     if check:
         if template is None:
             raise WrongCall("--check needs --template, the challenge's example file")
-        problems = submission.check(check, template)
-        lines = [
-            f"{p['kind']}: {p['what']} (first in line {p['line']}, {p['count']} in all)"
-            for p in problems
-        ]
-        output(problems, as_json, "\n".join(lines) or f"{check}: valid")
-        if problems:
-            raise typer.Exit(1)
+        _check_submission(check, template, as_json)
         return
     if data:
         folder("--data", data)
@@ -238,10 +235,31 @@ def submit(
         min_face_share=min_face_share,
         progress=not quiet,
     )
-    for key, what in {
+    _tell_of_submission(result, out, as_json)
+
+
+def _check_submission(path: Path, template: Path, as_json: bool) -> None:
+    """Print what is wrong with the file ``path``; exit status 1 if anything is."""
+    from emolib.studies import submission
+
+    problems = submission.check(path, template)
+    lines = [
+        f"{problem['kind']}: {problem['what']} "
+        f"(first in line {problem['line']}, {problem['count']} in all)"
+        for problem in problems
+    ]
+    output(problems, as_json, "\n".join(lines) or f"{path}: valid")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _tell_of_submission(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Print what was written to ``out``, and the clips that need a look."""
+    doubtful = {
         "empty": "without any face, all filled",
         "left_out": "on the test list but not in the template",
-    }.items():
+    }
+    for key, what in doubtful.items():
         if result[key] and not as_json:
             print(f"emolib: {len(result[key])} clip(s) {what}: {few(result[key])}", file=sys.stderr)
     rows = (

@@ -87,19 +87,13 @@ def run_variants(
             _on_slurm(pending, folder, slurm or {}, report)
         elif pending:
             _here(pending, by_home, folder, workers, stack, report, progress)
+    runs = list(zip(variants, experiments, homes, strict=True))
     table = pd.DataFrame(
-        [
-            {**variant, **_row(each, path, errors.get(path, ""))}
-            for variant, each, path in zip(variants, experiments, homes, strict=True)
-        ]
+        [{**variant, **_row(each, path, errors.get(path, ""))} for variant, each, path in runs]
     )
     _write(table, folder / record)
-    if errors:
-        failed = [
-            f"{_name(variant)}: {errors[path]}"
-            for variant, path in zip(variants, homes, strict=True)
-            if path in errors
-        ]
+    failed = [f"{_name(variant)}: {errors[path]}" for variant, _, path in runs if path in errors]
+    if failed:
         raise EmolibError(
             f"{len(errors)} of {len(table)} runs failed ({'; '.join(failed)}); "
             f"the others are in {folder / record}.csv"

@@ -73,42 +73,67 @@ return {
 """
 
 
+PLACES = {  # of JupyterLab's own files, below the temporary folder
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "IPYTHONDIR": "ipython",
+}
+
+
 @pytest.fixture(scope="module")
-def lab(demo, tmp_path_factory):
+def lab(demo, module_path):
     """The address of a JupyterLab server on a copy of the notebooks,
     its kernels on the finished demo run.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         pytest.skip("no JupyterLab here (the `notebooks` extra)")
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "notebooks").mkdir()
+    _copy_notebooks(module_path / "notebooks")
+    _write_settings(module_path / PLACES["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab")
+    port = _free_port()
+    server = _serve(module_path, port, runs=demo.parent)
+    try:
+        _wait(
+            lambda: _api(f"http://127.0.0.1:{port}/api/status"),
+            120,
+            lambda: (module_path / "log").read_text()[-2000:],
+        )
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # the server's own group: it ends its kernels
+        server.wait(60)
+        shutil.rmtree(demo.parent / SIDE["name"], ignore_errors=True)
+
+
+def _copy_notebooks(folder: Path) -> None:
+    """All notebooks, the long ones with parameters for a small size, and one that fails."""
+    folder.mkdir()
     for path in NOTEBOOKS:
         notebook = load_notebook_node(str(path))
         if path.name[:2] in PARAMETERS:
             notebook = parameterize_notebook(notebook, SIDE | PARAMETERS[path.name[:2]])
-        (folder / "notebooks" / path.name).write_text(nbformat.writes(notebook), encoding="utf-8")
-    (folder / "notebooks" / "faulty.ipynb").write_text(
-        nbformat.writes(v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL))
-    )
+        (folder / path.name).write_text(nbformat.writes(notebook), encoding="utf-8")
+    faulty = v4.new_notebook(cells=[v4.new_code_cell(FAULTY)], metadata=KERNEL)
+    (folder / "faulty.ipynb").write_text(nbformat.writes(faulty))
+
+
+def _write_settings(folder: Path) -> None:
     for name, values in SETTINGS.items():
-        settings = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        settings = folder / f"{name}.jupyterlab-settings"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(values))
-    places = {
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "IPYTHONDIR": "ipython",
-    }
-    env = {
-        **os.environ,
-        "EMOLIB_RUNS": str(demo.parent),
-        **{name: str(folder / place) for name, place in places.items()},
-    }
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def _serve(folder: Path, port: int, runs: Path) -> subprocess.Popen:
+    """JupyterLab on ``folder``/notebooks, in a process group of its own; it writes ``log``."""
+    places = {name: str(folder / place) for name, place in PLACES.items()}
     options = [
         "--no-browser",
         "--allow-root",
@@ -120,25 +145,14 @@ def lab(demo, tmp_path_factory):
         "--ServerApp.disable_check_xsrf=True",
     ]
     with open(folder / "log", "w") as log:
-        server = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
-            env=env,
+            env={**os.environ, "EMOLIB_RUNS": str(runs), **places},
             cwd=folder,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    try:
-        _wait(
-            lambda: _api(f"http://127.0.0.1:{port}/api/status"),
-            120,
-            lambda: (folder / "log").read_text()[-2000:],
-        )
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)  # the server's own group: it ends its kernels
-        server.wait(60)
-        shutil.rmtree(demo.parent / SIDE["name"], ignore_errors=True)
 
 
 def _api(address: str, method: str = "GET"):
