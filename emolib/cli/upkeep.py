@@ -21,7 +21,7 @@ def clean_names() -> list[str]:
     """For the shell's completion: what ``emolib clean`` can be told to free."""
     from emolib.system import disk as holdings
 
-    return ["cache", "all", *(h.name for h in holdings.holdings() if not h.kept)]
+    return ["cache", "all", *(one.name for one in holdings.holdings() if not one.kept)]
 
 
 @verb("emolib settings\nemolib settings window\nemolib settings --json")
@@ -129,9 +129,9 @@ def info(as_json: Json = False) -> None:
     from emolib.system.device import device
     from emolib.system.files import cache_root
 
-    found = holdings.holdings()
-    caches = sum(h.bytes for h in found if h.name.startswith("cache/"))
-    sizes = {str(runs_root()): sum(h.bytes for h in found) - caches, str(cache_root()): caches}
+    held = holdings.holdings()
+    caches = sum(one.bytes for one in held if one.name.startswith("cache/"))
+    sizes = {str(runs_root()): sum(one.bytes for one in held) - caches, str(cache_root()): caches}
     result: dict[str, Any] = {"versions": versions(), "device": device(), "bytes": sizes}
     lines = [f"{name} {version}" for name, version in result["versions"].items()]
     runs, cache = (f"{path}: {holdings.megabytes(size)}" for path, size in sizes.items())
@@ -171,18 +171,18 @@ def clean(
             "--yes answers for what is named: emolib clean cache --yes, or all, "
             "or names from the list of `emolib clean`"
         )
-    found = holdings.holdings()
+    held = holdings.holdings()
     if not as_json:
-        print(holdings.table(found))
-    if not what and not as_json and found:
+        print(holdings.table(held))
+    if not what and not as_json and held:
         what = (
             ask("Free which? (cache, all, or names; nothing: leave everything)")
             .replace(",", " ")
             .split()
         )
-    wanted = holdings.chosen(what, found)
-    size = holdings.megabytes(sum(h.bytes for h in wanted))
-    names = ", ".join(h.name for h in wanted)
+    wanted = holdings.chosen(what, held)
+    size = holdings.megabytes(sum(one.bytes for one in wanted))
+    names = ", ".join(one.name for one in wanted)
     if (
         wanted
         and not yes
@@ -190,7 +190,10 @@ def clean(
     ):
         wanted = []
     freed = holdings.free(wanted)
-    rows = [{"name": h.name, "bytes": h.bytes, "kept": h.kept, "freed": h in wanted} for h in found]
+    rows = [
+        {"name": one.name, "bytes": one.bytes, "kept": one.kept, "freed": one in wanted}
+        for one in held
+    ]
     output(
         {"holdings": rows, "freed_bytes": freed},
         as_json,

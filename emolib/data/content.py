@@ -65,8 +65,8 @@ def _known(path: Path, read: Callable[[Path], tuple[str, Stamps]]) -> str:
         return ""  # whoever reads it for its features says why
     if all(begun - max(times) / 1e9 > SETTLED for _, *times in stamps.values()):
         with contextlib.suppress(EmolibError):  # without space for the record it is read again
-            found = {"format": FORMAT, "stamps": stamps, "content": content}
-            write_json(record, found, sealed=True)
+            entry = {"format": FORMAT, "stamps": stamps, "content": content}
+            write_json(record, entry, sealed=True)
     return content
 
 

@@ -98,8 +98,8 @@ def shortfalls(coverages: list[Coverage], least: float = MIN_FACE_SHARE) -> list
         without = sum(not one.faces for one in clips)
         what = f"{share:.0%} of the frames have an image, {without} of {len(clips)} clips have none"
         splits.append(Shortfall("split-few-faces", split, what))
-    found = [one.shortfall(least) for one in coverages if one.split not in short]
-    return splits + [shortfall for shortfall in found if shortfall is not None]
+    of_clips = [one.shortfall(least) for one in coverages if one.split not in short]
+    return splits + [shortfall for shortfall in of_clips if shortfall is not None]
 
 
 def check_coverage(clips: Iterable[Clip], least: float = MIN_FACE_SHARE) -> dict[str, float]:

@@ -159,15 +159,15 @@ class Examination:
 
     def clip(self, split: str, clip_id: str) -> None:
         """Images, video and sound of one clip; adds its row to the table."""
-        found, labels = self._images(clip_id), self.labels.get(clip_id)
-        images = np.zeros(0, dtype=bool) if found is None else found
+        numbers, labels = self._images(clip_id), self.labels.get(clip_id)
+        images = np.zeros(0, dtype=bool) if numbers is None else numbers
         n = self.test_rows.get(clip_id) or len(images) if labels is None else len(labels)
         present = np.pad(images[:n], (0, max(0, n - len(images))))
         self.faces[clip_id] = present
         if labels is not None and far_off(len(images) - n, n):
             what = f"the last image is {len(images):05d}.jpg, the annotation ends at frame {n}"
             self.found("images-beyond-labels", clip_id, what)
-        elif found is not None:
+        elif numbers is not None:
             counted = np.zeros(n, np.int8) if labels is None else labels
             self.coverages.append(Coverage.of(clip_id, split, counted, present))
         self.clips.append(

@@ -49,8 +49,8 @@ def refresh_notebooks(
 
 def home_path(text: str) -> str | None:
     """The first path of somebody's machine in ``text``; pictures and sound are left out."""
-    found = HOME.search(EMBEDDED.sub("", text))
-    return found[0] if found else None
+    match = HOME.search(EMBEDDED.sub("", text))
+    return match[0] if match else None
 
 
 def stripped(notebook: dict[str, Any]) -> dict[str, Any]:

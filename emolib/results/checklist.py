@@ -222,12 +222,12 @@ def _variance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _claims(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = []
+    outcomes = []
     for key, title in CLAIMS.items():
         for row in summary.get(key, []):
             if "verdict" in row:
                 outcome = (
                     f"{row['verdict']}, {signed(row['difference'], row['difference_interval'])}"
                 )
-                found.append((f"{title}: {row.get('claim') or row['title']}", outcome))
-    return found or [("Claims", "notebook 07 has not run")]
+                outcomes.append((f"{title}: {row.get('claim') or row['title']}", outcome))
+    return outcomes or [("Claims", "notebook 07 has not run")]

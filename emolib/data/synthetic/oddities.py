@@ -89,12 +89,12 @@ def _row(name: str, clip_id: str, kinds: list[str], severity: str = "normal") ->
 
 def _sites(layout: Layout, split: str) -> list[Site]:
     """Clips of ``split`` that have images and a video with one person."""
-    found = []
+    sites = []
     for annotation in layout.labels_of(split):
         clip_id, video = annotation.stem, layout.video_of(annotation.stem)
         if video is not None and clip_id in layout.images and source_id(clip_id) == clip_id:
-            found.append(Site(layout.root, clip_id, annotation, layout.images[clip_id][0], video))
-    return found
+            sites.append(Site(layout.root, clip_id, annotation, layout.images[clip_id][0], video))
+    return sites
 
 
 # Oddities of one clip
