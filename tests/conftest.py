@@ -81,3 +81,25 @@ def same_number_of_threads():
     yield
     if torch and torch.get_num_threads() != before:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An empty project that the pipeline takes for the checkout."""
+    from emolib.pipeline import finished
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "emolib").mkdir()
+    (tmp_path / "emolib" / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EMOLIB_RUNS", raising=False)
+    # The package may be edited while this runs.
+    monkeypatch.setattr(finished, "package_hash", lambda: "fixed")
+    return tmp_path
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for sockets, for which pytest's own paths are too long."""
+    with tempfile.TemporaryDirectory(prefix="emolib-test-", dir="/tmp") as name:
+        yield Path(name)

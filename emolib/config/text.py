@@ -75,15 +75,16 @@ def describe(name: str = "") -> dict[str, dict[str, Any]]:
     if name and name not in fields:
         raise WrongCall(f"unknown setting {name!r}{nearest(name, fields)}")
     chosen = [fields[name]] if name else list(fields.values())
+    return {field.name: _description(field) for field in chosen}
+
+
+def _description(field: dataclasses.Field) -> dict[str, Any]:
     return {
-        field.name: {
-            "meaning": field.metadata["doc"],
-            "type": getattr(field.type, "__name__", field.type),
-            "values": _values(field),
-            "source": field.metadata["source"],
-            "presets": {each: getattr(preset(each), field.name) for each in PRESETS},
-        }
-        for field in chosen
+        "meaning": field.metadata["doc"],
+        "type": getattr(field.type, "__name__", field.type),
+        "values": _values(field),
+        "source": field.metadata["source"],
+        "presets": {name: getattr(preset(name), field.name) for name in PRESETS},
     }
 
 

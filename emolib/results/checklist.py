@@ -148,9 +148,8 @@ def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
         return [("Splits", "notebook 01 has not run")]
     with open(path, encoding="utf-8", newline="") as file:
         splits = list(csv.DictReader(file))
-    frames, labelled = (
-        sum(int(row[column]) for row in splits) for column in ("frames", "labelled")
-    )
+    frames = sum(int(row["frames"]) for row in splits)
+    labelled = sum(int(row["labelled"]) for row in splits)
     return [
         (
             "Splits",

@@ -6,9 +6,16 @@ from tests.support.planted import APART, LOWEST
 
 STEP, SEEN = 320 / 16000, 400 / 16000  # seconds between steps of sound, and that a step hears
 SETTINGS = {
-    "width": 16, "attention_heads": 2, "tcn_blocks": 1, "epochs": 8, "learning_rate": 0.02,
-    "amp": "float32", "precision": "strict", "contrastive_weight": 0.0, "frame_stride": 1,
-}  # fmt: skip
+    "width": 16,
+    "attention_heads": 2,
+    "tcn_blocks": 1,
+    "epochs": 8,
+    "learning_rate": 0.02,
+    "amp": "float32",
+    "precision": "strict",
+    "contrastive_weight": 0.0,
+    "frame_stride": 1,
+}
 
 
 class Colours:

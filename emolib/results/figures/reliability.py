@@ -27,9 +27,8 @@ def reliability(calibration: Mapping[str, Any], *, title: str, origin: str) -> F
         gridspec_kw={"height_ratios": [3, 1]},
     )
     bins = [entry for entry in calibration["bins"] if entry["count"]]
-    confidence, accuracy = (
-        np.array([entry[name] for entry in bins]) for name in ("confidence", "accuracy")
-    )
+    confidence = np.array([entry["confidence"] for entry in bins])
+    accuracy = np.array([entry["accuracy"] for entry in bins])
     spread = errors(accuracy, [entry["accuracy_interval"] for entry in bins])
     above.plot([0, 1], [0, 1], ":", color=PAPER, lw=0.9, label="confidence = accuracy")
     above.errorbar(

@@ -2,7 +2,6 @@
 the package is imported and works all the same.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,47 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import emolib
 from emolib.errors import WrongCall
 from emolib.system import device, process
-
-# Run before anything else: what other systems lack is gone.
-HIDE = """
-import ctypes, importlib.abc, os, signal, sys
-class Hidden(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "fcntl":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Hidden())
-sys.modules.pop("fcntl", None)
-del os.sched_getaffinity
-class NoPrctl(ctypes.CDLL):
-    def __getattr__(self, name):
-        if name == "prctl":
-            raise AttributeError(name)
-        return super().__getattr__(name)
-ctypes.CDLL = NoPrctl
-"""
-
-
-def python(code: str, cwd: Path, **env: str) -> str:
-    """Standard output of ``code`` where those functions are hidden."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HIDE + code],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(emolib.__file__).parents[1]), **env},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def modules() -> list[str]:
-    root = Path(emolib.__file__).parents[1]
-    paths = [path.relative_to(root).with_suffix("") for path in (root / "emolib").rglob("*.py")]
-    names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
-    return sorted(name for name in names if not name.endswith("__main__"))
+from tests.support.portable import python
 
 
 def test_locks_cores_and_children_work(tmp_path):
@@ -76,29 +37,6 @@ process.end_with(os.getppid())
 print("works")
 """
     assert python(code, tmp_path) == "works\n"
-
-
-def test_every_module_is_imported_and_info_train_and_the_store_work(tmp_path):
-    code = f"MODULES = {modules()}"
-    code += """
-import importlib
-from emolib import cli
-small = "width=16,attention_heads=2,tcn_blocks=1,window=10,epochs=1,batch_size=4,"
-small += "class_weights=none,synth_train_clips=4,synth_validation_clips=2,"
-small += "synth_test_clips=0,synth_seconds=2.0"
-if __name__ == "__main__":
-    for name in MODULES:
-        importlib.import_module(name)
-    for words in (["info"], ["train", "--name", "mine", "--quiet", "--set", small]):
-        sys.argv = ["emolib", *words]
-        try:
-            cli.main()
-        except SystemExit as end:
-            assert not end.code, (words, end.code)
-"""
-    out = python(code, tmp_path, EMOLIB_RUNS=str(tmp_path / "runs"))
-    assert "device cpu" in out and "frame: macro-F1" in out
-    assert (tmp_path / "runs" / "mine" / "metrics.json").is_file()
 
 
 def test_a_child_ends_with_its_parent_without_the_kernels_help(tmp_path):
