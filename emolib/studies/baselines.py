@@ -1,8 +1,8 @@
 """Baselines that any claim must beat, scored under both protocols like a trained run.
 
 Majority class, zero-shot CLIP with the eight prompts, logistic regression on a window's mean
-features, an MLP on single frames with smoothing (the strongest simple peer:
-docs/method.md, Peers), and the model itself with one stream only.
+features, an MLP on single frames with smoothing (the strongest simple peer: docs/method.md, Peers),
+and the model itself with one stream only.
 """
 
 from collections.abc import Callable
@@ -59,8 +59,8 @@ def zero_shot(experiment: Experiment, data: Data) -> Predict:
 
 
 def logistic(experiment: Experiment, data: Data) -> Predict:
-    """Logistic regression, weighted by class, on the standardised mean
-    visual and mean audio feature of a window.
+    """Logistic regression, weighted by class, on the standardised mean visual
+    and mean audio feature of a window.
     """
     scaler = StandardScaler().fit(mean_features(data.train))
     model = LogisticRegression(C=0.01, max_iter=300, class_weight="balanced")
@@ -179,8 +179,8 @@ def score(
 
 
 def mean_features(windows: "WindowSet") -> np.ndarray:
-    """float32 [N, 1280]: a window's mean visual feature beside its mean audio feature
-    (zero where there is no sound).
+    """float32 [N, 1280]: a window's mean visual feature beside its mean audio
+    feature (zero where there is no sound).
     """
     audio = np.zeros((len(windows.label), windows.audio.shape[1]), np.float32)
     for row, (start, length) in enumerate(

@@ -49,8 +49,8 @@ def rows(
 
 
 def has_rows(template: Path) -> bool:
-    """Whether a template asks for anything: a tree without test clips
-    has one with a header alone.
+    """Whether a template asks for anything: a tree without test clips has one
+    with a header alone.
     """
     with open(template, encoding="utf-8-sig") as file:
         return len([line for _, line in zip(range(2), file, strict=False) if line.strip()]) == 2

@@ -27,9 +27,8 @@ def annotated(rows: pd.DataFrame, observation: Observation, *, origin: str) -> I
     )
     for number, _, image in reading.read_frames(observation.video, rotate=observation.rotate):
         image = image.copy()
-        for _, row in rows[
-            first[number - 1] : last[number - 1]
-        ].iterrows():  # a table a frame would not fit for long videos
+        # The rows of one frame at a time: a table for each would not fit for long videos.
+        for _, row in rows[first[number - 1] : last[number - 1]].iterrows():
             _draw(image, row, str(row["track"]) if several and pd.notna(row["track"]) else "")
         if origin:
             write_on(image, warning(origin), (4, len(image) - 8), max(0.35, len(image) / 1200))

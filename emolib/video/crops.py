@@ -14,8 +14,8 @@ from emolib.video.scaling import shrunk
 CROP = 112  # pixels, Aff-Wild2's
 LOOSE = 1.3  # side of a `cropped` square in box sides
 
-# Where the five points lie in an aligned crop of 112 x 112
-# (the template of ArcFace's and RetinaFace's alignment).
+# Where the five points lie in an aligned crop of 112 x 112 (the template of
+# ArcFace's and RetinaFace's alignment).
 TEMPLATE = np.array(
     [
         [38.2946, 51.6963],

@@ -22,17 +22,16 @@ def predict(
     """The emotions in ``videos``: one row a frame, with times, faces and probabilities.
 
     ``videos``: a path of a file or a folder, or several of them; ``run``: a run's folder, or its
-    name under runs/;
-    ``out``: also write the files of ``emolib predict`` there; ``options`` as on the command line:
-    ``detector``, ``detector_size``, ``faces``, ``zero_shot``, ``weights``, ``prompts``, ``smooth``,
-    ``rotate``, ``fps``, ``device``, ``threads``, ``annotate``, ``overwrite``, ``skip_existing``,
-    ``recursive``, ``timeline``, ``progress`` (off unless asked for).
+    name under runs/; ``out``: also write the files of ``emolib predict`` there; ``options`` as on
+    the command line: ``detector``, ``detector_size``, ``faces``, ``zero_shot``, ``weights``,
+    ``prompts``, ``smooth``, ``rotate``, ``fps``, ``device``, ``threads``, ``annotate``,
+    ``overwrite``, ``skip_existing``, ``recursive``, ``timeline``, ``progress`` (off unless asked
+    for).
 
     The columns are those of predictions.csv (``emolib.video.options.COLUMNS`` says what each means)
-    after ``video``, the path as given.
-    ``attrs["summaries"]`` holds the summaries, ``attrs["failures"]`` a line for each video that
-    failed, which is also a warning. Raises WrongCall for a call that cannot work,
-    EmolibError where every video fails.
+    after ``video``, the path as given. ``attrs["summaries"]`` holds the summaries,
+    ``attrs["failures"]`` a line for each video that failed, which is also a warning. Raises
+    WrongCall for a call that cannot work, EmolibError where every video fails.
 
         >>> rows = emolib.predict("clip.mp4", detector="yunet.onnx")
         >>> rows = emolib.predict(["a.mp4", "b.mp4"], zero_shot=True, weights="weights")

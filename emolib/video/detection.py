@@ -32,9 +32,8 @@ KEPT_SIZES = 8  # detectors that are ready, each for one size of picture
 class Face:
     """One face in one frame, in pixels of the whole upright frame."""
 
-    box: tuple[
-        float, float, float, float
-    ]  # x, y of the upper left corner, width, height; inside the frame
+    # Upper left corner (x, y), width and height; inside the frame.
+    box: tuple[float, float, float, float]
     points: np.ndarray  # float64 [5, 2]
     score: float  # 0..1
 

@@ -80,9 +80,8 @@ def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
     write_text(folder / "predictions.vtt", subtitles)
     write_text(folder / "predictions.csv", rows.to_csv(index=False, lineterminator="\n"))
     with atomic_path(folder / "predictions.parquet") as temporary:
-        temporary.write_bytes(
-            rows.to_parquet(index=False)
-        )  # given a path, pyarrow refuses one that is no UTF-8
+        # Given a path, pyarrow refuses one that is no UTF-8.
+        temporary.write_bytes(rows.to_parquet(index=False))
     write_json(folder / "summary.json", summary)
 
 

@@ -31,8 +31,8 @@ class Spool:
         self.rows += len(rows)
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows ``first`` to ``last`` (not included) as far as they
-        exist, ``[n, width]``, writable.
+        """Rows ``first`` to ``last`` (not included) as far as they exist,
+        ``[n, width]``, writable.
         """
         first, last = max(0, min(first, self.rows)), max(0, min(last, self.rows))
         self.file.seek(first * self.width * self.dtype.itemsize)

@@ -33,9 +33,8 @@ def timeline(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Fi
     last = observation.end
     _strip(pictures, observation.thumbnails, last)
     shown = rows.iloc[:: max(1, len(rows) // POINTS)]
-    values = np.nan_to_num(
-        shown[PROBABILITIES].to_numpy(float)
-    )  # an empty row has no height: a gap
+    # An empty row has no height: a gap.
+    values = np.nan_to_num(shown[PROBABILITIES].to_numpy(float))
     times, values = np.append(shown["time"], last), np.vstack([values, values[-1:]])
     shares.stackplot(times, values.T, colors=CLASS_COLOURS, labels=EXPRESSIONS, lw=0, step="post")
     shares.set(ylabel="probability", ylim=(0, 1), xlim=(0, last))
