@@ -4,12 +4,7 @@ and ceilings against independent computations.
 
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from itertools import product
 from pathlib import Path
 
@@ -347,54 +342,6 @@ def test_voice_qualities_differ_in_brightness():
         power = np.abs(np.fft.rfft(sound)) ** 2
         centroid.append((power * np.fft.rfftfreq(16000, 1 / 16000)).sum(1) / power.sum(1))
     assert centroid[0].mean() > 1.25 * centroid[1].mean()
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="elsewhere nobody tells a process that its parent is gone"
-)
-def test_a_killed_generator_leaves_no_process_behind(tmp_path):
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom emolib.config import "
-        "preset\nfrom emolib.data import synthetic\n"
-    )
-    code += (
-        "if __name__ == '__main__':\n    synthetic.write_tree(preset('demo'), Path(sys.argv[1]), "
-        "progress=False)\n"
-    )
-    script = tmp_path / "generate.py"
-    script.write_text(code)
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "tree")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    crops = tmp_path / "tree" / "cropped_aligned"
-    deadline = time.monotonic() + 120
-    while not crops.exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)  # its pipes end with the last process that holds them
-    assert not synthetic.is_synthetic(tmp_path / "tree")
-
-
-def test_a_script_without_a_main_guard_ends_with_what_to_do(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from emolib.config import preset\n"
-        "from emolib.data.synthetic import ensure\n"
-        "ensure(preset('demo'), progress=False)\n"
-    )
-    environment = {
-        **os.environ,
-        "EMOLIB_RUNS": str(tmp_path / "runs"),
-        "PYTHONPATH": str(Path.cwd()),
-    }
-    done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 1
-    assert 'put the script\'s own lines under `if __name__ == "__main__":`' in done.stderr
 
 
 @pytest.mark.parametrize("window", [15, 30, 60])
