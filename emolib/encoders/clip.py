@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from emolib.encoders.clip_layouts import read_clip
 from emolib.encoders.folders import checkpoint_of
-from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs, in_halves
+from emolib.encoders.frozen import (
+    ARITHMETIC,
+    Frozen,
+    config_named,
+    hash_of_configs,
+    in_halves,
+)
 from emolib.encoders.resize import fit, normalise
 from emolib.encoders.weights import hash_of_weights, load_strictly
 
@@ -49,27 +55,28 @@ class VisualEncoder(Frozen):
         it must not contradict the folder's config.
         """
         super().__init__()
-        from open_clip.model import CLIP, CustomTextCLIP
-
-        config, preprocess, state, file = read_clip(folder, name)
-        custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
-        options = {key: value for key, value in config.items() if key not in NOT_FOR_CLIP}
-        self.clip = CustomTextCLIP(**options) if custom else CLIP(**options)
-        load_strictly(self.clip, state, file)
-        self.width: int = config["embed_dim"]
-        size = config["vision_cfg"]["image_size"]
-        self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
         self.dtype, self.resample, self.image_fit = dtype, resample, image_fit
+        with config_named(folder):
+            self._build(folder, name)
         self.logit_scale = float(self.clip.logit_scale.detach().exp())
-        self.register_buffer("mean", 255 * torch.tensor(preprocess.get("mean") or CLIP_MEAN))
-        self.register_buffer("std", 255 * torch.tensor(preprocess.get("std") or CLIP_STD))
-        self.tokenizer = _tokenizer(config["text_cfg"], folder)
         self.identity = visual_identity(folder, resample, dtype)
         self.freeze()
         self.clip.visual.to(dtype=dtype, memory_format=torch.channels_last)
         for module in self.clip.visual.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.float()  # its statistics are sums; the convolution around it stays fast
+
+    def _build(self, folder: Path, name: str) -> None:
+        """The model with its weights, and what goes in, as the folder's configs say."""
+        config, preprocess, state, file = read_clip(folder, name)
+        self.clip = _model(config)
+        load_strictly(self.clip, state, file)
+        self.width: int = config["embed_dim"]
+        size = config["vision_cfg"]["image_size"]
+        self.image_size: int = size[0] if isinstance(size, (list, tuple)) else size
+        self.register_buffer("mean", 255 * _of_channels(preprocess.get("mean") or CLIP_MEAN))
+        self.register_buffer("std", 255 * _of_channels(preprocess.get("std") or CLIP_STD))
+        self.tokenizer = _tokenizer(config["text_cfg"], folder)
 
     def fit(self, images: Tensor) -> Tensor:
         """Uint8 ``[B, H, W, 3]`` of any one size -> ``[B, size, size, 3]``;
@@ -103,6 +110,20 @@ class VisualEncoder(Frozen):
     def prompts(self, texts: list[str]) -> Tensor:
         """Float32 ``[N, width]``, raw, not normalised; always in float32."""
         return self.clip.encode_text(self.tokenizer(texts).to(self.device)).float()
+
+
+def _model(config: dict[str, Any]) -> Any:
+    """open_clip's model without weights."""
+    from open_clip.model import CLIP, CustomTextCLIP
+
+    custom = config.get("custom_text") or "hf_model_name" in config.get("text_cfg", {})
+    options = {key: value for key, value in config.items() if key not in NOT_FOR_CLIP}
+    return CustomTextCLIP(**options) if custom else CLIP(**options)
+
+
+def _of_channels(values: Any) -> Tensor:
+    """One number a channel, ``[3]``."""
+    return torch.tensor(values).reshape(3)
 
 
 def _tokenizer(text_config: dict[str, Any], folder: Path) -> Any:

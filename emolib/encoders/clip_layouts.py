@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from emolib.encoders.folders import checkpoint_of
+from emolib.encoders.folders import checkpoint_of, read_config
 from emolib.encoders.published import published_name, usable
 from emolib.encoders.weights import TIMM, TIMM_KEY, read_state
 from emolib.errors import EmolibError
-from emolib.system.files import read_json
 
 OPENAI_SIZES = ("input_resolution", "context_length", "vocab_size")  # beside OpenAI's own tensors
 HEAD_WIDTH = 64  # of every vision transformer that OpenAI published
@@ -55,8 +54,8 @@ def read_clip(folder: Path, name: str = "") -> ClipWeights:
                 f" {usable('visual')}"
             )
         return ClipWeights(_config_of_shapes(state, file), {}, state, file)
-    content = read_json(config_file)
-    if not isinstance(content, dict) or "model_cfg" not in content:
+    content = read_config(config_file)
+    if "model_cfg" not in content:
         raise EmolibError(f"{config_file}: has no model_cfg; get the file again")
     config = dict(content["model_cfg"])
     config["quick_gelu"] = _quick_gelu(config.get("quick_gelu"), quick, config_file)
@@ -136,14 +135,14 @@ def _of_transformers(
     folder: Path, state: dict[str, Tensor], file: Path, quick: bool
 ) -> ClipWeights:
     path = folder / "config.json"
-    if read_json(path).get("model_type") != "clip":
+    if read_config(path).get("model_type") != "clip":
         raise EmolibError(f"{path}: not a CLIP model; expected model_type clip; {usable('visual')}")
     for tower in ("vision_model.", "text_model."):
         if not any(key.startswith(tower) for key in state):
             raise EmolibError(f"{file}: half of CLIP, without {tower}*; {usable('visual')}")
     preprocess = {}
     if (folder / "preprocessor_config.json").is_file():
-        stated = read_json(folder / "preprocessor_config.json")
+        stated = read_config(folder / "preprocessor_config.json")
         for ours, key in (("mean", "image_mean"), ("std", "image_std")):
             if key in stated:
                 preprocess[ours] = stated[key]

@@ -7,7 +7,7 @@ the weights that belong to it.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import emolib
 from emolib.encoders.published import download_command, hub_names, usable
@@ -45,7 +45,7 @@ def checkpoint(folder: Path, kind: str) -> Checkpoint | None:
         return Checkpoint(hub_config, hub) if hub and hub_config else None
     if own and own_config:
         return Checkpoint(own_config, own)
-    if hub and hub_config and "model_type" in read_json(hub_config):
+    if hub and hub_config and "model_type" in read_config(hub_config):
         return Checkpoint(hub_config, hub)
     if own:
         return Checkpoint(None, own)
@@ -56,6 +56,14 @@ def checkpoint(folder: Path, kind: str) -> Checkpoint | None:
         names = few([path.name for path in archives])
         raise EmolibError(f"{folder}: {names}: which one is meant? Move the others elsewhere")
     return Checkpoint(None, archives[0]) if archives else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config file's settings by name. Raises EmolibError for a file that holds anything else."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise EmolibError(f"{path}: holds no settings by name; get the file again")
+    return content
 
 
 def checkpoint_of(folder: Path, kind: str) -> Checkpoint:

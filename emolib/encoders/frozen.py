@@ -1,6 +1,7 @@
-"""What both encoders share: they stay frozen, and what their features depend on has a name."""
+"""What both encoders share: they stay frozen, and what they depend on is named or refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -41,6 +42,23 @@ def in_halves(encode: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     if batch.device.type == "cuda":
         torch.cuda.empty_cache()
     return torch.cat([in_halves(encode, half) for half in batch.tensor_split(2)])
+
+
+@contextmanager
+def config_named(folder: Path) -> Iterator[None]:
+    """Turn what a library raises for a config that describes no model of its own into an
+    EmolibError naming the folder.
+    """
+    try:
+        yield
+    except EmolibError:
+        raise
+    except Exception as error:  # libraries raise anything for a value that they do not expect
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise EmolibError(
+            f"{folder}: no model can be made as its configs say ({reason}); "
+            "get all of the folder's files again from one place"
+        ) from error
 
 
 class Frozen(nn.Module):

@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emolib.encoders.folders import checkpoint_of
-from emolib.encoders.frozen import ARITHMETIC, Frozen, hash_of_configs, in_halves
+from emolib.encoders.folders import checkpoint_of, read_config
+from emolib.encoders.frozen import (
+    ARITHMETIC,
+    Frozen,
+    config_named,
+    hash_of_configs,
+    in_halves,
+)
 from emolib.encoders.published import usable
 from emolib.encoders.weights import hash_of_weights, load_strictly, read_state
 from emolib.errors import EmolibError, WrongCall
-from emolib.system.files import read_json
 
 MODELS = {  # model_type of a config, and transformers' classes for it
     "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model"),
@@ -67,7 +72,8 @@ class AudioEncoder(Frozen):
         """
         super().__init__()
         file = checkpoint_of(folder, "audio").weights
-        self.model = _model(folder, changes)
+        with config_named(folder):
+            self.model = _model(folder, changes)
         depth = self.model.config.num_hidden_layers
         if layers > depth:
             raise WrongCall(f"audio_layers={layers}: the encoder in {folder} has {depth}")
@@ -139,7 +145,7 @@ def _model(folder: Path, changes: dict[str, Any]) -> Any:
     import transformers
 
     path = folder / "config.json"
-    kind = read_json(path).get("model_type")
+    kind = read_config(path).get("model_type")
     if kind not in MODELS:
         raise EmolibError(
             f"{path}: model_type {kind!r}; emolib takes {' and '.join(MODELS)}; {usable('audio')}"
@@ -210,7 +216,8 @@ class _Convolutions(nn.Module):
 
 def width_of(folder: Path) -> int:
     """``width`` of the encoder in ``folder``, without loading it; transformers' default is 768."""
-    return int(read_json(folder / "config.json").get("hidden_size", 768))
+    with config_named(folder):
+        return int(read_config(folder / "config.json").get("hidden_size", 768))
 
 
 def does_normalise(folder: Path) -> bool:
@@ -218,7 +225,7 @@ def does_normalise(folder: Path) -> bool:
     without one, transformers' default, True.
     """
     path = folder / "preprocessor_config.json"
-    return bool(read_json(path).get("do_normalize", True)) if path.is_file() else True
+    return bool(read_config(path).get("do_normalize", True)) if path.is_file() else True
 
 
 def audio_identity(folder: Path, normalise: bool, dtype: torch.dtype) -> dict[str, Any]:

@@ -26,6 +26,7 @@ NAME = "reproducibility"
 CLAIMS = {
     "components_table": "Component",
     "choices_table": "Silent choice",
+    "faults_table": "Fault of the released code",
     "imbalance_table": "Imbalance",
     "recipe_table": "Stronger recipe",
 }

@@ -100,6 +100,37 @@ def decisions(rows: Sequence[Row]) -> str:
     return start + f"{len(decided)} of {len(judged)} comparisons are decided: {', '.join(decided)}."
 
 
+COSTS = ("Cost something", "Help", "Change no frame", "Cost less than 0.02", "Undecided")
+
+
+def costs(rows: Sequence[Row]) -> str:
+    """Which of the faults cost macro-F1; ``rows``: of ``claims.labelled``, those with a verdict."""
+    judged = [row for row in rows if "verdict" in row]
+    if not judged:
+        return "No fault is switched on here."
+    named: dict[str, list[str]] = {}
+    for row in judged:
+        named.setdefault(_cost(row), []).append(f"{row['label']} ({row['difference']:+.3f})")
+    parts = [f"{what}: {', '.join(named[what])}" for what in COSTS if what in named]
+    seeds = min(row["seeds"] for row in judged)
+    return (
+        f"By the rule, with {seeds} seed{'s' * (seeds > 1)} each, {len(judged)} faults, alone. "
+        f"{'. '.join(parts)}."
+    )
+
+
+def _cost(row: Row) -> str:
+    """Which of COSTS a fault is: what the verdict on its correction says of itself."""
+    low, high = row["difference_interval"] or (-1.0, 1.0)
+    if low == high == 0:
+        return "Change no frame"
+    if row["verdict"] == "supported":
+        return "Cost something"
+    if row["verdict"] == "undecided":
+        return "Undecided"
+    return "Help" if high < 0 else "Cost less than 0.02"
+
+
 def known_answers(rows: Sequence[Row]) -> str:
     """Each verdict on a claim against the answer that the ceilings give, as a list in Markdown.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from emolib.errors import EmolibError
 from emolib.evaluation.predictions import read_clip
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.system.files import read_json
 
 COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 
@@ -20,13 +21,28 @@ COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 def by_clip(folder: Path, columns: list[str] | None = None) -> dict[str, pd.DataFrame]:
     """Clip -> its rows: ``frame``, ``time``, ``label``, ``prediction`` and eight probabilities.
 
-    Clips in order; ``columns``: these alone. Raises EmolibError when the run
-    has none or a damaged one.
+    Clips in order; ``columns``: these alone. Raises EmolibError when the run has none or
+    a damaged one, or lacks frames that it has scored.
     """
     files = sorted((folder / "predictions").glob("*.parquet"))
     if not files:
         raise EmolibError(f"{folder}/predictions: empty; finish this run first")
-    return {path.stem: read_clip(path, columns) for path in files}
+    clips = {path.stem: read_clip(path) for path in files}
+    _check_all_there(folder, clips)
+    return {clip: rows[columns] if columns else rows for clip, rows in clips.items()}
+
+
+def _check_all_there(folder: Path, clips: Mapping[str, pd.DataFrame]) -> None:
+    """Raise EmolibError where a finished run has scored other frames than ``clips`` hold."""
+    if not (folder / "metrics.json").is_file():
+        return
+    scored = read_json(folder / "metrics.json")["frame"]["n"]
+    there = sum(int((rows["label"] >= 0).sum()) for rows in clips.values())
+    if there != scored:
+        raise EmolibError(
+            f"{folder}/predictions: {there} annotated frames, and {scored} were scored; delete "
+            f"{folder}/metrics.json and run again, which predicts anew without training"
+        )
 
 
 def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:

@@ -25,7 +25,7 @@ from emolib.studies.comparison import (
     predictions_of,
     scored,
 )
-from emolib.studies.variants import FULL, Variant
+from emolib.studies.variants import FULL, Variant, describe
 
 __all__ = [
     "RULE",
@@ -34,8 +34,10 @@ __all__ = [
     "choices_table",
     "class_windows",
     "compare",
+    "faults_table",
     "groups_of",
     "imbalance_table",
+    "labelled",
     "predictions",
     "rarest",
     "rows",
@@ -100,6 +102,14 @@ def rows(
             row["part_interval"] = part["interval"]
         result.append(row)
     return result
+
+
+def labelled(
+    rows: Sequence[Mapping[str, Any]], variants: Sequence[Variant]
+) -> list[dict[str, Any]]:
+    """:func:`rows` of ``variants`` that each switch one point, which stands first in ``label``."""
+    labels = [f"{v.choice}: {v.title}" if v.choice else v.title for v in variants]
+    return [{**row, "label": label} for row, label in zip(rows, labels, strict=True)]
 
 
 def _described(variant: Variant) -> dict[str, Any]:
@@ -181,6 +191,27 @@ def choices_table(
             }
         )
     return pd.DataFrame(lines)
+
+
+def faults_table(
+    rows: Sequence[Mapping[str, Any]], variants: Sequence[Variant], *, origin: str
+) -> pd.DataFrame:
+    """What the released code does wrong, the setting that repeats it, and what that costs;
+    ``rows``: of :func:`labelled`.
+    """
+    by_name = {variant.name: variant for variant in variants}
+    return pd.DataFrame(
+        [
+            {
+                "Released code": row["label"],
+                "Setting": describe(by_name[row["name"]]) or NONE,
+                _score_column(origin): _score(row),
+                "Cost": difference_text(row),
+                "Outcome for ours": row.get("verdict", NONE),
+            }
+            for row in rows
+        ]
+    )
 
 
 def imbalance_table(

@@ -5,6 +5,7 @@ power fails, what was not synced to the disk is gone: those files are cut to zer
 """
 
 import os
+import shutil
 import signal
 import time
 import warnings
@@ -16,8 +17,10 @@ import pytest
 import torch
 
 from emolib.config import preset
+from emolib.errors import EmolibError
 from emolib.features import extraction, window_sets
 from emolib.features.prepare import clips_of, store_features
+from emolib.results.stored_predictions import by_clip
 from emolib.studies import submission
 from emolib.system.files import hash_file
 from emolib.training import run as training
@@ -130,7 +133,27 @@ def test_a_file_that_a_disk_did_not_keep_is_refused_or_made_anew(tmp_path, tree,
         if attempt(tree, whole, None):  # refused: whoever reads the message deletes the file
             path.unlink()
             assert attempt(tree, whole, None) == 0
+        if path.exists() and not path.stat().st_size:  # unread: what is made from it was there
+            (whole / "run" / "metrics.json").unlink()
+            shutil.rmtree(whole / "run" / "test_predictions")
+            assert attempt(tree, whole, None) == 0
         assert results(whole) == expected, path.name
+
+
+def test_a_missing_or_damaged_prediction_is_noticed_and_made_anew(tmp_path, tree):
+    run = tmp_path / "run"
+    assert attempt(tree, tmp_path, None) == 0
+    expected = results(tmp_path)
+    path = min((run / "predictions").iterdir())
+    path.write_bytes(b"")
+    with pytest.raises(EmolibError, match=rf"{path.name}: damaged"):
+        by_clip(run)
+    path.unlink()
+    with pytest.raises(EmolibError, match=r"annotated frames, and \d+ were scored; delete"):
+        by_clip(run)
+    (run / "metrics.json").unlink()
+    assert attempt(tree, tmp_path, None) == 0
+    assert results(tmp_path) == expected
 
 
 def test_losing_power_empties_what_was_not_synced(tmp_path):

@@ -38,13 +38,20 @@ def test_components_and_choices_share_runs_and_keep_their_records(place):
     choices = execute(place, "09")
     sweep = place / "demo" / "sweep"
     switched = [pd.read_csv(sweep / f"{name}.csv") for name in ("components", "choices")]
-    assert [len(table) for table in switched] == [2, 3]
+    faults = pd.read_csv(sweep / "faults.csv")
+    assert [len(table) for table in (*switched, faults)] == [2, 3, 2]
     full = {table.fingerprint[0] for table in switched}
     assert len(full) == 1, "the full model's run is shared"
+    assert faults.fingerprint[0] not in full, "the faults have a tree with oddities"
     assert set(choices["metrics"]) >= {"effect_last_epoch", "verdict_label_centre"}
     assert choices["metrics"]["verdict_label_centre"] == "undecided", "one seed never decides"
     text = (place / "demo" / "figures" / "choices_table.md").read_text()
     assert "label_rule=last" in text and "| silent | best |" in text and "synthetic" in text
+    text = (place / "demo" / "figures" / "faults_table.md").read_text()
+    assert "| frame numbers: Place in the folder | frame_rule=listing |" in text
+    costs = choices["summary"]["faults_table"]
+    assert [row["name"] for row in costs] == ["full", "listing"]
+    assert choices["metrics"]["effect_listing"] == costs[1]["difference"]
     bars = (place / "demo" / "figures" / "components_bars.svg").read_text()
     assert "synthetic" in bars
 

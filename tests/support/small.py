@@ -10,6 +10,6 @@ RUN = "window=10,windows=10,epochs=2,frame_stride=15,seeds=42"
 SMALL = f"{BENCHMARK},{RUN}"
 PARAMETERS = {  # of the notebooks that train many variants, by number
     "07": {"settings": SMALL, "chosen": "no_tcn"},
-    "09": {"settings": SMALL, "chosen": "last_epoch,label_centre"},
+    "09": {"settings": SMALL, "chosen": "last_epoch,label_centre,listing"},
     "10": {"settings": f"{HARDER},{RUN}", "seeds": "42"},
 }

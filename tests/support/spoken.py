@@ -28,7 +28,7 @@ def spoken(summary: Summary) -> dict[str, list[str]]:
         "05": ("class_gains", _windows),
         "06": ("imbalance_table", _classes),
         "07": ("components_table", _components),
-        "09": ("choices_table", lambda s: [sentences.decisions(s["choices_table"])]),
+        "09": ("choices_table", _choices),
         "10": ("recipe_table", lambda s: [sentences.decisions(s["recipe_table"])]),
     }
     return {
@@ -76,6 +76,12 @@ def _classes(summary: Summary) -> Iterator[str]:
 
 def _components(summary: Summary) -> Iterator[str]:
     yield sentences.known_answers(summary["components_table"])
+
+
+def _choices(summary: Summary) -> Iterator[str]:
+    yield sentences.decisions(summary["choices_table"])
+    if "faults_table" in summary:
+        yield sentences.costs(summary["faults_table"])
 
 
 def contradictions(summary: Summary, folder: Path) -> list[str]:

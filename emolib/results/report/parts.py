@@ -21,6 +21,7 @@ TABLES = {  # of figures/, below the headline table, where their notebooks have 
     "test_table": "Test set",
     "components_claims": "Components",
     "choices_table": "Silent choices",
+    "faults_table": "Faults of the released code",
     "recipe_table": "Stronger recipe",
     "published_table": "The paper's numbers, by version",
 }

@@ -325,3 +325,68 @@ def test_a_bin_of_sound_with_prefixes_loads(tmp_path):
     with torch.no_grad():
         expected = model.wav2vec2(waves).last_hidden_state
     assert_same(AudioEncoder(tmp_path, normalise=False).waveforms(waves), expected)
+
+
+def changed_config(file: Path, *path: str, **values) -> None:
+    """The JSON in ``file`` with ``values`` put where ``path`` leads; None: removed."""
+    content = json.loads(file.read_text())
+    place = content
+    for name in path:
+        place = place[name]
+    place |= values
+    for name in [name for name, value in values.items() if value is None]:
+        del place[name]
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("where", "values"),
+    [
+        (["vision_cfg"], {"image_size": "32"}),
+        (["vision_cfg"], {"mmage_size": 32}),
+        (["vision_cfg"], {"width": "128"}),
+        (["text_cfg"], {"heads": 0}),
+        (["text_cfg"], {"heads": 7}),
+        ([], {"embed_dim": None}),
+        ([], {"text_cfg": []}),
+        ([], {"tower": 1}),
+    ],
+)
+def test_a_config_that_describes_no_clip_is_refused(tmp_path, where, values):
+    save_open_clip(open_clip_model(), tmp_path, OPEN_CLIP, "open_clip_model.safetensors")
+    changed_config(tmp_path / "open_clip_config.json", "model_cfg", *where, **values)
+    with pytest.raises(EmolibError, match=r"test_a_config.*get all of the folder's files again"):
+        VisualEncoder(tmp_path)
+
+
+def test_means_of_another_number_of_channels_are_refused(tmp_path):
+    save_open_clip(open_clip_model(), tmp_path, OPEN_CLIP, "open_clip_model.safetensors")
+    changed_config(tmp_path / "open_clip_config.json", "preprocess_cfg", mean=[0.5, 0.5])
+    with pytest.raises(EmolibError, match="get all of the folder's files again"):
+        VisualEncoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_act": "gelv"},
+        {"num_attention_heads": 7},
+        {"conv_dim": 16},
+        {"hidden_size": "wide"},
+        {"feat_extract_norm": 1},
+    ],
+)
+def test_a_config_that_describes_no_wav2vec2_is_refused(tmp_path, values):
+    wav2vec(tmp_path)
+    changed_config(tmp_path / "config.json", **values)
+    with pytest.raises(EmolibError, match="get all of the folder's files again"):
+        AudioEncoder(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '"model_type"', "null"])
+@pytest.mark.parametrize("encoder", [VisualEncoder, AudioEncoder])
+def test_a_config_without_settings_is_refused(tmp_path, encoder, content):
+    clip_model().save_pretrained(tmp_path) if encoder is VisualEncoder else wav2vec(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(EmolibError, match=r"config\.json: holds no settings by name"):
+        encoder(tmp_path)

@@ -255,3 +255,26 @@ def test_the_surest_mistake_of_each_class():
     assert (mistake["label"], mistake["prediction"], mistake["frame"]) == (1, 6, 2)
     blind = {"a": np.array([True, False, True, True])}
     assert stored_predictions.surest_mistakes({"a": rows}, blind)[0]["frame"] == 1
+
+
+def test_costs_say_what_the_verdicts_say():
+    def row(label, verdict, low, high):
+        middle = (low + high) / 2
+        interval = {"difference": middle, "difference_interval": [low, high]}
+        return {"label": label, "verdict": verdict, "seeds": 3, **interval}
+
+    rows = [
+        {"label": "As in the preset", "seeds": 3},
+        row("a", "supported", 0.01, 0.03),
+        row("b", "not supported", -0.05, -0.03),
+        row("c", "not supported", -0.01, 0.01),
+        row("d", "undecided", -0.1, 0.1),
+        row("e", "not supported", 0.0, 0.0),
+        row("f", "supported", 0.1, 0.2),
+    ]
+    assert sentences.costs(rows) == (
+        "By the rule, with 3 seeds each, 6 faults, alone. "
+        "Cost something: a (+0.020), f (+0.150). Help: b (-0.040). Change no frame: e (+0.000). "
+        "Cost less than 0.02: c (+0.000). Undecided: d (+0.000)."
+    )
+    assert sentences.costs(rows[:1]) == "No fault is switched on here."

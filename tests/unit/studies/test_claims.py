@@ -6,9 +6,11 @@ import pytest
 
 from emolib import config
 from emolib.errors import EmolibError, WrongCall
+from emolib.results import sentences
 from emolib.studies import claims, comparison
 from emolib.studies import figures as ablation_figures
 from emolib.studies.claims import verdict
+from emolib.studies.faults import FAULTS
 from emolib.studies.variants import (
     CHOICES,
     COMPONENTS,
@@ -288,6 +290,32 @@ def test_choices_table_holds_paper_released_code_and_ours(tmp_path):
     assert all(v.choice and v.paper and v.released for v in CHOICES if v.name != FULL), (
         "docs/method.md has both columns"
     )
+
+
+def test_faults_table_holds_the_setting_and_what_it_costs(tmp_path):
+    variants = choose(config.preset("demo"), FAULTS, "zeros,four_of_32")
+    accuracies = {FULL: 0.9, "zeros": 0.9, "four_of_32": 0.6}
+    runs = pd.DataFrame(
+        [
+            run_folder(tmp_path, f"{v.name}{seed}", accuracies[v.name], seed)
+            for v in variants
+            for seed in range(3)
+        ]
+    )
+    rows = claims.labelled(claims.rows(variants, runs, {}), variants)
+    table = claims.faults_table(rows, variants, origin="synthetic")
+    assert table["Released code"].tolist() == [
+        "As in the preset",
+        "missing sound: Zeros, encoded",
+        "batches a step: Four of 32",
+    ]
+    settings = ["–", "missing_sound=zeros", "batch_size=32, accumulation=4"]
+    assert table["Setting"].tolist() == settings
+    assert table["Cost"][0] == "–" and table["Cost"][2].startswith("+0.")
+    assert table["Outcome for ours"].tolist() == ["–", rows[1]["verdict"], "supported"]
+    said = sentences.costs(rows)
+    assert said.startswith("By the rule, with 3 seeds each, 2 faults, alone. Cost something: ")
+    assert f"batches a step: Four of 32 ({rows[2]['difference']:+.3f})" in said
 
 
 def test_strong_is_the_paper_with_stated_changes():
