@@ -1,5 +1,5 @@
 """Verbs that look at what there is, measure it or free it: settings, doctor, weights, bench, info,
-clean, calibrate.
+clean, calibrate, effects.
 """
 
 import importlib
@@ -240,3 +240,38 @@ def calibrate(
         )
     text = (folder / "calibration.md").read_text(encoding="utf-8")
     output(result, as_json, f"{text}\n{folder}")
+
+
+@verb("emolib effects\nemolib effects relation text --seeds 10")
+def effects(
+    studies: Annotated[
+        list[str], typer.Argument(help="relation, text, peers, leak; without it, all.")
+    ] = [],
+    name: Annotated[str, typer.Option("--name", help="Name of the folder under runs/.")] = (
+        "effects"
+    ),
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each side.")] = 5,
+    on_benchmark: Annotated[
+        bool,
+        typer.Option("--on-benchmark", help="Also train the demo on the related pair, 3 seeds."),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What parts are worth where they are needed, and what the peers' ways of training change, on
+    latent signals: a table for each study; a stopped one goes on.
+    """
+    from emolib.studies.effects import on_benchmark as demo
+    from emolib.studies.effects import report
+    from emolib.system.runs import run_path, writing
+
+    folder = run_path(name)
+    with writing(folder):
+        made = report.make(folder, studies, seeds=seeds, progress=not quiet)
+    result: dict[str, Any] = {"studies": made}
+    texts = [report.text(study) for study in made]
+    if on_benchmark:
+        table = demo.related_pair(folder / "related_pair", (42, 43, 44), progress=not quiet)
+        result["related_pair"] = table.to_dict("records")
+        texts.append(table.round(3).to_string(index=False))
+    output(result, as_json, "\n".join(texts))
