@@ -41,7 +41,6 @@ __all__ = [
     "predictions",
     "rarest",
     "rows",
-    "sentences",
     "table",
     "verdict",
 ]
@@ -232,18 +231,6 @@ def imbalance_table(
             }
             for row in rows
         ]
-    )
-
-
-def sentences(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Every claim with its outcome, the difference it rests on and its interval."""
-    claims = [row for row in rows if row["claim"]]
-    return pd.DataFrame(
-        {
-            "Claim": [row["claim"] for row in claims],
-            "Outcome": [row["verdict"] for row in claims],
-            "Full minus variant": [difference_text(row) for row in claims],
-        }
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 import emolib
 from emolib.results.tables.text import NONE
+from emolib.studies.claims import difference_text
 from emolib.system.files import read_json
 
 PATH = Path(emolib.__file__).parent / "assets" / "calibration.json"
@@ -46,14 +47,42 @@ def beside(name: str, seeds: int) -> str:
     return NONE
 
 
-def table(names: Sequence[str], seeds: int) -> pd.DataFrame:
-    """:func:`beside` of each claim, with the seeds that it needs for 90 % right."""
+def enough(name: str, seeds: int) -> bool:
+    """Whether ``seeds`` seeds are as many as a verdict on the claim ``name`` needs to be right in
+    90 % where the answer is known; False as well for a claim whose answer is known nowhere.
+    """
+    needed = calibration()["needed"].get(name)
+    return needed is not None and needed <= seeds
+
+
+def before_any_run(claims: Mapping[str, str], seeds: int) -> str:
+    """Which of ``claims`` (name: sentence) so many seeds can decide, as Markdown."""
+    decided = [claim for name, claim in claims.items() if enough(name, seeds)]
+    others = len(claims) - len(decided)
+    text = (
+        f"{seeds} seeds are enough for {len(decided)} of {len(claims)} claims: where their answer "
+        "is known, at least 90 % of the verdicts were right"
+    )
+    text += f" ({' '.join(decided)})." if decided else "."
+    return f"{text} Of the other {others} the difference is shown and no verdict is given."
+
+
+def outcomes(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Every claim of ``claims.rows`` with its difference, how often verdicts on it are right, the
+    seeds that it needs, and its verdict where it has as many.
+    """
+    judged = [row for row in rows if row.get("claim")]
     needed = calibration()["needed"]
     return pd.DataFrame(
         {
-            "Variant": list(names),
-            f"Where the answer is known, {seeds} seeds": [beside(name, seeds) for name in names],
-            "Seeds needed": [_needed(needed, name) for name in names],
+            "Claim": [row["claim"] for row in judged],
+            "Full minus variant": [difference_text(row) for row in judged],
+            "Where the answer is known": [beside(row["name"], row["seeds"]) for row in judged],
+            "Seeds needed": [_needed(needed, row["name"]) for row in judged],
+            "Outcome": [
+                row["verdict"] if enough(row["name"], row["seeds"]) else "not asked: too few seeds"
+                for row in judged
+            ],
         }
     )
 

@@ -96,7 +96,26 @@ def test_what_stands_beside_a_verdict(monkeypatch):
     assert "at most 1.0 %" in reliability.sentence(3) and "0.10 in 20 to 40 %" in (
         reliability.sentence(3)
     )
-    assert list(reliability.table(["no_tcn", "other"], 3)["Seeds needed"]) == ["3", "–"]
+
+
+def test_a_verdict_is_shown_where_the_seeds_are_enough_for_it(monkeypatch):
+    made = {"claims": [{"name": "no_tcn", "seeds": 3, "sets": 40, "right": 0.5, "wrong": 0.0}]}
+    made["needed"] = {"no_tcn": 5, "concat": None}
+    monkeypatch.setattr(reliability, "calibration", lambda: made)
+
+    def row(name, seeds):
+        described = {"name": name, "claim": f"{name} helps.", "verdict": "supported"}
+        return {**described, "seeds": seeds, "difference": 0.1, "difference_interval": [0.0, 0.2]}
+
+    rows = [row("no_tcn", 3), row("no_tcn", 5), row("concat", 10), row("unknown", 10)]
+    table = reliability.outcomes([{"name": "full", "claim": ""}, *rows])
+    withheld = "not asked: too few seeds"
+    expected = [withheld, "supported", withheld, withheld]
+    assert list(table["Outcome"]) == expected
+    assert list(table["Seeds needed"]) == ["5", "5", "more than 3", "–"]
+    assert table["Where the answer is known"][0] == "20 of 40 right, 0 wrong"
+    said = reliability.before_any_run({"no_tcn": "It helps.", "concat": "That helps."}, 5)
+    assert said.startswith("5 seeds are enough for 1 of 2 claims") and "(It helps.)" in said
 
 
 def test_the_committed_figures_can_stand_beside_verdicts():
