@@ -8,10 +8,9 @@ from emolib.errors import WrongCall, nearest
 # What the preset `strong` changes against the paper, each with its reason;
 # notebook 10 measures it against the paper's recipe.
 STRONG: dict[str, Any] = {
-    # With pairs, two samples of one class are each other's negatives. Not logit adjustment in the
-    # place of class weights: it kept the rare motion pair from being learned when this was chosen
-    # (notebooks/LOG.md).
-    "contrastive_targets": "classes",
+    # Not class targets in the contrastive term: with one prompt a class they are the same loss as
+    # pairs (tests/unit/test_losses.py). Not logit adjustment in the place of class weights: it kept
+    # the rare motion pair from being learned when this was chosen (notebooks/LOG.md).
     # All windows that cover a frame, not only the one that ends there.
     "frame_rule": "mean",
     # Published: 0.384 to 0.418 (docs/method.md, Peers); 50 gave 0.424, but without windows.

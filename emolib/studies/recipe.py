@@ -27,12 +27,11 @@ from emolib.studies.variants import FULL, Variant
 from emolib.windows import smooth
 
 EVIDENCE = {  # why each part is in the preset
-    "class_targets": "with pairs, samples of one class are each other's negatives",
     "logit_adjustment": "Menon et al. 2021; left out: it failed when the parts were chosen",
     "smoothing": f"published: {paper.SMOOTHING[0]:.3f} to {paper.SMOOTHING[25]:.3f} at 25 frames, "
     "by EmotiEffNet",
     "ensemble": "averages what another seed would have changed",
-    "strong_single": "class targets, smoothing, and the mean of the windows that cover a frame",
+    "strong_single": "smoothing, and the mean of the windows that cover a frame",
     "strong": "the same with the ensemble",
 }
 

@@ -224,9 +224,8 @@ HARDER = {
     "synth_temper": 0.5,
     "synth_seed": 8,  # other clips than those on which the parts of `strong` were chosen (seed 7)
 }
-RECIPE = (  # parts of the preset `strong` that change training, and one that was left out of it
+RECIPE = (  # the preset `strong`, and a part that was left out of it
     Variant(FULL, "The paper's recipe"),
-    Variant("class_targets", "Contrastive, class targets", {"contrastive_targets": "classes"}),
     Variant(
         "logit_adjustment",
         "Logit adjustment, no class weights",

@@ -64,7 +64,23 @@ def test_pairs_is_clips_loss():
     torch.testing.assert_close(Contrastive(prompts, 14.0)(embedding, labels), by_hand)
 
 
-def test_pairs_punishes_two_of_one_class_and_classes_does_not():
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_and_classes_are_one_loss_where_a_class_has_one_prompt(seed):
+    """Columns of one class are equal, and rows too, so each class's terms have the same sum."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(8, (16,), generator=generator)
+    prompts = torch.randn(8, 32, generator=generator)
+    embedding = torch.randn(16, 32, generator=generator).requires_grad_()
+    made = []
+    for targets in ("pairs", "classes"):
+        loss = Contrastive(prompts, 14.0, targets=targets)
+        value = loss(functional.normalize(embedding, dim=1), labels)
+        made.append((value, *torch.autograd.grad(value, [embedding, loss.log_scale])))
+    assert len(labels.unique()) < len(labels) and made[0][1].abs().max() > 1e-3
+    torch.testing.assert_close(made[0], made[1], rtol=1e-4, atol=1e-5)
+
+
+def test_two_of_one_class_share_a_target():
     apart, double = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, 2])
     # In the second case two of four samples have to share a target.
     for labels, floor in ((apart, 0.0), (double, math.log(2) / 2)):

@@ -36,7 +36,7 @@ def run_folder(root, name, seed, *, bias=0.0):
 @pytest.fixture
 def found(tmp_path):
     variants = choose(config.preset("demo"), RECIPE)
-    bias = {"full": 0.0, "class_targets": 0.0, "logit_adjustment": -0.5, "strong": 1.0}
+    bias = {"full": 0.0, "logit_adjustment": -0.5, "strong": 1.0}
     runs = pd.DataFrame(
         [
             run_folder(tmp_path, f"{v.name}{s}", s + 10 * i, bias=bias[v.name])
@@ -50,14 +50,13 @@ def found(tmp_path):
 def test_each_part_has_its_own_row_and_verdict(found):
     assert list(found) == [
         "full",
-        "class_targets",
         "logit_adjustment",
         "smoothing",
         "ensemble",
         "strong_single",
         "strong",
     ]
-    assert "difference" not in found["full"] and found["class_targets"]["verdict"] != "supported"
+    assert "difference" not in found["full"]
     assert (
         found["logit_adjustment"]["verdict"] == "not supported"
         and found["logit_adjustment"]["difference"] < -0.1
@@ -72,7 +71,7 @@ def test_each_part_has_its_own_row_and_verdict(found):
     table = recipe.table(list(found.values()), origin="synthetic")
     assert (
         table["Better"].tolist()[0] == "–"
-        and "0.384 to 0.418" in table["Why"][3]
+        and "0.384 to 0.418" in table["Why"][2]
         and "synthetic" in table.columns[1]
     )
 
