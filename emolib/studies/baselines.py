@@ -5,7 +5,8 @@ features, an MLP on single frames with smoothing (the strongest simple peer: doc
 and the model itself with one stream only.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from emolib.config import Experiment
-from emolib.errors import EmolibError, WrongCall
+from emolib.errors import EmolibError, EmolibWarning, WrongCall
 from emolib.evaluation import metrics
 from emolib.evaluation import predictions as evaluation
 from emolib.features import prepare as inputs
@@ -102,6 +103,7 @@ BASELINES: dict[str, tuple[str, Callable[[Experiment, Data], Predict], bool]] = 
     "frame_mlp": ("MLP on frames, smoothed", frame_mlp, True),
 }
 SINGLE_STREAM = {"audio": "The model, audio only", "visual": "The model, visual only"}
+NEEDS = {"zero_shot": "visual", "frame_mlp": "visual", "visual": "visual", "audio": "audio"}
 
 
 def run(
@@ -111,7 +113,8 @@ def run(
     one row each, also in ``folder``/baselines.csv.
 
     Columns: ``name``, ``title``, ``<protocol>_macro_f1`` with ``_low`` and ``_high``. The two
-    single-stream models are full training runs in ``folder``/<name> and are not repeated.
+    single-stream models are full training runs in ``folder``/<name> and are not repeated. What
+    needs a stream that the experiment does not use is left out, and a warning says so.
     Raises WrongCall for an unknown name.
     """
     known = (*BASELINES, *SINGLE_STREAM)
@@ -120,9 +123,13 @@ def run(
         raise WrongCall(
             f"unknown baseline {', '.join(sorted(unknown))}: choose from {', '.join(known)}"
         )
+    reasons = left_out(experiment, chosen)
+    if reasons:
+        warnings.warn("; ".join(reasons.values()), EmolibWarning, stacklevel=2)
     data = inputs.prepare(experiment, progress=progress)
     rows = []
-    for name in tqdm(chosen, desc="baselines", unit="baseline", disable=not progress):
+    possible = [name for name in chosen if name not in reasons]
+    for name in tqdm(possible, desc="baselines", unit="baseline", disable=not progress):
         if name in BASELINES:
             title, fit, smoothed = BASELINES[name]
             half_width = SMOOTHING_HALF_WIDTH if smoothed else 0
@@ -135,6 +142,17 @@ def run(
     with atomic_path(folder / "baselines.csv") as temporary:
         table.to_csv(temporary, index=False)
     return table
+
+
+def left_out(experiment: Experiment, names: Sequence[str]) -> dict[str, str]:
+    """Why each of ``names`` that needs a stream which ``experiment`` does not use is left out."""
+    words = {"visual": "faces", "audio": "sound"}
+    return {
+        name: f"baseline {name} is left out: it needs {words[NEEDS[name]]}, "
+        f"and modalities={experiment.modalities} has none"
+        for name in names
+        if NEEDS.get(name, experiment.streams[0]) not in experiment.streams
+    }
 
 
 def single_stream(experiment: Experiment, stream: str) -> Experiment:
@@ -179,8 +197,8 @@ def score(
 
 
 def mean_features(windows: "WindowSet") -> np.ndarray:
-    """float32 [N, 1280]: a window's mean visual feature beside its mean audio
-    feature (zero where there is no sound).
+    """float32 [N, D_v + D_a]: a window's mean visual feature beside its mean audio feature
+    (zero where there is no sound). A stream that is not used has a width of 0.
     """
     audio = np.zeros((len(windows.label), windows.audio.shape[1]), np.float32)
     for row, (start, length) in enumerate(
@@ -189,6 +207,8 @@ def mean_features(windows: "WindowSet") -> np.ndarray:
         if length:
             audio[row] = windows.audio[start : start + length].mean(axis=0, dtype=np.float32)
     faces = np.asarray(windows.visual, np.float32)
+    if not faces.shape[1]:
+        return audio
     return np.hstack([_mean_of_rows(faces, windows.frames), audio])
 
 
@@ -224,8 +244,6 @@ def _fit_without_warning(model: MLPClassifier, features: np.ndarray, label: np.n
     """Fit for a fixed number of passes;
     scikit-learn warns that it has not converged, which is not asked of it.
     """
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

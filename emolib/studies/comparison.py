@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emolib.config import Experiment
+from emolib.data.datasets import can_show
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
-from emolib.labels import EXPRESSIONS
+from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.results.stored_predictions import COLUMNS as PROBABILITIES
 from emolib.results.stored_predictions import by_clip
 from emolib.studies.variants import Variant
@@ -23,12 +25,23 @@ def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
     """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction`` and
     ``clip``, clips in order.
 
-    ``probabilities``: with ``p_<Class>`` x 8. Raises EmolibError when the run has no predictions.
+    ``probabilities``: with ``p_<Class>`` x 8. ``attrs["classes"]``: the classes that the run's data
+    set can show. Raises EmolibError when the run has no predictions.
     """
     columns = ["frame", "label", "prediction", *(PROBABILITIES if probabilities else [])]
     clips = by_clip(Path(folder), columns)
     parts = [rows.assign(clip=clip) for clip, rows in clips.items()]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    settings = Path(folder) / "experiment.json"
+    if settings.is_file():
+        table.attrs["classes"] = can_show(Experiment.load(settings))
+    return table
+
+
+def classes_in(runs: Sequence[pd.DataFrame]) -> list[int]:
+    """The classes that the data set of ``runs``, of :func:`predictions`, can show."""
+    every: list[int] = list(range(NUM_CLASSES))
+    return runs[0].attrs.get("classes", every)
 
 
 def check_same_frames(runs: Sequence[pd.DataFrame]) -> None:
@@ -45,13 +58,15 @@ def compare(
     classes: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """``metrics.difference`` per frame between two variants, ours minus the reference; each a list
-    with one run a seed.
+    with one run a seed. ``classes``: the mean is over these alone, by default over those that the
+    data set can show.
 
     Raises EmolibError when they are not about the same frames.
     """
     check_same_frames([*ours, *reference])
     a, b = (np.stack([run["prediction"].to_numpy() for run in runs]) for runs in (ours, reference))
     label, clip = (ours[0][name].to_numpy() for name in ("label", "clip"))
+    classes = classes_in(ours) if classes is None else classes
     return metrics.difference(label, a, b, clip, classes=classes)
 
 
@@ -90,12 +105,14 @@ def scored(runs: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """``seeds``, ``values`` (macro-F1 per frame of each seed), their mean ``macro_f1``, and its
     ``interval``: over seeds, or over clips where there is one seed.
     """
-    values = [metrics.macro_f1(run["label"], run["prediction"]) for run in runs]
+    classes = classes_in(runs)
+    values = [metrics.macro_f1(run["label"], run["prediction"], classes) for run in runs]
     over = metrics.over_seeds(values)
     interval = over["interval"]
     if interval is None:
         columns = (runs[0][name].to_numpy() for name in ("label", "prediction", "clip"))
-        interval = metrics.score(*columns, protocol="frame")["macro_f1_interval"]
+        result = metrics.score(*columns, protocol="frame", classes=classes)
+        interval = result["macro_f1_interval"]
     return {
         "seeds": len(runs),
         "values": values,
@@ -112,13 +129,15 @@ def class_windows(
 
     Returns (class -> window -> F1 of each seed, class -> ``metrics.difference`` of the longest
     window minus the shortest). ``groups``: name -> classes; each is one more entry, the mean F1 of
-    these classes.
+    these classes. A class that the data set cannot show has no entry, nor has a group with one.
     """
     frames = {
         int(str(window)): predictions_by_seed(group) for window, group in runs.groupby("window")
     }
     longest, shortest = frames[max(frames)], frames[min(frames)]
-    classes = {name: [index] for index, name in enumerate(EXPRESSIONS)} | dict(groups or {})
+    shown = classes_in(longest)
+    wanted = {name: [index] for index, name in enumerate(EXPRESSIONS)} | dict(groups or {})
+    classes = {name: members for name, members in wanted.items() if set(members) <= set(shown)}
     by_seed = {
         window: [metrics.class_f1(run["label"], run["prediction"]) for run in seeds]
         for window, seeds in frames.items()

@@ -18,7 +18,7 @@ import pandas as pd
 from emolib.errors import EmolibError, WrongCall
 from emolib.results import figures
 from emolib.system.files import atomic_path, printable, write_json, write_text
-from emolib.video import annotation, reading
+from emolib.video import annotation
 from emolib.video import timeline as timelines
 from emolib.video.detection import THOROUGH
 from emolib.video.options import ROTATIONS
@@ -173,7 +173,7 @@ def results(
         say(f"{predictor.name}: {MEANINGLESS.format(predictor.origin)}")
     if isinstance(predictor, ZeroShot):
         say(LIMITS)
-    try:
+    with predictor:
         for video in chosen:
             try:
                 with torch_threads(options.threads):
@@ -181,8 +181,6 @@ def results(
                 yield result
             except FAILURES as error:
                 yield Result(video, failure=failure(video, error))
-    finally:
-        reading.end_idle()
 
 
 def _result(

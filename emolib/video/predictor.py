@@ -33,6 +33,7 @@ from emolib.video.choice import FaceChoice
 from emolib.video.detection import THOROUGH, FaceFinder, detector_file
 from emolib.video.observation import LONGEST_FRAME, Observation
 from emolib.video.options import WHICH_FACES
+from emolib.video.reading import ReadsVideos
 from emolib.video.recognition import Features
 from emolib.video.sampling import RATE, Grid
 from emolib.video.watching import listen, watch
@@ -70,8 +71,11 @@ def load_finder(detector: Path | str | None, faces: str, *, needed: bool) -> Fac
 
 
 @dataclass(frozen=True, eq=False)
-class Predictor:
-    """A trained run with its encoders, ready for any number of videos."""
+class Predictor(ReadsVideos):
+    """A trained run with its encoders, ready for any number of videos.
+
+    Close it after the last one, or use it as a context manager.
+    """
 
     model: EmotionModel
     visual: VisualEncoder | None  # None: the run does not see

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -117,6 +117,22 @@ def end_idle() -> None:
     """End the processes that wait for another video; the next one starts a new one."""
     while _idle:
         _idle.pop().close()
+
+
+class ReadsVideos:
+    """What reads videos, one after another. Close it, or use it as a context manager: a process
+    that decodes waits for the next video until then.
+    """
+
+    def close(self) -> None:
+        """End the waiting processes. Another video may follow: it starts a new one."""
+        end_idle()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _answers(

@@ -24,6 +24,7 @@ from emolib.video.detection import THOROUGH, FaceFinder
 from emolib.video.observation import Observation
 from emolib.video.options import PROMPT_SETS
 from emolib.video.predictor import Predicted, check_faces, features_by, load_finder, sequences
+from emolib.video.reading import ReadsVideos
 from emolib.video.sampling import RATE
 from emolib.video.watching import watch
 from emolib.windows import smooth
@@ -69,7 +70,7 @@ def zero_shot_probabilities(
 
 
 @dataclass(frozen=True, eq=False)
-class ZeroShot:
+class ZeroShot(ReadsVideos):
     """CLIP with one prompt a class, ready for any number of videos;
     the same to use as a Predictor.
     """

@@ -25,6 +25,7 @@ from emolib.results.figures.style import (
     class_ticks,
     errors,
 )
+from emolib.results.tables.text import ABSENT
 
 CLASS_TABLE = list(paper.CLASS_F1.values())  # the poster's
 
@@ -37,10 +38,17 @@ def class_f1(
     protocol: str,
     origin: str,
 ) -> Figure:
-    """F1 of each class with its interval over clips, its ceiling, and the poster's values."""
+    """F1 of each class with its interval over clips, its ceiling, and the poster's values.
+
+    A class without an annotation has no bar, and a word says why.
+    """
     figure, axis = blank(f"F1 by class, per {protocol}", origin=origin, size=(COLUMN, 2.4))
-    places, f1 = np.arange(NUM_CLASSES), np.array([entry["f1"] for entry in per_class])
+    places = np.arange(NUM_CLASSES)
+    absent = np.array([entry["support"] == 0 for entry in per_class])
+    f1 = np.where(absent, np.nan, [entry["f1"] for entry in per_class])
     spread = errors(f1, [entry["f1_interval"] for entry in per_class])
+    for place in places[absent]:
+        axis.text(place, 0.03, ABSENT, rotation=90, ha="center", va="bottom", fontsize=7)
     axis.bar(places, f1, 0.7, color=CLASS_COLOURS, **EDGE)
     axis.errorbar(
         places,

@@ -15,15 +15,19 @@ def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Fi
     """Confusion [8, 8] (row: annotated, column: predicted): percent of each row, with its count
     beside the class's name.
 
-    An empty cell holds nothing; one with less than half a percent says "<1".
+    An empty cell holds nothing; one with less than half a percent says "<1". A class that is
+    neither annotated nor predicted is left out.
     """
     import seaborn
 
     counts = np.asarray(matrix)
+    kept = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    counts = counts[np.ix_(kept, kept)]
+    classes = [EXPRESSIONS[index] for index in kept]
     support = counts.sum(axis=1)
     percent = 100 * counts / np.maximum(support, 1)[:, None]
     texts = np.where(percent < 0.5, "<1", np.char.mod("%.0f", percent))
-    names = [f"{name} {count:,}" for name, count in zip(EXPRESSIONS, support, strict=True)]
+    names = [f"{name} {count:,}" for name, count in zip(classes, support, strict=True)]
     figure, axis = blank(title, origin=origin, size=(COLUMN, 2.9))
     seaborn.heatmap(
         percent,
@@ -38,7 +42,7 @@ def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Fi
         square=True,
         linewidths=0.5,
         linecolor="#E5E5E5",
-        xticklabels=EXPRESSIONS,
+        xticklabels=classes,
         yticklabels=names,
         ax=axis,
     )

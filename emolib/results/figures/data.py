@@ -68,7 +68,7 @@ def _class_bars(axis: Axes, shares: np.ndarray) -> None:
     )
     for place, share in enumerate(shares):
         axis.annotate(
-            f"{share:.1f}",
+            f"{share:.1f}" if share else "none",
             (share, place),
             xytext=(1.5, 0),
             textcoords="offset points",

@@ -8,17 +8,29 @@ import pandas as pd
 
 from emolib import paper
 from emolib.labels import EXPRESSIONS
-from emolib.results.tables.text import in_column, number, signed, with_interval
+from emolib.results.tables.text import ABSENT, NONE, in_column, number, signed, with_interval
 
 
 def counts_table(counts: Mapping[str, Sequence[int]]) -> pd.DataFrame:
-    """Frames of each class by split, and their shares beside the paper's training ratio."""
-    table = pd.DataFrame({"Class": EXPRESSIONS})
+    """Frames of each class by split, and their shares beside the paper's training ratio.
+
+    A class that no split has is said to be absent, and has no numbers.
+    """
+    absent = np.sum([*counts.values()], axis=0) == 0
+    table = pd.DataFrame({"Class": named(absent)})
     for split, values in counts.items():
-        table[f"{split}, frames"] = np.asarray(values, dtype=int)
-        table[f"{split}, %"] = [number(100 * value / max(sum(values), 1), 2) for value in values]
+        frames = np.asarray(values, dtype=int)
+        shares = [number(100 * value / max(sum(values), 1), 2) for value in values]
+        table[f"{split}, frames"] = np.where(absent, NONE, frames) if absent.any() else frames
+        table[f"{split}, %"] = np.where(absent, NONE, shares)
     table["paper train, %"] = [number(100 * paper.TRAIN_RATIO[name], 2) for name in EXPRESSIONS]
     return table
+
+
+def named(absent: Sequence[bool]) -> list[str]:
+    """The classes' names; behind that of an ``absent`` one ([8]) it says so."""
+    pairs = zip(EXPRESSIONS, absent, strict=True)
+    return [f"{name}, {ABSENT}" if missing else name for name, missing in pairs]
 
 
 def per_class_table(
@@ -31,15 +43,17 @@ def per_class_table(
     """Per-class F1 against the training ratio, ours beside the poster's.
 
     ``score``: of ``metrics.score``; ``ratio`` [8]: shares of the training windows or frames;
-    ``ceiling`` [8] or None.
+    ``ceiling`` [8] or None. A class that neither was trained on nor is annotated has no scores.
     """
     ours = origin or "ours"
+    absent = absent_classes(score["per_class"], ratio)
     rows = []
-    for index, entry in enumerate(score["per_class"]):
-        row = {"Class": entry["name"], f"Train ratio %, {ours}": number(100 * ratio[index], 2)}
+    for index, (entry, name) in enumerate(zip(score["per_class"], named(absent), strict=True)):
+        share = None if absent[index] else 100 * ratio[index]
+        row = {"Class": name, f"Train ratio %, {ours}": number(share, 2)}
         for kind in ("precision", "recall", "f1"):
-            column = f"{kind.capitalize()}, {ours}"
-            row[column] = with_interval(entry[kind], entry[f"{kind}_interval"])
+            text = with_interval(entry[kind], entry[f"{kind}_interval"])
+            row[f"{kind.capitalize()}, {ours}"] = NONE if absent[index] else text
         if ceiling is not None:
             row["Ceiling"] = number(ceiling[index])
         row["Train ratio %, paper"] = number(100 * paper.TRAIN_RATIO[entry["name"]], 2)
@@ -52,6 +66,14 @@ def per_class_table(
     if ceiling is not None:
         mean["Ceiling"] = number(float(np.mean(ceiling)))
     return pd.DataFrame([*rows, mean])
+
+
+def absent_classes(per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float]) -> list[bool]:
+    """Which classes nothing is annotated with: [8], by the scores of ``metrics.score`` and the
+    shares ``ratio`` [8] of the training data.
+    """
+    pairs = zip(per_class, ratio, strict=True)
+    return [entry["support"] == 0 and not share for entry, share in pairs]
 
 
 def class_window_table(

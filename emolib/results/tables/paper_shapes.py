@@ -15,6 +15,7 @@ import pandas as pd
 from emolib import paper
 from emolib.features.origin import labelled
 from emolib.labels import EXPRESSIONS
+from emolib.results.tables.classes import absent_classes
 from emolib.results.tables.files import write
 from emolib.results.tables.text import NONE, in_column, number
 from emolib.system.files import read_json
@@ -95,7 +96,8 @@ def poster_table(ours: Mapping[str, float | None] | None = None) -> pd.DataFrame
 
 
 def poster_class_table(
-    f1: Sequence[float] | None = None, ratio: Sequence[float] | None = None
+    f1: Sequence[float] | np.ndarray | None = None,
+    ratio: Sequence[float] | np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The poster's three-column table; ours: ``f1`` [8] and ``ratio`` [8], shares of the training
     data, 0 to 1.
@@ -143,8 +145,7 @@ def paper_tables(
         pairs["v1_table1"] = v1_table1(), v1_table1(both)
         pairs["poster_table"] = poster_table(), poster_table(stated)
     if score is not None:
-        f1 = [entry["f1"] for entry in score["per_class"]]
-        pairs["poster_class_table"] = poster_class_table(), poster_class_table(f1, ratio)
+        pairs["poster_class_table"] = poster_class_table(), _class_table(score, ratio)
     tables = {}
     for name, (published, ours) in pairs.items():
         caption = f"{CAPTIONS[name]} ({SOURCES[name]})"
@@ -152,6 +153,15 @@ def paper_tables(
         caption = labelled(f"{CAPTIONS[name]}, ours per {protocol}", origin)
         tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=caption + note)
     return tables
+
+
+def _class_table(score: Mapping[str, Any], ratio: Sequence[float] | None) -> pd.DataFrame:
+    """:func:`poster_class_table` of ours; a class that is not in the data has no numbers."""
+    f1 = [entry["f1"] for entry in score["per_class"]]
+    if ratio is None:
+        return poster_class_table(f1)
+    absent = absent_classes(score["per_class"], ratio)
+    return poster_class_table(np.where(absent, np.nan, f1), np.where(absent, np.nan, ratio))
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame], name: str, *, origin: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 NONE = "–"
+ABSENT = "not in this data set"  # said of a class that nothing is annotated with
 
 
 def number(value: Any, digits: int = 3) -> str:

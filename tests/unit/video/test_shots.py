@@ -1,14 +1,17 @@
 """Who is who: cuts end tracks, people are recognised, and small faces are found."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from emolib.data import media
+from emolib.video.crops import crop
 from emolib.video.cuts import CutDetector
 from emolib.video.detection import FaceFinder
 from emolib.video.recognition import Recogniser
-from emolib.video.searching import FaceSearch
+from emolib.video.searching import EVERY, MANY, FaceSearch
 from tests.support.videos import REAL, YUNET, SquareFinder, go, make_video, picture, real, rows_of
 
 CLIPS = ("sbwe5n.mpg", "brbk7n.mpg", "lrwp9a.mpg")
@@ -103,6 +106,17 @@ def test_around_a_known_face_is_found_what_the_whole_picture_shows():
             if number % 10 == 5:
                 (whole,) = finder.faces(image)
                 assert np.abs(np.array(near.box) - whole.box).max() < 0.1 * whole.box[3]
+                assert_same_pixels(image, near, whole)
+
+
+def assert_same_pixels(image, face, whole):
+    """The crop of ``face`` is nearer to that of ``whole`` than crops shifted by a tenth are."""
+    right = crop(image, whole).astype(float)
+    step = 0.1 * whole.box[2]
+    shifts = [(step, 0), (-step, 0), (0, step), (0, -step)]
+    shifted = [crop(image, replace(whole, points=whole.points + shift)) for shift in shifts]
+    distance = np.abs(crop(image, face) - right).mean()
+    assert distance < min(np.abs(other - right).mean() for other in shifted)
 
 
 def test_whole_pictures_are_searched_seldom_while_everybody_is_in_sight():
@@ -118,6 +132,25 @@ def test_whole_pictures_are_searched_seldom_while_everybody_is_in_sight():
         assert len(search(picture(i, [(40, 30, 50)] * (i < 25)))) == (i < 25)
     assert sizes.count(960) == 3  # once in ten pictures
     assert sizes.count(480) == 5 - 0  # each of the pictures without the face
+
+
+@pytest.mark.parametrize("count", [9, 40])
+def test_the_time_of_a_picture_does_not_grow_with_its_faces(count):
+    calls = []
+
+    class Counting(SquareFinder):
+        def faces(self, image, longest=0):
+            calls.append(longest)
+            return super().faces(image, longest)
+
+    places = [(16 + 36 * (i % 8), 16 + 36 * (i // 8), 20) for i in range(count)]
+    image = picture(0, [], (320, 240))
+    for x, y, side in places:
+        image[y : y + side, x : x + side] = 255
+    search = FaceSearch(Counting(None))
+    for _ in range(EVERY):
+        assert len(search(image)) == count
+    assert len(calls) <= EVERY * (1 if count > MANY else count) + MANY
 
 
 def test_features_must_agree_as_well_as_crops():

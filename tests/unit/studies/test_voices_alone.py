@@ -1,0 +1,99 @@
+"""RAVDESS without faces, in its published layout: the studies of its voices."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emolib.config import preset
+from emolib.errors import EmolibWarning
+from emolib.labels import EXPRESSIONS
+from emolib.results import figures, tables
+from emolib.studies import baselines, claims, people, people_choice
+from emolib.training import run as training
+from tests.support.recordings import ravdess_voices
+
+FAST = {"window": 20, "width": 16, "epochs": 2, "folds": 3, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    voices = ravdess_voices(root / "ravdess", actors=range(1, 7))
+    changes = {"data": str(voices), "dataset": "ravdess", **people.VOICES, **FAST}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOLIB_RUNS", str(root / "runs"))
+        yield preset("demo", **changes)
+
+
+@pytest.fixture(scope="module")
+def run(experiment, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    return folder, training.run(experiment, folder, progress=False)
+
+
+def test_a_run_says_nothing_of_the_class_that_is_not_there(run):
+    folder, result = run
+    score = result["frame"]
+    assert score["macro_f1"] == pytest.approx(
+        np.mean([entry["f1"] for entry in score["per_class"][:7]])
+    )
+    table = tables.per_class_table(score, [1 / 7] * 7 + [0], ceiling=None, origin="")
+    assert table["Class"].iloc[7] == "Other, not in this data set"
+    assert len(figures.class_f1(score["per_class"], ceiling=None, protocol="frame", origin="").axes)
+
+
+def test_variants_are_scored_over_the_classes_of_the_data_set(run):
+    """As the run itself is: over seven, not with a zero for the eighth."""
+    folder, result = run
+    frames = claims.predictions(folder)
+    assert frames.attrs["classes"] == list(range(7))
+    scored = claims.scored([frames])
+    assert scored["macro_f1"] == pytest.approx(result["frame"]["macro_f1"])
+    runs = pd.DataFrame({"window": [20, 40], "seed": [42, 42], "folder": [str(folder)] * 2})
+    groups = {"Motion pair": [1, 2], "With Other": [0, 7]}
+    by_class, gains = claims.class_windows(runs, groups)
+    assert list(by_class) == list(gains) == [*EXPRESSIONS[:7], "Motion pair"]
+
+
+def test_baselines_that_need_faces_are_left_out(experiment, tmp_path):
+    with pytest.warns(EmolibWarning, match="zero_shot is left out: it needs faces") as warned:
+        table = baselines.run(
+            experiment, tmp_path, names=tuple(baselines.BASELINES), progress=False
+        )
+    assert "frame_mlp is left out" in str(warned[0].message)
+    assert table["name"].tolist() == ["majority", "logistic"]
+    # Each emotion has its own pitch, which the majority cannot tell.
+    majority, logistic = table["frame_macro_f1"]
+    assert logistic > majority + 0.2 and majority < 0.1
+
+
+def test_settings_are_chosen_by_the_training_actors_alone(experiment, tmp_path):
+    """With other labels for the actors who are held out nothing changes in their fold."""
+    candidates = ({"epochs": 1, "learning_rate": 1e-5}, {"epochs": 6})
+    table = people_choice.choose(experiment, candidates, tmp_path, progress=False)
+    assert table.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    best = table.loc[table.groupby("fold")["macro_f1"].idxmax()]
+    assert best["chosen"].all()
+    settings = people_choice.chosen_settings(table, candidates)
+    assert set(settings) == {1, 2, 3} and all(one in candidates for one in settings.values())
+    again = people_choice.choose(experiment, candidates, tmp_path, progress=False)
+    pd.testing.assert_frame_equal(table, again)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_inner_scores_do_not_see_who_is_held_out(experiment, monkeypatch):
+    windows, fold_of = people_choice._windows_of_all(experiment)
+    before = people_choice.inner_scores(experiment)
+
+    def spoiled(_):
+        """The sound of fold 0 is another."""
+        other = windows.audio.copy()
+        other[np.repeat(fold_of[windows.clip] == 0, 1)] = 1.0
+        return dataclasses.replace(windows, audio=other), fold_of
+
+    monkeypatch.setattr(people_choice, "_windows_of_all", spoiled)
+    after = people_choice.inner_scores(experiment)
+    assert after[0] == before[0] and after[1:] != before[1:]
+    assert len(before) == experiment.folds
