@@ -83,6 +83,19 @@ def folds_table(experiment: Experiment | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["fold", "held out", "recordings", "others"])
 
 
+def choice_table(table: pd.DataFrame | None) -> pd.DataFrame:
+    """Of ``people_choice.choose``: a row a fold, a column a candidate with its macro-F1 on the
+    fold's training actors, and what was chosen.
+    """
+    if table is None:
+        return pd.DataFrame(columns=["fold", "chosen"])
+    order = table["settings"].drop_duplicates()
+    scores = table.pivot(index="fold", columns="settings", values="macro_f1")[order]
+    chosen = table[table["chosen"]].set_index("fold")["settings"]
+    result = scores.map(number).assign(chosen=chosen).reset_index()
+    return result.rename_axis(columns=None)
+
+
 def of_the_score(scored: Mapping[str, Any] | None, shuffled: Mapping[str, Any] | None) -> str:
     """Both scores with their intervals, and whether the shuffled one is chance."""
     if scored is None or shuffled is None:

@@ -11,6 +11,7 @@ from emolib.errors import EmolibWarning
 from emolib.labels import EXPRESSIONS
 from emolib.results import figures, tables
 from emolib.studies import baselines, claims, people, people_choice
+from emolib.studies import people_pages as pages
 from emolib.training import run as training
 from tests.support.recordings import ravdess_voices
 
@@ -34,7 +35,7 @@ def run(experiment, tmp_path_factory):
 
 
 def test_a_run_says_nothing_of_the_class_that_is_not_there(run):
-    folder, result = run
+    _, result = run
     score = result["frame"]
     assert score["macro_f1"] == pytest.approx(
         np.mean([entry["f1"] for entry in score["per_class"][:7]])
@@ -81,6 +82,9 @@ def test_settings_are_chosen_by_the_training_actors_alone(experiment, tmp_path):
     again = people_choice.choose(experiment, candidates, tmp_path, progress=False)
     pd.testing.assert_frame_equal(table, again)
     assert len(list(tmp_path.iterdir())) == 1
+    shown = pages.choice_table(table)
+    assert shown["fold"].tolist() == [1, 2, 3] and shown.shape == (3, 4)
+    assert shown["chosen"].tolist() == table[table["chosen"]]["settings"].tolist()
 
 
 def test_inner_scores_do_not_see_who_is_held_out(experiment, monkeypatch):
@@ -90,7 +94,7 @@ def test_inner_scores_do_not_see_who_is_held_out(experiment, monkeypatch):
     def spoiled(_):
         """The sound of fold 0 is another."""
         other = windows.audio.copy()
-        other[np.repeat(fold_of[windows.clip] == 0, 1)] = 1.0
+        other[fold_of[windows.clip] == 0] = 1.0
         return dataclasses.replace(windows, audio=other), fold_of
 
     monkeypatch.setattr(people_choice, "_windows_of_all", spoiled)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from emolib.video import predict, reading
+from emolib.video.predictor import Predictor
+from tests.support.videos import make_video
 
 # The sleeper holds the decoder's input open, as any other child may: it never ends.
 ASKS = """
@@ -50,10 +52,23 @@ def test_no_decoder_waits_when_the_last_video_is_done(tmp_path, monkeypatch):
     decoder = reading._Decoder()
     monkeypatch.setattr(reading, "_idle", [decoder])
 
-    class Origin:
+    class Origin(reading.ReadsVideos):
         origin = ""
 
     monkeypatch.setattr(predict.Options, "load", lambda *_: Origin())
     monkeypatch.setattr(predict, "collect", lambda *_, **__: [])
     assert list(predict.results([], tmp_path, None, predict.Options())) == []
     assert decoder.process.poll() is not None and not reading._idle
+
+
+def test_a_predictor_ends_its_decoder_when_it_is_closed(tmp_path, run, squares):
+    video = make_video(tmp_path / "video.mp4", 5)
+    with Predictor.load(run, squares) as predictor:
+        predictor.observe(video, progress=False)
+        (decoder,) = reading._idle
+        assert decoder.process.poll() is None
+    assert decoder.process.poll() is not None and not reading._idle
+    predictor.observe(video, progress=False)  # a new process
+    predictor.close()
+    predictor.close()
+    assert not reading._idle
