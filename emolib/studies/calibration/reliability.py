@@ -60,7 +60,7 @@ def before_any_run(claims: Mapping[str, str], seeds: int) -> str:
     decided = [claim for name, claim in claims.items() if enough(name, seeds)]
     others = len(claims) - len(decided)
     text = (
-        f"{seeds} seeds are enough for {len(decided)} of {len(claims)} claims: where their answer "
+        f"For {len(decided)} of {len(claims)} claims {seeds} is enough seeds: where their answer "
         "is known, at least 90 % of the verdicts were right"
     )
     text += f" ({' '.join(decided)})." if decided else "."
@@ -79,12 +79,17 @@ def outcomes(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "Full minus variant": [difference_text(row) for row in judged],
             "Where the answer is known": [beside(row["name"], row["seeds"]) for row in judged],
             "Seeds needed": [_needed(needed, row["name"]) for row in judged],
-            "Outcome": [
-                row["verdict"] if enough(row["name"], row["seeds"]) else "not asked: too few seeds"
-                for row in judged
-            ],
+            "Outcome": [_outcome(row) for row in judged],
         }
     )
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    """The verdict of a row, or why none is given."""
+    if enough(row["name"], row["seeds"]):
+        return str(row["verdict"])
+    known = row["name"] in calibration()["needed"]
+    return f"not asked: {'too few seeds' if known else 'reliability not measured'}"
 
 
 def _needed(needed: Mapping[str, int | None], name: str) -> str:
