@@ -77,8 +77,8 @@ class Contrastive(nn.Module):
     """L_con: a window's embedding v_i belongs to the prompt t_i of its label, in both directions.
 
     S_ij = s v_i . t_j, both l2-normalised; L_con is the mean of the cross-entropies along rows
-    (video to text) and columns (text to video). Positives: as published j = i only (``pairs``), so
-    windows of one class are each other's negatives; or all j of i's class (``classes``).
+    (video to text) and columns (text to video). Positives: as published j = i only (``pairs``), or
+    all j of i's class (``classes``), which with one prompt a class is the same loss.
     The scale s starts at CLIP's, at most 100 (:meth:`clamp`), and is learned if ``learnable``.
     """
 
