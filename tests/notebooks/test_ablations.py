@@ -79,3 +79,6 @@ def test_stronger_recipe_is_measured_on_the_harder_benchmark(place):
         "the mean of one seed is that seed"
     )
     assert "harder" in (place / "demo" / "figures" / "recipe_table.md").read_text()
+    treated = [row["name"] for row in record["summary"]["imbalance_table"]]
+    assert treated == ["full", "unweighted", "logit_adjustment", "balanced"]
+    assert "harder" not in (place / "demo" / "figures" / "imbalance.md").read_text()

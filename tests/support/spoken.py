@@ -26,10 +26,10 @@ def spoken(summary: Summary) -> dict[str, list[str]]:
         "03": ("prompt_cosines", _model),
         "04": ("scores", _training),
         "05": ("class_gains", _windows),
-        "06": ("imbalance_table", _classes),
+        "06": ("train_ratio", _classes),
         "07": ("components_table", _components),
         "09": ("choices_table", _choices),
-        "10": ("recipe_table", lambda s: [sentences.decisions(s["recipe_table"])]),
+        "10": ("recipe_table", _recipe),
     }
     return {
         number: list(said(summary)) for number, (key, said) in speakers.items() if key in summary
@@ -71,7 +71,6 @@ def _classes(summary: Summary) -> Iterator[str]:
     ours = f1.corr(pd.Series(summary["train_ratio"]), method="spearman")
     poster = pd.DataFrame({"f1": paper.CLASS_F1, "ratio": paper.TRAIN_RATIO})
     yield sentences.imbalance(ours, poster["f1"].corr(poster["ratio"], method="spearman"))
-    yield sentences.decisions(summary["imbalance_table"])
 
 
 def _components(summary: Summary) -> Iterator[str]:
@@ -82,6 +81,11 @@ def _choices(summary: Summary) -> Iterator[str]:
     yield sentences.decisions(summary["choices_table"])
     if "faults_table" in summary:
         yield sentences.costs(summary["faults_table"])
+
+
+def _recipe(summary: Summary) -> Iterator[str]:
+    yield sentences.decisions(summary["recipe_table"])
+    yield sentences.decisions(summary["imbalance_table"])
 
 
 def contradictions(summary: Summary, folder: Path) -> list[str]:

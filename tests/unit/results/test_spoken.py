@@ -83,7 +83,7 @@ def two_prompts_are_one(summary):
     [
         ("07", attention_is_judged_otherwise),
         ("05", long_windows_win_by_less),
-        ("06", one_seed_decides),
+        ("10", one_seed_decides),
         ("04", a_label_changes_more_often),
         ("04", a_setting_has_no_source),
         ("04", the_score_is_that_of_a_still_face),
