@@ -24,6 +24,7 @@ from emolib.system.runs import HELD, run_path, writing
 DEFAULT_NUMBERS = ("01", "02", "03", "04", "05", "06", "11")
 # Ablations that train for as long as all the others together: by --only or `make notebooks`.
 LONG_NUMBERS = ("07", "09", "10")
+OF_FACES = ("02", "03")  # left out where the experiment has no faces
 TIME_LIMIT = 24 * 3600.0  # seconds for one notebook; the demo's slowest needs a few minutes
 
 
@@ -59,12 +60,14 @@ def run(
 
     ``name`` defaults to the preset's, and to a name of its own where settings differ from the
     preset's. Stops at the first failure with an EmolibError naming notebook and cell; called again,
-    it resumes there. Raises WrongCall for the run folder of another experiment,
-    EmolibError for one in use.
+    it resumes there. Without faces, notebooks 02 and 03 are left out. Raises WrongCall for the run
+    folder of another experiment, EmolibError for one in use.
     """
     name = name or run_name(experiment)
     folder = run_path(name).resolve()
     paths = notebooks(only)
+    if "visual" not in experiment.streams:
+        paths = [path for path in paths if path.name[:2] not in OF_FACES]
     # All parameters are checked before the first kernel starts.
     values = [parameters.of_run(path, experiment, name) for path in paths]
     with writing(folder), terminable():

@@ -1,6 +1,6 @@
 """Where a notebook stands: its experiment, its run folder, and the kind of its data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emolib.config import Experiment, check_data, format_settings, parse_settings, preset
 from emolib.data.coverage import coverage_of, face_shares, told
 from emolib.data.mark import is_synthetic
+from emolib.errors import WrongCall
 from emolib.features.origin import labelled, origin
 from emolib.system.files import hash_of
 from emolib.system.runs import run_path
@@ -44,11 +45,11 @@ class Session:
 
     @cached_property
     def missing_faces(self) -> str:
-        """What captions say where fewer frames have a face than in the official release; empty
-        otherwise, and for generated data.
+        """What captions say where fewer frames have a face than in Aff-Wild2's official release;
+        empty otherwise, for generated data and for other data sets.
         """
         data = self.experiment.data
-        if not data or is_synthetic(Path(data)):
+        if self.experiment.dataset != "affwild2" or not data or is_synthetic(Path(data)):
             return ""
         from emolib.features.prepare import clips_of
 
@@ -79,14 +80,21 @@ class Session:
 
 
 def begin(
-    preset_name: str, name: str = "", data: str = "", weights: str = "", settings: str = ""
+    preset_name: str,
+    name: str = "",
+    data: str = "",
+    weights: str = "",
+    settings: str = "",
+    *,
+    needs: Sequence[str] = (),
 ) -> Session:
     """The session of a notebook's parameters.
 
     With an empty ``name`` the preset as it is has the run folder of its name, and changed
     ``settings`` have a run folder of their own. Raises WrongCall for an unknown preset or setting,
-    for a preset of real data without data, and for a name that cannot be a run's. Long texts in
-    tables are shown whole from here on.
+    for a preset of real data without data, for a name that cannot be a run's, and where the
+    experiment lacks one of the streams that the notebook ``needs``. Long texts in tables are shown
+    whole from here on.
     """
     import pandas as pd
 
@@ -94,6 +102,11 @@ def begin(
     changes = parse_settings(settings)
     experiment = preset(preset_name, data=data, weights=weights, **changes)
     check_data(experiment)
+    if missing := set(needs) - set(experiment.streams):
+        raise WrongCall(
+            f"modalities={experiment.modalities}: this notebook looks into the {missing.pop()} "
+            "stream; notebooks 1, 4, 5 and 6 do without"
+        )
     folder = run_path(name or run_name(experiment))
     return Session(experiment, folder, origin(experiment))
 

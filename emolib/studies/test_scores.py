@@ -30,8 +30,11 @@ def rows(
 
     Each has ``window``, ``rows``, ``filled``, ``clips``, and ``macro_f1``, ``accuracy`` and
     ``classes`` (how many of the eight the truth shows), None where the truth is hidden.
-    Empty where the tree has no template with rows.
+    Empty where the tree has no template with rows, and for other data sets, which have no
+    submission.
     """
+    if experiment.dataset != "affwild2":
+        return []
     layout = find_layout(root, experiment.crops, need_annotations=False)
     templates = [path for path in layout.submission_templates() if has_rows(path)]
     if not templates:
