@@ -42,6 +42,8 @@ def delays(seconds: Sequence[float], changes: int) -> str:
     counted = f"Of {changes} change{'s' * (changes > 1)} of label"
     if not len(seconds):
         return f"{counted}, the predictions follow none."
+    if changes == 1:
+        return f"The predictions follow the one change of label after {seconds[0]:.2f} s."
     return (
         f"{counted}, the predictions follow {len(seconds)}, after "
         f"{np.median(seconds):.2f} s in the median and {max(seconds):.2f} s at most."
@@ -94,7 +96,9 @@ def decisions(rows: Sequence[Row]) -> str:
         return "Nothing is compared here."
     decided = [row["title"] for row in judged if row["verdict"] != "undecided"]
     seeds = min(row["seeds"] for row in judged)
-    start = f"By the rule, with {seeds} seed{'s' * (seeds > 1)} each, "
+    most = max(row["seeds"] for row in judged)
+    number = f"{seeds} seed{'s' * (seeds > 1)} each" if seeds == most else f"up to {most} seeds"
+    start = f"By the rule, with {number}, "
     if not decided:
         return start + f"all {len(judged)} comparisons are undecided."
     return start + f"{len(decided)} of {len(judged)} comparisons are decided: {', '.join(decided)}."
@@ -136,7 +140,8 @@ def known_answers(rows: Sequence[Row]) -> str:
 
     ``rows``: of ``claims.rows``, the full model first. Where a part takes no information away
     (equal ceilings), the claim that it helps cannot follow from what is to be known, so "supported"
-    is then not expected.
+    is then not expected. A row whose ``asked`` is false has too few seeds for a verdict: its
+    difference is told instead.
     """
     full = rows[0]["ceiling"]
     if full is None:
@@ -151,14 +156,20 @@ def known_answers(rows: Sequence[Row]) -> str:
         reason = f"without it at most {row['ceiling']:.3f} of {full:.3f} is possible"
         if not needed:
             reason = "nothing that is to be known is lost without it"
-        agrees = "as expected" if row["verdict"] in expected else "**not** as expected"
-        if needed and row["verdict"] == "undecided":
-            agrees = "so an answer is still missing"
         lines.append(
             f"- {row['claim']} {reason[0].upper()}{reason[1:]}, so *{' or '.join(expected)}* "
-            f"is the right answer; it came out as *{row['verdict']}*, {agrees}."
+            f"is the right answer; {_came_out(row, expected, needed)}."
         )
     return "\n".join(lines)
+
+
+def _came_out(row: Row, expected: tuple[str, ...], needed: bool) -> str:
+    if not row.get("asked", True):
+        return f"not asked of {row['seeds']} seeds, the difference is {row['difference']:+.3f}"
+    agrees = "as expected" if row["verdict"] in expected else "**not** as expected"
+    if needed and row["verdict"] == "undecided":
+        agrees = "so an answer is still missing"
+    return f"it came out as *{row['verdict']}*, {agrees}"
 
 
 def poster_window() -> str:

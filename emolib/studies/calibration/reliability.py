@@ -84,6 +84,16 @@ def outcomes(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     )
 
 
+def asked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """``rows`` of ``claims.rows``, those of a claim with whether it is ``asked``: whether there are
+    as many seeds as a verdict on it needs.
+    """
+    return [
+        {**row, "asked": enough(row["name"], row["seeds"])} if row.get("claim") else dict(row)
+        for row in rows
+    ]
+
+
 def _outcome(row: Mapping[str, Any]) -> str:
     """The verdict of a row, or why none is given."""
     if enough(row["name"], row["seeds"]):
