@@ -30,6 +30,7 @@ from emolib.studies.claims import NEGLIGIBLE
 
 BASELINE = "#7F7F7F"
 NAME_WIDTH = 24  # characters of a row's name in one line
+LINEAR = 0.05  # of macro-F1: up to here the axis of effects is linear
 
 
 @mpl.rc_context(STYLE)
@@ -69,6 +70,16 @@ def components(rows: Sequence[Mapping[str, Any]], *, title: str, origin: str) ->
     return figure
 
 
+def _stretch_around_zero(axis: Axes) -> None:
+    """The x axis linear up to LINEAR on both sides of 0, logarithmic beyond."""
+    axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
+    low, high = axis.dataLim.intervalx
+    ticks = [-0.8, -0.2, -LINEAR, 0, LINEAR, 0.2, 0.8]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_xlim(min(1.3 * low, -LINEAR), max(1.2 * high, LINEAR))
+
+
 @mpl.rc_context(STYLE)
 def effects(
     rows: Sequence[Mapping[str, Any]],
@@ -82,7 +93,8 @@ def effects(
 
     A row goes by its ``label``, or the ``component`` that its variant lacks, or its title. A filled
     mark has an interval that excludes 0. The grey band is what the rule of ``claims`` calls
-    negligible.
+    negligible. Where one difference is far larger than the others, the axis is linear up to LINEAR
+    and logarithmic beyond, so that the small intervals stay visible.
     """
     shown = [row for row in rows if "difference" in row]
     figure, axis = blank(title, origin=origin, size=(COLUMN, 1.1 + 0.27 * len(shown)))
@@ -92,12 +104,18 @@ def effects(
         low, high = row["difference_interval"]
         sure = low > 0 or high < 0
         axis.plot([low, high], [place, place], color=OURS, lw=1.2)
-        axis.plot(row["difference"], place, "o", color=OURS, mfc=OURS if sure else "white")
+        look = {"ms": 4, "color": OURS, "mfc": OURS if sure else "white"}
+        axis.plot(row["difference"], place, "o", **look)
     axis.plot([], [], "o-", color=OURS, label=f"{PERCENT} interval excludes 0")
     axis.plot([], [], "o-", color=OURS, mfc="white", label="holds 0")
     _name_rows(axis, [row.get("label") or row.get("component") or row["title"] for row in shown])
+    bounds = [abs(bound) for row in shown for bound in row["difference_interval"]]
+    if max(bounds, default=0.0) > 4 * LINEAR:
+        _stretch_around_zero(axis)
+        xlabel += f"; logarithmic beyond ±{LINEAR}"
+    else:
+        axis.locator_params(axis="x", nbins=5)
     axis.set(xlabel=textwrap.fill(xlabel, NAME_WIDTH), ylim=(len(shown) - 0.4, -0.6))
-    axis.locator_params(axis="x", nbins=5)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.4)
     return figure
 
