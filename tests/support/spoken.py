@@ -119,7 +119,7 @@ def recipe_rows(folder: Path) -> list[str]:
     ]
     page = BeautifulSoup(table, "html.parser")
     head = [cell.get_text() for cell in page.select("thead th")]
-    columns = [head.index(name) - 1 for name in ("meaning", "source of the paper's value")]
+    columns = [head.index(name) - 1 for name in ("meaning", "source of that value")]
     rows = []
     for row in page.select("tbody tr"):
         cells = [cell.get_text(strip=True) for cell in row.select("td")]

@@ -78,6 +78,12 @@ def test_marked_blocks_are_the_generated_files(tmp_path):
     assert filled(text.replace("0.", "9."), tmp_path) != text.replace("0.", "9.")
 
 
+def test_captions_of_committed_tables_are_sentences_and_not_objects():
+    for table in (ROOT / "figures" / "demo").glob("*.md"):
+        caption = table.read_text(encoding="utf-8").partition("\n")[0]
+        assert caption[0].isupper() and "{" not in caption, table.name
+
+
 def test_every_link_and_picture_exists():
     targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t] + re.findall(
         r'<img src="([^"]+)"', README
