@@ -22,7 +22,7 @@ PLAIN = (
     "Wav2Vec 2.0",
     "2 CPU cores",
     "Python 3.11",
-    "1.7 GB",
+    "1.2 GB",
     "7 GB",
     "tables 1 and 2",
     "01 to 06 in order, then 11",
