@@ -126,11 +126,16 @@ def new_run(name: str, experiment: Experiment) -> Path:
 def use_devices(names: str) -> None:
     """Share this command's work out among the devices ``names``, where there are any.
 
-    Raises WrongCall for what torch does not know.
+    Raises WrongCall for what torch does not know, and where no name is among ``names``.
     """
-    if names:
-        os.environ["EMOLIB_DEVICES"] = names
-        os.environ["EMOLIB_DEVICE"] = devices()[0]
+    if not names:
+        return
+    os.environ["EMOLIB_DEVICES"] = names
+    if not devices():
+        raise WrongCall(
+            f"--devices {names!r}: no device is named; give names such as cuda:0,cuda:1"
+        )
+    os.environ["EMOLIB_DEVICE"] = devices()[0]
 
 
 def resources(minutes: int, cpus: int, gpus: int, sbatch: list[str]) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from emolib.fusion import CrossAttention
 from emolib.labels import NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.calibration.verdicts import as_runs
+from emolib.studies.calibration.windows import windows_of
 from emolib.studies.claims import verdict
 from emolib.studies.comparison import compare
-from emolib.studies.effects.windows import windows_of
 from emolib.tcn import TCN, CausalConv1d
 from emolib.training import trainer
 from emolib.training.stacked import Stack

@@ -31,6 +31,7 @@ MODULES = (  # whose code decides what a draw holds
     "emolib.training.trainer",
     "emolib.training.stacked",
     "emolib.studies.calibration.latents",
+    "emolib.studies.calibration.windows",
 )
 
 

@@ -7,11 +7,11 @@ here as well, and a training takes seconds. Classes are equally frequent.
 
 import numpy as np
 
-from emolib.data.clip import ASSUMED_FPS, Clip
 from emolib.data.synthetic.faces import draw_expression
 from emolib.data.synthetic.plan import DIRECTION, GROUP_OF, QUALITY, pitch_of
 from emolib.features.window_sets import WindowSet
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
+from emolib.studies.calibration.windows import windows_of
 
 COURSE = 150  # frames of one emotion, as in the benchmark
 STEPS = 6  # of sound in a window
@@ -48,18 +48,7 @@ def make_windows(
         faces = (faces[::-1] if backwards else faces)[every - 1 :: every].astype(np.float32)
         visual.append(faces @ face_map + NOISE * _noise(rng, len(faces), widths[0]))
         audio.append(voice_map[quality] + _noise(rng, STEPS, widths[1]))
-    frames = window // every
-    return WindowSet(
-        clips=[_clip(number, label, frames) for number, label in enumerate(labels)],
-        visual=np.concatenate(visual).astype(np.float16),
-        frames=np.arange(len(labels) * frames).reshape(-1, frames),
-        audio=np.concatenate(audio).astype(np.float16),
-        audio_start=np.arange(len(labels)) * STEPS,
-        audio_length=np.full(len(labels), STEPS, np.int32),
-        label=labels.astype(np.int64),
-        clip=np.arange(len(labels), dtype=np.int32),
-        end=np.full(len(labels), frames, np.int32),
-    )
+    return windows_of(np.stack(visual), np.stack(audio), labels)
 
 
 def _maps(widths: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -87,18 +76,3 @@ def _signals(
 
 def _noise(rng: np.random.Generator, rows: int, width: int) -> np.ndarray:
     return rng.standard_normal((rows, width), np.float32)
-
-
-def _clip(number: int, label: int, frames: int) -> Clip:
-    """A clip of one label, without pictures and sound to point to."""
-    return Clip(
-        id=f"clip{number}",
-        split="train",
-        labels=np.full(frames, label, np.int8),
-        face_present=np.ones(frames, bool),
-        frame_times=np.arange(frames) / ASSUMED_FPS,
-        fps=ASSUMED_FPS,
-        time_source="assumed 30 fps",
-        images=None,
-        video=None,
-    )

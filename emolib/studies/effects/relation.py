@@ -20,8 +20,8 @@ from emolib.features.window_sets import WindowSet
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.studies.calibration import known
 from emolib.studies.calibration.latents import COURSE, NOISE, PITCH
+from emolib.studies.calibration.windows import windows_of
 from emolib.studies.effects.study import Side, Study, random_prompts
-from emolib.studies.effects.windows import windows_of
 
 MOMENTS = known.WINDOW // BEAT  # of a window: faces, and steps of sound, one in each beat
 TIME = 2.0  # how loud a step's own time is

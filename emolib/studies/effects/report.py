@@ -40,8 +40,8 @@ LACKING = ("no_sound", "no_faces")  # what a window may be without when the mode
 MODULES = (  # whose code decides what a side tells, beside its study's own
     "emolib.studies.calibration.known",
     "emolib.studies.calibration.latents",
+    "emolib.studies.calibration.windows",
     "emolib.studies.effects.study",
-    "emolib.studies.effects.windows",
 )
 
 

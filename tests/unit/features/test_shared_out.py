@@ -2,10 +2,12 @@
 
 import pytest
 
+from emolib.cli.options import use_devices
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.features import prepare, shared_out
 from emolib.system import several_devices
+from emolib.system.device import device
 from emolib.system.files import hash_file
 from tests.support.small import BENCHMARK
 
@@ -49,6 +51,17 @@ def test_one_device_starts_no_process(experiment, monkeypatch):
     for names in ("", "cuda:0"):
         monkeypatch.setenv("EMOLIB_DEVICES", names)
         assert shared_out.store_features(experiment) == "report"
+
+
+def test_the_first_device_is_this_processs_own(monkeypatch):
+    for name in ("EMOLIB_DEVICE", "EMOLIB_DEVICES"):
+        monkeypatch.setenv(name, "")
+    use_devices("")
+    assert several_devices.devices() == []
+    use_devices("cuda:1, cuda:0")
+    assert several_devices.devices() == ["cuda:1", "cuda:0"] and device() == "cuda:1"
+    with pytest.raises(WrongCall, match="no device is named"):
+        use_devices(" ,")
 
 
 def test_an_unknown_device_is_named(monkeypatch):
