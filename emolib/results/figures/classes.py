@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from emolib import paper
 from emolib.evaluation.intervals import PERCENT
@@ -75,27 +75,30 @@ def f1_against_ratio(
     per_class: Sequence[Mapping[str, Any]], ratio: Sequence[float], *, origin: str
 ) -> Figure:
     """F1 of each class against its share of the training data (log axis): ours on the left, the
-    poster's on the right.
+    poster's on the right, each with axes of its own.
 
     ``ratio`` [8]: shares of the training data, 0 to 1. A class that the training data lack has no
     point.
     """
     title = "F1 against training ratio"
-    figure, (left, right) = blank(
-        title, origin=origin, columns=2, size=(COLUMN, 2.5), sharex=True, sharey=True
-    )
+    figure, (left, right) = blank(title, origin=origin, columns=2, size=(COLUMN, 2.5))
     f1 = np.array([entry["f1"] for entry in per_class])
     spread = errors(f1, [entry["f1_interval"] for entry in per_class])
     _class_points(left, np.asarray(ratio), f1, spread)
     _class_points(right, np.array(list(paper.TRAIN_RATIO.values())), np.array(CLASS_TABLE))
     left.set_title("ours", fontweight="normal")
     right.set_title("poster, real data", fontweight="normal")
-    left.set(ylabel="F1", ylim=(-0.03, 1.05), xscale="log", xlim=(1, 60))
-    left.xaxis.set_major_locator(FixedLocator([1, 3, 10, 30]))
-    left.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    left.xaxis.set_minor_locator(NullLocator())
+    left.set_ylabel("F1")
     for axis in (left, right):
-        axis.set_xlabel("training share, % (log)")
+        axis.margins(0.12)
+        axis.set(xscale="log", xlabel="% of training, log")
+        low, high = axis.get_xlim()
+        wide = high > 10 * low
+        axis.xaxis.set_major_locator(
+            FixedLocator([1, 2, 5, 10, 20, 50]) if wide else MaxNLocator(4)
+        )
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
     handles, names = right.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, columnspacing=0.8)
     return figure

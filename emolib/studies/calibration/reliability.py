@@ -60,7 +60,7 @@ def before_any_run(claims: Mapping[str, str], seeds: int) -> str:
     decided = [claim for name, claim in claims.items() if enough(name, seeds)]
     others = len(claims) - len(decided)
     text = (
-        f"For {len(decided)} of {len(claims)} claims {seeds} is enough seeds: where their answer "
+        f"{seeds} seeds are enough for {len(decided)} of {len(claims)} claims: where their answer "
         "is known, at least 90 % of the verdicts were right"
     )
     text += f" ({' '.join(decided)})." if decided else "."

@@ -115,7 +115,7 @@ def test_a_verdict_is_shown_where_the_seeds_are_enough_for_it(monkeypatch):
     assert list(table["Seeds needed"]) == ["5", "5", "more than 3", "–"]
     assert table["Where the answer is known"][0] == "20 of 40 right, 0 wrong"
     said = reliability.before_any_run({"no_tcn": "It helps.", "concat": "That helps."}, 5)
-    assert said.startswith("For 1 of 2 claims 5 is enough seeds") and "(It helps.)" in said
+    assert said.startswith("5 seeds are enough for 1 of 2 claims") and "(It helps.)" in said
 
 
 def test_the_committed_figures_can_stand_beside_verdicts():
