@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
@@ -12,6 +13,7 @@ from emolib.results.figures import CLASS_COLOURS, COLUMN, OTHER, OURS, PAPER, ST
 
 STRIP = 8  # faces in a strip beside a heat map
 OUTSIDE = "#B0B0B0"
+MANY_SHARES = 16  # times the even share of attention, the end of the scale
 
 
 def receptive_field(blocks: int, kernel: int) -> list[np.ndarray]:
@@ -82,13 +84,14 @@ def attention(
     _strip(figure.add_subplot(grid[0, 0]), faces)
     seen, steps = faces_ask.shape
     # Rows of the left map and columns of the right one add up to 1: shown against an even share.
+    # One scale for every model, so that maps before and after training can be compared.
     shares = [faces_ask * steps, sound_asks.T * seen]
-    brightest = max(2.0, *(float(share.max()) for share in shares))
+    scale = LogNorm(1 / MANY_SHARES, MANY_SHARES, clip=True)
     for column, (name, share) in enumerate(
         zip(("faces ask, sound answers", "sound asks, faces answer"), shares, strict=True), start=1
     ):
         axis = figure.add_subplot(grid[0, column])
-        image = axis.imshow(share, aspect="auto", cmap="viridis", vmin=0, vmax=brightest)
+        image = axis.imshow(share, aspect="auto", cmap="viridis", norm=scale)
         axis.set_title(name, fontweight="normal")
         axis.set(
             xticks=[], yticks=[0, seen - 1] if column == 1 else [], ylabel="frame" * (column == 1)
@@ -96,7 +99,13 @@ def attention(
         axis.grid(visible=False)
         _sound(figure.add_subplot(grid[1, column]), waveform)
         _spectrogram(figure.add_subplot(grid[2, column]), log_mel)
-    figure.colorbar(image, ax=figure.axes, label="weight / even share", fraction=0.02)
+    bar = figure.colorbar(
+        image, ax=figure.axes, label="weight / even share", fraction=0.02, extend="both"
+    )
+    bar.set_ticks(
+        [1 / MANY_SHARES, 1 / 4, 1, 4, MANY_SHARES], labels=["1/16", "1/4", "1", "4", "16"]
+    )
+    bar.minorticks_off()
     return figure
 
 
