@@ -37,12 +37,15 @@ def run(
 
     ``options`` and the rest are as in :func:`run_variants`.
     """
+    return run_variants(experiment, combinations(grid), folder, **options)
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of ``grid``; raises WrongCall for a setting without values."""
     for name, values in grid.items():
         if not values:
             raise WrongCall(f"grid: {name} has no values")
-    combinations = itertools.product(*grid.values())
-    variants = [dict(zip(grid, values, strict=True)) for values in combinations]
-    return run_variants(experiment, variants, folder, **options)
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def run_variants(
@@ -75,8 +78,7 @@ def run_variants(
     """
     cluster.check_executor(executor)
     folder = Path(folder)
-    if experiment.cross_validation != "split":
-        variants = on_each_fold(variants, experiment.folds)
+    variants = on_each_fold(experiment, variants)
     experiments = [experiment.replace(**variant) for variant in variants]
     made_now = identities(experiments)
     homes = [home(*each, folder) for each in zip(experiments, made_now, strict=True)]
@@ -101,12 +103,19 @@ def run_variants(
     return table
 
 
-def on_each_fold(variants: Sequence[Mapping[str, Any]], folds: int) -> list[dict[str, Any]]:
-    """Every variant with each fold held out once; one that names its fold has that one alone."""
+def on_each_fold(
+    experiment: Experiment, variants: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """With ``experiment.cross_validation`` every variant with each fold held out once; one that
+    names its fold has that one alone. Without it the variants as they are.
+    """
+    if experiment.cross_validation == "split":
+        return [dict(variant) for variant in variants]
+    every = range(1, experiment.folds + 1)
     return [
         {**variant, "fold": fold}
         for variant in variants
-        for fold in ([variant["fold"]] if "fold" in variant else range(1, folds + 1))
+        for fold in ([variant["fold"]] if "fold" in variant else every)
     ]
 
 

@@ -47,7 +47,7 @@ def train_here(
     with _workers(workers, max(1, cores() // workers)) as processes:  # they load torch meanwhile
         ready = _with_features(pending, experiments, report, progress)
         # The longest first, so that all cores end together.
-        ready.sort(key=lambda path: -_length(experiments[path]))
+        ready.sort(key=lambda path: -length_of(experiments[path]))
         _hand_out(ready, processes, report)
 
 
@@ -74,7 +74,7 @@ def _with_features(
     return ready
 
 
-def _length(experiment: Experiment) -> float:
+def length_of(experiment: Experiment) -> float:
     """How long a run takes beside others, roughly: one stream takes less than half of both."""
     share = 1.0 if experiment.modalities == "audio_visual" else 0.4
     return experiment.epochs * experiment.window * share

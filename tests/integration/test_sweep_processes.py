@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from emolib.errors import EmolibError
+from emolib.pipeline.ahead import trained_ahead
 from emolib.training import sweep
 from tests.support.slurm_fixture import slurm  # noqa: F401 (a fixture)
 from tests.support.sweeps import SOURCES, keep_in_memory, same_bits
@@ -72,6 +73,25 @@ def test_worker_processes_give_the_bits_of_a_run_alone(in_every_process, monkeyp
     spread = sweep.run(experiment, grid, in_every_process / "spread", workers=2, progress=False)
     same_bits(alone, spread)
     assert alone.window_macro_f1.nunique() > 1
+
+
+def test_a_run_begun_ahead_and_stopped_is_resumed_by_the_sweep(in_every_process, monkeypatch):
+    experiment = tiny(seed=1, seeds="1,2", windows=str(tiny().window))
+    (in_every_process / "slowly").touch()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    begun = in_every_process / "begun"
+    with trained_ahead(experiment, begun, os.environ):
+        while not list(begun.glob("sweep/*/state.pt")):
+            time.sleep(0.1)
+    run = next(begun.glob("sweep/*/state.pt")).parent
+    assert not (run / "metrics.json").exists(), "it was not stopped"
+    grid = {"seed": [1, 2]}
+    resumed = sweep.run(experiment, grid, begun / "sweep", workers=2, progress=False)
+    epochs = (in_every_process / "epochs").read_text().split("\n")
+    first = [line.split()[1] for line in epochs if line.startswith(run.name)]
+    assert first == [str(epoch) for epoch in range(1, experiment.epochs + 1)], "an epoch ran twice"
+    alone = sweep.run(experiment, grid, in_every_process / "alone", workers=0, progress=False)
+    same_bits(resumed, alone)
 
 
 ON_THIS_NODE = {"minutes": 5, "cpus": 1}
