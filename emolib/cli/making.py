@@ -52,7 +52,7 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run the notebooks in order, resuming where an earlier run stopped;
+    """Run the notebooks, the sweep last, resuming where an earlier run stopped;
     then print the window table beside the paper's.
     """
     from emolib.pipeline import run as pipeline
