@@ -138,7 +138,7 @@ class Experiment:
     batch_size: int = setting(64, "windows per forward pass", "paper 4.1", "train", "[1, inf)")
     accumulation: int = setting(2, "forward passes per optimiser step", "released", "train", "[1, inf)")
     clip_norm: float = setting(1.0, "largest norm of the model's gradient (not of the contrastive scale's); a longer one is scaled down to it", "released", "train", "(0, inf)")
-    amp: str = setting("float32", "arithmetic of training; bf16 and tf32: float32 where the device has no fast units for it", "ours", "train", ("float32", "tf32", "bf16"))
+    amp: str = setting("bf16", "arithmetic of training; bf16 and tf32: float32 where the device has no fast units for it", "ours; released: float32", "train", ("float32", "tf32", "bf16"))
     selection: str = setting("best", "checkpoint: best validation macro-F1, or the last epoch", "released", "train", ("best", "last"))
     seed: int = setting(42, "seed of initialisation, order and dropout", "paper 4.1", "train", "[0, 4294967296)")
 

@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         # Two GPUs take 32 windows each, twice a step.
         "batch_size": 32,
         "accumulation": 4,
+        "amp": "float32",
         "frame_rule": "listing",
         "f1_classes": "present",
         "windows": "30,60,90",
@@ -68,7 +69,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attention_dropout": 0.0,
         "classifier_dropout": 0.0,
         # What two cores have time for.
-        "amp": "bf16",
         "frame_stride": 5,
     },
 }

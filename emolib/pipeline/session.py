@@ -10,7 +10,7 @@ from emolib.config import Experiment, check_data, format_settings, parse_setting
 from emolib.data.coverage import coverage_of, face_shares, told
 from emolib.data.mark import is_synthetic
 from emolib.errors import WrongCall
-from emolib.features.origin import labelled, origin
+from emolib.features.origin import origin
 from emolib.system.files import hash_of
 from emolib.system.runs import run_path
 
@@ -55,20 +55,26 @@ class Session:
 
         return told(face_shares(coverage_of(clips_of(self.experiment, progress=False))))
 
-    def caption(self, text: str) -> str:
-        """``text`` with what kind of data the numbers are of, and what is missing of it."""
-        return "; ".join(filter(None, [labelled(text, self.origin), self.missing_faces]))
-
-    def table(
-        self, table: "pd.DataFrame", name: str, caption: str, *, note: str = ""
-    ) -> "pd.DataFrame":
-        """Keep a table under ``name`` in the run's figures; returns it for display.
-
-        The caption says what data the numbers are of (:meth:`caption`), and ends with ``note``.
+    def caption(self, text: str, *, scores: bool = True) -> str:
+        """``text`` with what kind of data the numbers are of, what is missing of it and, of a
+        table of ``scores``, the arithmetic that the run's models were trained in.
         """
         from emolib.results import tables
 
-        return tables.write(table, name, self.figures, caption=self.caption(caption) + note)
+        run = self.folder if scores else None
+        return tables.caption(text, origin=self.origin, run=run, note=self.missing_faces)
+
+    def table(
+        self, table: "pd.DataFrame", name: str, caption: str, *, scores: bool = True
+    ) -> "pd.DataFrame":
+        """Keep a table under ``name`` in the run's figures; returns it for display.
+
+        The caption says what the numbers are made from (:meth:`caption`).
+        """
+        from emolib.results import tables
+
+        full = self.caption(caption, scores=scores)
+        return tables.write(table, name, self.figures, caption=full)
 
     def record(
         self, notebook: str, metrics: Mapping[str, Any], summary: Mapping[str, Any] | None = None

@@ -7,7 +7,7 @@ variance, claims and their outcome.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from emolib.evaluation.identity import differences
 from emolib.evaluation.intervals import PERCENT
 from emolib.results import tables
 from emolib.results.tables import signed
+from emolib.results.trainings import arithmetics, trainings
 from emolib.system.files import read_json
 
 NAME = "reproducibility"
@@ -51,14 +52,15 @@ def rows(run: Path) -> list[tuple[str, str]]:
     score, origin, summary = (
         read_json(run / name) for name in ("metrics.json", "provenance.json", "summary.json")
     )
-    experiment, trained = Experiment.load(run / "experiment.json"), trainings(run)
+    experiment, seconds = Experiment.load(run / "experiment.json"), seconds_of_trainings(run)
     return [
         *_machine(origin),
-        *_current(run, trained),
+        *_current(run, list(seconds)),
         *_model(experiment, score),
-        *_runs(experiment, run, trained),
+        *_arithmetic(experiment, run),
+        *_runs(experiment, run, len(seconds)),
         *_data(experiment, run),
-        *_time(origin, summary, trained),
+        *_time(origin, summary, sum(seconds.values())),
         *_variance(summary),
         *_claims(summary),
     ]
@@ -78,9 +80,9 @@ def _machine(origin: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _current(run: Path, trained: Mapping[Path, float]) -> list[tuple[str, str]]:
+def _current(run: Path, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Whether the code, the data and the weights that made the run are those of today."""
-    said = differences(trained)
+    said = differences(folders)
     main = said[run] or "made by this code, from these data, with these weights"
     others = [text for folder, text in said.items() if text and folder != run]
     return [
@@ -121,9 +123,13 @@ def _settings(experiment: Experiment) -> str:
     return f"the preset's, changed by hand: {changes}; how these were found is not recorded"
 
 
-def _runs(
-    experiment: Experiment, run: Path, trained: Mapping[Path, float]
-) -> list[tuple[str, str]]:
+def _arithmetic(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
+    """What the trainings were computed in, beside what was asked for."""
+    counts = ", ".join(f"{name} in {count}" for name, count in arithmetics(run).items())
+    return [("Arithmetic of training", f"{counts} trainings; asked for: amp={experiment.amp}")]
+
+
+def _runs(experiment: Experiment, run: Path, count: int) -> list[tuple[str, str]]:
     records = {
         path.stem: len(pd.read_csv(path))
         for path in sorted([*run.glob("sweep/*.csv"), *run.glob("recipe/*.csv")])
@@ -137,7 +143,7 @@ def _runs(
         ),
         (
             "Runs",
-            f"{len(trained)} trainings in all; rows of tables: {named}; "
+            f"{count} trainings in all; rows of tables: {named}; "
             "runs that tables share are trained once, none is left out",
         ),
     ]
@@ -168,23 +174,16 @@ def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
     ]
 
 
-def trainings(run: Path) -> dict[Path, float]:
+def seconds_of_trainings(run: Path) -> dict[Path, float]:
     """Seconds of every finished training of the run, by folder."""
-    folders = [
-        run,
-        *(
-            path.parent
-            for part in ("sweep", "recipe")
-            for path in sorted(run.glob(f"{part}/*/metrics.json"))
-        ),
-    ]
     return {
-        folder: float(read_json(folder / "provenance.json")["wall_seconds"]) for folder in folders
+        folder: float(read_json(folder / "provenance.json")["wall_seconds"])
+        for folder in trainings(run)
     }
 
 
 def _time(
-    origin: Mapping[str, Any], summary: Mapping[str, Any], trained: Mapping[Path, float]
+    origin: Mapping[str, Any], summary: Mapping[str, Any], trainings_seconds: float
 ) -> list[tuple[str, str]]:
     books = "; ".join(
         f"{stem} {entry['seconds']:.0f} s"
@@ -193,7 +192,7 @@ def _time(
     )
     return [
         ("Time of the main run", f"{origin['wall_seconds']:.0f} s"),
-        ("Time of all trainings", f"{sum(trained.values()):.0f} s, summed over worker processes"),
+        ("Time of all trainings", f"{trainings_seconds:.0f} s, summed over worker processes"),
         ("Time of the notebooks", books or "not known"),
     ]
 

@@ -29,6 +29,7 @@ FIELDS = {  # of NEEDED, what the page shows
         "device",
         "cores",
         "threads",
+        "arithmetic",
         "seed",
         "wall_seconds",
     ),

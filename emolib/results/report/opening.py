@@ -23,7 +23,11 @@ def opening(run: Path, experiment: Experiment) -> str:
     names = ("metrics", "summary", "provenance")
     metrics, summary, made = (read_json(run / f"{name}.json") for name in names)
     rows = [row for row in summary.get("window_table", ()) if row["protocol"] == "frame"]
-    said = [score(metrics["frame"], experiment), best_window(rows), kind(str(metrics["origin"]))]
+    said = [
+        score(metrics["frame"], experiment, made["arithmetic"]),
+        best_window(rows),
+        kind(str(metrics["origin"])),
+    ]
     text = html.escape(" ".join(said))
     return f'<p class="date">{day(made["date"])}</p><p class="opening">{text}</p>{_curve(run)}'
 
@@ -34,12 +38,12 @@ def day(date: str) -> str:
     return f"Finished on {finished.day} {finished:%B %Y}"
 
 
-def score(frame: Mapping[str, Any], experiment: Experiment) -> str:
-    """What the main run reaches; ``frame``: of metrics.json."""
+def score(frame: Mapping[str, Any], experiment: Experiment, arithmetic: str) -> str:
+    """What the main run reaches; ``frame``: of metrics.json; ``arithmetic``: of training."""
     low, high = frame["macro_f1_interval"]
     return (
-        f"With windows of {experiment.window} frames the model reaches a macro-F1 of "
-        f"{frame['macro_f1']:.3f} per frame on the validation clips "
+        f"With windows of {experiment.window} frames the model, trained in {arithmetic}, reaches "
+        f"a macro-F1 of {frame['macro_f1']:.3f} per frame on the validation clips "
         f"({PERCENT} interval over clips {low:.3f} to {high:.3f})."
     )
 

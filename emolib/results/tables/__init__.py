@@ -11,7 +11,7 @@ from emolib.results.tables.classes import (
     per_class_table,
 )
 from emolib.results.tables.clips import clip_table, influence_table
-from emolib.results.tables.files import record, write
+from emolib.results.tables.files import caption, record, write
 from emolib.results.tables.latex import latex
 from emolib.results.tables.paper_shapes import (
     paper_tables,
@@ -33,6 +33,7 @@ from emolib.results.tables.windows import (
 )
 
 __all__ = [
+    "caption",
     "ceiling_row",
     "class_window_table",
     "clip_table",

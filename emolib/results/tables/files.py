@@ -1,4 +1,4 @@
-"""Tables and a notebook's metrics on disk."""
+"""Tables with their captions, and a notebook's metrics, on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,24 @@ from typing import Any
 
 import pandas as pd
 
+from emolib.features.origin import labelled
 from emolib.results.tables.latex import latex
 from emolib.results.tables.text import cell_text, markdown
+from emolib.results.trainings import arithmetics
 from emolib.system.files import write_json, write_text
+
+
+def caption(text: str, *, origin: str, run: Path | None, note: str = "") -> str:
+    """``text`` with what the numbers are made from: ``Scores (synthetic, trained in bfloat16)``,
+    and ``note`` behind a semicolon.
+
+    ``run``: the folder of the run whose models were scored, for the arithmetic of their trainings;
+    None for a table without scores.
+    """
+    names = " and ".join(arithmetics(run)) if run else ""
+    trained = f"trained in {names}" if names else ""
+    made_from = ", ".join(filter(None, [origin, trained]))
+    return "; ".join(filter(None, [labelled(text, made_from), note]))
 
 
 def write(table: pd.DataFrame, name: str, folder: Path, *, caption: str) -> pd.DataFrame:

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from emolib import paper
-from emolib.features.origin import labelled
 from emolib.labels import EXPRESSIONS
 from emolib.results.tables.classes import absent_classes
-from emolib.results.tables.files import write
+from emolib.results.tables.files import caption, write
 from emolib.results.tables.text import NONE, in_column, number
 from emolib.system.files import read_json
 
@@ -124,8 +123,8 @@ def paper_tables(
     protocol: str = "frame",
     note: str = "",
 ) -> dict[str, pd.DataFrame]:
-    """Write the paper's tables as published and, as ``<name>_ours``, in the same shape ours;
-    returns them by name.
+    """Write the paper's tables as published and, as ``<name>_ours``, in the same shape ours, into
+    the run's ``figures``, ``folder``; returns them by name.
 
     ``runs``: of a sweep over windows, for ``table1``, ``v1_table1`` and, with ``tested`` (of
     ``test_scores.rows``), ``table2`` and ``poster_table``, whose one number is that of the longest
@@ -148,10 +147,11 @@ def paper_tables(
         pairs["poster_class_table"] = poster_class_table(), _class_table(score, ratio)
     tables = {}
     for name, (published, ours) in pairs.items():
-        caption = f"{CAPTIONS[name]} ({SOURCES[name]})"
-        tables[name] = write(published, name, folder, caption=caption)
-        caption = labelled(f"{CAPTIONS[name]}, ours per {protocol}", origin)
-        tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=caption + note)
+        source = f"{CAPTIONS[name]} ({SOURCES[name]})"
+        tables[name] = write(published, name, folder, caption=source)
+        text = f"{CAPTIONS[name]}, ours per {protocol}"
+        made = caption(text, origin=origin, run=folder.parent, note=note)
+        tables[f"{name}_ours"] = write(ours, f"{name}_ours", folder, caption=made)
     return tables
 
 

@@ -6,6 +6,7 @@ import pytest
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.pipeline import session
+from emolib.system.files import write_json
 from tests.support.trees import clean, make_tree
 
 
@@ -41,6 +42,22 @@ def test_every_caption_tells_of_missing_faces(project, module_path):
     assert here.caption("Scores").endswith(
         f"; {missing}, faces in 95.8% of the annotated validation frames (official release: 98.7%)"
     )
-    here.table(pd.DataFrame({"a": [1]}), "scores", "Scores", note=".")
+    here.table(pd.DataFrame({"a": [1]}), "scores", "Scores")
     assert f"; {missing}" in (here.figures / "scores.md").read_text()
     assert session.begin("demo").caption("Scores") == "Scores (synthetic)"
+
+
+def test_captions_of_scores_name_the_arithmetic_that_was_computed_in(project):
+    """Where bfloat16 was asked for and the device had no units for it, it was float32."""
+    here = session.begin("demo", settings="amp=bf16")
+    for place, arithmetic in ((".", "float32"), ("sweep/a", "float32"), ("sweep/b", "bfloat16")):
+        write_json(here.folder / place / "provenance.json", {"arithmetic": arithmetic})
+    assert here.caption("Scores") == "Scores (synthetic)", "nothing is finished"
+    write_json(here.folder / "metrics.json", {})
+    write_json(here.folder / "sweep" / "a" / "metrics.json", {})
+    assert here.caption("Scores") == "Scores (synthetic, trained in float32)"
+    write_json(here.folder / "sweep" / "b" / "metrics.json", {})
+    here.table(pd.DataFrame({"a": [1]}), "scores", "Scores")
+    text = (here.figures / "scores.md").read_text()
+    assert text.startswith("Scores (synthetic, trained in float32 and bfloat16)\n")
+    assert here.caption("Frames by class", scores=False) == "Frames by class (synthetic)"

@@ -38,15 +38,16 @@ def run(tmp_path, monkeypatch):
         "threads": 1,
         "wall_seconds": 30.0,
     }
-    for place, seconds in (
-        (folder, 30.0),
-        (folder / "sweep" / "x", 12.0),
-        (folder / "sweep" / "y", 13.0),
-        (folder / "recipe" / "z", 5.0),
+    for place, seconds, arithmetic in (
+        (folder, 30.0, "bfloat16"),
+        (folder / "sweep" / "x", 12.0, "float32"),
+        (folder / "sweep" / "y", 13.0, "bfloat16"),
+        (folder / "recipe" / "z", 5.0, "bfloat16"),
     ):
         preset("demo").save(place / "experiment.json", **made)
         write_json(place / "metrics.json", score)
-        write_json(place / "provenance.json", {**origin, "wall_seconds": seconds})
+        made_in = {"wall_seconds": seconds, "arithmetic": arithmetic}
+        write_json(place / "provenance.json", {**origin, **made_in})
     write_text(folder / "sweep" / "results.csv", "window,seed\n10,1\n10,2\n")
     write_text(folder / "sweep" / "components.csv", "seed\n1\n2\n1\n2\n")
     write_text(folder / "recipe" / "recipe.csv", "seed\n1\n")
@@ -88,6 +89,10 @@ def test_every_point_of_the_checklists(run):
     assert f"epoch 5 of {preset('demo').epochs}" in sheet["Selection rule"] and sheet[
         "Seeds"
     ].startswith("42 for the main run; 42, 43, 44")
+    assert (
+        sheet["Arithmetic of training"]
+        == "bfloat16 in 3, float32 in 1 trainings; asked for: amp=bf16"
+    )
     assert (
         sheet["Runs"].startswith("4 trainings")
         and "1 in recipe; 4 in components; 2 in results" in sheet["Runs"]

@@ -268,18 +268,30 @@ def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
             Path(folder) / "metrics.json",
             {"frame": {"accuracy": i / 10}, "window": {"accuracy": 0.9}},
         )
+    write_json(tmp_path / "metrics.json", {})
+    write_json(tmp_path / "provenance.json", {"arithmetic": "tf32"})
     tested = [{"window": 60, "macro_f1": 0.5}, {"window": 10, "macro_f1": None}]
+    figures = tmp_path / "figures"
     written = tables.paper_tables(
-        tmp_path, origin="synthetic", runs=frame, tested=tested, score=score(), ratio=[1 / 8] * 8
+        figures,
+        origin="synthetic",
+        runs=frame,
+        tested=tested,
+        score=score(),
+        ratio=[1 / 8] * 8,
+        note="faces are missing",
     )
-    assert {path.stem for path in tmp_path.glob("*.tex")} == set(written)
+    assert {path.stem for path in figures.glob("*.tex")} == set(written)
     for name, table in written.items():
         if not name.endswith("_ours"):
             ours = written[f"{name}_ours"]
             assert list(ours) == list(table), "one shape"
-            caption = (tmp_path / f"{name}_ours.md").read_text().splitlines()[0]
-            assert "ours per frame" in caption and "synthetic" in caption
-            assert "as published" in (tmp_path / f"{name}.md").read_text() or "poster" in name
+            caption = (figures / f"{name}_ours.md").read_text().splitlines()[0]
+            made = "ours per frame (synthetic, trained in tf32); faces are missing"
+            assert caption.endswith(made)
+            published = (figures / f"{name}.md").read_text()
+            assert "as published" in published or "poster" in name
+            assert "tf32" not in published
     assert list(written["table1_ours"]["Result"]) == ["–", "0.1020", "0.6020"]
     assert list(written["table2_ours"]["Result"]) == ["–", "–", "0.50"]
     first = written["v1_table1_ours"]
