@@ -8,7 +8,7 @@ BIN := .venv/bin
 WORKERS := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test long lint gpu notebooks figures lab lock clean venv new-venv
+.PHONY: help demo check test long lint gpu wheels notebooks figures lab lock clean venv new-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,9 +26,13 @@ long: venv ## Only the long forms of tests: kills by the hundred, half an hour o
 	@$(BIN)/python -m pytest $(WORKERS) -m slow
 
 # Any Python that has torch will do, so that a machine that is lent for minutes need not install anything.
-gpu: ## Everything that needs a GPU, at most eight minutes: tests, then training's and extraction's speed
+gpu: ## Everything that needs a GPU, at most eight minutes: tests, speeds, a rehearsal, the notebooks
 	@if $(PYTHON) -c 'import torch' 2>/dev/null; then $(PYTHON) scripts/gpu.py $(if $(OUT),--out $(OUT)); \
 	else $(MAKE) --no-print-directory venv && $(BIN)/python scripts/gpu.py $(if $(OUT),--out $(OUT)); fi
+
+# Such a machine may have no network: what it lacks goes there as files, with the checkout.
+wheels: venv ## Collect in build/wheels what `make gpu` needs on a machine without Jupyter and network
+	$(BIN)/python scripts/wheels.py
 
 lint: venv ## Check format, lint and types only
 	$(BIN)/ruff format --check --quiet .

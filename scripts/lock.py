@@ -22,13 +22,11 @@ HEADER = (
 )
 
 
-def wanted() -> list[Requirement]:
-    """The requirements that pyproject.toml states, with all its extras."""
+def wanted(extras: bool = True) -> list[Requirement]:
+    """The requirements that pyproject.toml states, by default with all its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    stated = [
-        *project["dependencies"],
-        *(line for extra in project["optional-dependencies"].values() for line in extra),
-    ]
+    optional = project["optional-dependencies"].values() if extras else ()
+    stated = [*project["dependencies"], *(line for extra in optional for line in extra)]
     return [Requirement(line) for line in stated]
 
 
