@@ -152,7 +152,9 @@ def test_it_opens_with_the_day_three_sentences_and_the_curve(run):
     assert header.select_one(".date").get_text() == "Finished on 27 November 2026"
     text = header.select_one(".opening").get_text()
     assert len(re.split(r"(?<=\.) (?=[A-Z])", text)) == 3
-    assert "of 60 frames the model, trained in bfloat16, reaches a macro-F1 of 0.912 per frame" in text
+    assert (
+        "of 60 frames the model, trained in bfloat16, reaches a macro-F1 of 0.912 per frame" in text
+    )
     assert "0.800 to 0.950" in text
     assert "30 frames score highest with 0.900 and 10 frames lowest with 0.500" in text
     assert "no scores on real faces" in text
