@@ -82,14 +82,14 @@ def test_failure_names_notebook_and_cell_and_the_next_run_goes_on_there(project)
 
 def test_time_limit_is_for_the_whole_notebook(project):
     write_notebook(
-        project, "01_first", "import time\ntime.sleep(0.7)", "time.sleep(0.7)", "time.sleep(30)"
+        project, "01_first", "import time\ntime.sleep(0.7)", "time.sleep(0.7)", "time.sleep(300)"
     )
     begin = time.monotonic()
     with pytest.raises(
         EmolibError, match=r"01_first\.ipynb: cell \d .* passed the time limit of 2 s; raise"
     ):
         pipeline.run(preset("demo"), time_limit=2, progress=False)
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 200
 
 
 def test_a_dead_kernel_is_an_error(project):
@@ -110,7 +110,7 @@ def test_kernels_end_with_the_pipeline(project, short_folder, stop):
     write_notebook(
         project,
         "01_first",
-        "import os, time\nopen('../pid', 'w').write(str(os.getpid()))\ntime.sleep(60)",
+        "import os, time\nopen('../pid', 'w').write(str(os.getpid()))\ntime.sleep(300)",
     )
     code = (
         "from emolib import config; from emolib.pipeline import run as pipeline; "
@@ -127,14 +127,14 @@ def test_kernels_end_with_the_pipeline(project, short_folder, stop):
     )
     pid = _wait_for(lambda: (project / "pid").exists() and (project / "pid").read_text())
     process.send_signal(stop)
-    assert process.wait(20) != 0
+    assert process.wait(120) != 0
     _wait_for(lambda: not _alive(int(pid)))
     assert stop == signal.SIGKILL or not list(short_folder.iterdir())
     with writing(project / "runs/demo"):  # the dead process's lock is free
         pass
 
 
-def _wait_for(condition, seconds=25):
+def _wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited too long"

@@ -6,15 +6,13 @@ power fails, what was not synced to the disk is gone: those files are cut to zer
 
 import os
 import shutil
-import signal
-import time
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 from emolib.config import preset
 from emolib.errors import EmolibError
@@ -24,6 +22,7 @@ from emolib.results.stored_predictions import by_clip
 from emolib.studies import submission
 from emolib.system.files import hash_file
 from emolib.training import run as training
+from tests.support.forks import exit_code_and_seconds, fork
 from tests.support.planted import plan, write
 from tests.support.planted_readers import SETTINGS, Colours, Pitches
 
@@ -57,29 +56,37 @@ def results(runs):
     return {str(path.relative_to(runs)): hash_file(path) for path in kept}
 
 
-def attempt(tree, runs, delay, log=None):
-    """The work in a forked process, killed after ``delay`` seconds (None: never); 0 when it ended.
+class Attempt(NamedTuple):
+    runs: Path
+    ended: bool  # by itself, without an error
+    seconds: float  # that it has computed
+
+
+def attempt(tree, runs, kill_after=None, log=None) -> Attempt:
+    """The work in a forked process, killed after so many seconds of its own (None: never).
 
     ``log``: gets a line for every file that is synced, which is how it is known again.
     """
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
+
+    def all_of_it():
         os.environ["EMOLIB_RUNS"] = str(runs)
         extraction.load_visual = window_sets.load_visual = lambda *_: Colours()
         extraction.load_audio = window_sets.load_audio = lambda *_: Pitches()
         if log is not None:
             os.fsync = partial(noted_sync, os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
         warnings.simplefilter("ignore")
-        try:
-            work(tree, runs)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    if delay is not None:
-        time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+        work(tree, runs)
+
+    code, seconds = exit_code_and_seconds(fork(all_of_it, kill_after))
+    return Attempt(runs, code == 0, seconds)
+
+
+@pytest.fixture(scope="module")
+def whole(tree, module_path) -> Attempt:
+    """Undisturbed work; who damages its files takes a copy."""
+    undisturbed = attempt(tree, module_path / "whole")
+    assert undisturbed.ended
+    return undisturbed
 
 
 def noted_sync(log, file):
@@ -101,49 +108,45 @@ def lose_power(runs, log):
 
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize(("runs", "kills"), [(1, 3), pytest.param(10, 6, marks=pytest.mark.slow)])
-def test_killed_work_ends_with_the_same_bits(tmp_path, tree, power, runs, kills):
-    begun = time.monotonic()
-    whole = tmp_path / "whole"
-    assert attempt(tree, whole, None) == 0
-    longest = time.monotonic() - begun
-    expected = results(whole)
+def test_killed_work_ends_with_the_same_bits(tmp_path, tree, whole, power, runs, kills):
+    expected = results(whole.runs)
     assert len(expected) > 20
     rng, hits, lost = np.random.default_rng(19 + power), 0, 0
     for number in range(runs):
         folder, log = tmp_path / f"runs{number}", tmp_path / f"synced{number}"
-        for delay in np.sort(rng.uniform(0, 0.7 * longest, kills)):
+        for delay in np.sort(rng.uniform(0.01, 0.7 * whole.seconds, kills)):
             folder.mkdir(exist_ok=True)
-            hits += attempt(tree, folder, float(delay), log) != 0
+            hits += not attempt(tree, folder, float(delay), log).ended
             lost += lose_power(folder, log) if power else 0
-        assert attempt(tree, folder, None) == 0
+        assert attempt(tree, folder).ended
         assert results(folder) == expected
         print(f"{hits} kills, {lost} files lost", flush=True)
     assert hits >= runs, "too few were killed before they had ended"
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_file_that_a_disk_did_not_keep_is_refused_or_made_anew(tmp_path, tree, count):
+def test_a_file_that_a_disk_did_not_keep_is_refused_or_made_anew(tmp_path, tree, whole, count):
     """A disk that says "synced" and has not: any file of finished work is empty."""
-    whole = tmp_path / "whole"
-    assert attempt(tree, whole, None) == 0
-    expected = results(whole)
-    files = sorted(path for path in whole.rglob("*") if path.is_file() and path.stat().st_size)
+    runs = tmp_path / "runs"
+    shutil.copytree(whole.runs, runs)
+    expected = results(runs)
+    files = sorted(path for path in runs.rglob("*") if path.is_file() and path.stat().st_size)
     for path in np.random.default_rng(23).choice(files, count, replace=False):
         path.write_bytes(b"")
-        if attempt(tree, whole, None):  # refused: whoever reads the message deletes the file
+        if not attempt(tree, runs).ended:  # refused: whoever reads the message deletes the file
             path.unlink()
-            assert attempt(tree, whole, None) == 0
+            assert attempt(tree, runs).ended
         if path.exists() and not path.stat().st_size:  # unread: what is made from it was there
-            (whole / "run" / "metrics.json").unlink()
-            shutil.rmtree(whole / "run" / "test_predictions")
-            assert attempt(tree, whole, None) == 0
-        assert results(whole) == expected, path.name
+            (runs / "run" / "metrics.json").unlink()
+            shutil.rmtree(runs / "run" / "test_predictions")
+            assert attempt(tree, runs).ended
+        assert results(runs) == expected, path.name
 
 
-def test_a_missing_or_damaged_prediction_is_noticed_and_made_anew(tmp_path, tree):
-    run = tmp_path / "run"
-    assert attempt(tree, tmp_path, None) == 0
-    expected = results(tmp_path)
+def test_a_missing_or_damaged_prediction_is_noticed_and_made_anew(tmp_path, tree, whole):
+    runs = tmp_path / "runs"
+    shutil.copytree(whole.runs, runs)
+    run, expected = runs / "run", results(runs)
     path = min((run / "predictions").iterdir())
     path.write_bytes(b"")
     with pytest.raises(EmolibError, match=rf"{path.name}: damaged"):
@@ -152,8 +155,8 @@ def test_a_missing_or_damaged_prediction_is_noticed_and_made_anew(tmp_path, tree
     with pytest.raises(EmolibError, match=r"annotated frames, and \d+ were scored; delete"):
         by_clip(run)
     (run / "metrics.json").unlink()
-    assert attempt(tree, tmp_path, None) == 0
-    assert results(tmp_path) == expected
+    assert attempt(tree, runs).ended
+    assert results(runs) == expected
 
 
 def test_losing_power_empties_what_was_not_synced(tmp_path):

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -231,23 +230,6 @@ def test_every_verb_has_help_with_examples_that_parse(call, verb):
             assert context.params
 
 
-def complete(words: str, runs) -> set[str]:
-    """What bash is offered after ``words``, by the code that --install-completion installs."""
-    env = {
-        **os.environ,
-        "EMOLIB_RUNS": str(runs),
-        "_EMOLIB_COMPLETE": "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(words.count(" ")),
-    }
-    code = "import sys; sys.argv = ['emolib']; from emolib.cli import main; main()"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
-        ).stdout.split()
-    )
-
-
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -262,11 +244,17 @@ def complete(words: str, runs) -> set[str]:
         ("emolib clean ca", {"cache", "cache/features"}),
     ],
 )
-def test_the_shell_completes_verbs_and_values(tmp_path, words, offered):
+def test_the_shell_completes_verbs_and_values(call, monkeypatch, tmp_path, words, offered):
+    """What bash is offered after ``words``, by the code that --install-completion installs."""
     for name in ("mine", "other"):
-        preset("demo").save(tmp_path / name / "experiment.json")
-    (tmp_path / "cache" / "features").mkdir(parents=True)
-    assert complete(words, tmp_path) == offered
+        preset("demo").save(tmp_path / "runs" / name / "experiment.json")
+    (tmp_path / "runs" / "cache" / "features").mkdir(parents=True)
+    # Called as the program `emolib`, not as `python -m` of this process.
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
+    monkeypatch.setenv("_EMOLIB_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert set(call()[1].split()) == offered
 
 
 def test_completion_can_be_installed(call):

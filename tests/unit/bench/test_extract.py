@@ -1,34 +1,62 @@
 """The benchmark's arithmetic; tests/integration/test_bench_extract.py runs it whole."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
 
 from emolib.bench import extract as bench_extract
+from emolib.bench import side_by_side
 from emolib.bench.extract_faces import fidelity
-from emolib.bench.side_by_side import interleaved
 from emolib.features.work import gflop_of, matrix_rate
 
 
-def test_times_are_medians_taken_in_turns():
-    calls, naps = [], iter([0.0, 0.0, 0.02, 0.02, 0.02, 0.02, 0.02, 0.3, 0.02, 0.02, 0.02, 0.02])
+class Clock:
+    """Stands in for ``time``: only what sleeps takes time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(side_by_side, "time", clock)
+    return clock
+
+
+def test_times_are_medians_taken_in_turns(clock):
+    # The first round warms up, and one slow call does not count.
+    naps = iter([9.0, 9.0, 2.0, 3.0, 2.0, 3.0, 2.0, 30.0, 2.0, 3.0, 2.0, 3.0])
+    calls = []
 
     def work(name):
         calls.append(name)
-        time.sleep(next(naps))
+        clock.sleep(next(naps))
 
-    times = interleaved({"a": lambda: work("a"), "b": lambda: work("b")}, 5)
-    assert calls == ["a", "b"] * 6  # the first round warms up
-    assert times["a"] > 0.019 and 0.019 < times["b"] < 0.2  # one slow call does not count
+    times = side_by_side.interleaved({"a": lambda: work("a"), "b": lambda: work("b")}, 5)
+    assert calls == ["a", "b"] * 6
+    assert times == pytest.approx({"a": 2.0, "b": 3.0})
 
 
-def test_a_slow_machine_repeats_less_often():
+@pytest.mark.parametrize(("nap", "rounds"), [(2.0, 3), (60.0, 2)])
+def test_a_slow_machine_repeats_less_often(clock, nap, rounds):
+    """One round to warm up and one that counts, however slow; then none begins after 5 s."""
     calls = []
-    times = interleaved({"a": lambda: calls.append(time.sleep(0.02))}, 50, budget=0.05)
-    assert 2 <= len(calls) <= 5 and times["a"] >= 0.02
-    assert len(calls) >= 2  # one to warm up and one that counts, however slow
+
+    def work():
+        calls.append("a")
+        clock.sleep(nap)
+
+    assert side_by_side.interleaved({"a": work}, 50, budget=5.0) == {"a": nap}
+    assert len(calls) == rounds
 
 
 def test_fidelity_sees_a_small_error_and_a_wrong_order():

@@ -22,17 +22,17 @@ def test_a_part_that_hangs_or_fails_leaves_time_and_room_for_the_next(
 ):
     child = (
         "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; "
-        "time.sleep(60)'])"
+        "time.sleep(600)'])"
     )
     chosen = [
         gpu.Part("hangs", ["-c", child], 1.0),
-        gpu.Part("fails", ["-c", "print('half'); raise SystemExit(3)"], 60.0),
-        gpu.Part("works", ["-c", "import emolib; print(emolib.__file__)"], 60.0),
+        gpu.Part("fails", ["-c", "print('half'); raise SystemExit(3)"], 200.0),
+        gpu.Part("works", ["-c", "import emolib; print(emolib.__file__)"], 200.0),
     ]
     monkeypatch.setattr(gpu, "parts", lambda out, small: chosen)
     started = time.monotonic()
     assert gpu.main(tmp_path) == 1
-    assert time.monotonic() - started < 45  # the child that sleeps is ended, too
+    assert time.monotonic() - started < 500  # the child that sleeps is ended, too
     told = capsys.readouterr().err
     assert "hangs: not done after 1 s" in told and "fails: failed (exit code 3)" in told
     assert "works: done" in told

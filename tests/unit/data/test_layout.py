@@ -127,15 +127,15 @@ def test_links_that_leave_the_tree_are_read_where_an_option_says_so(tmp_path, tr
         assert (a.id, a.fps, a.face_present.tolist()) == (b.id, b.fps, b.face_present.tolist())
 
 
-def test_a_folder_of_a_hundred_thousand_files_costs_no_time(tree):
-    """Frames unpacked beside the crops: a million took 37 s, which is 3.7 s for these."""
+def test_a_folder_of_very_many_files_costs_no_time(tree):
+    """Frames unpacked beside the crops: a million took 37 s, which is 0.74 s for these."""
     frames = tree / "frames"
     frames.mkdir()
     source = frames / "0.jpg"
     source.write_bytes(b"")
-    for number in range(1, 100_001):
+    for number in range(1, 20_001):
         os.mknod(frames / f"{number}.jpg")
     find_layout(tree)
     begun = time.process_time()
     find_layout(tree)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 0.25

@@ -3,7 +3,20 @@
 import pytest
 
 from emolib.video import predictor as predictor_module
+from emolib.video import reading
 from tests.support.videos import SquareFinder, make_run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_decoder():
+    """The process that decodes serves all tests of a module, as it serves all videos of a call:
+    it takes longer to start than a test's video to be read.
+    """
+    end = reading.end_idle
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "end_idle", lambda: None)
+        yield
+    end()
 
 
 @pytest.fixture

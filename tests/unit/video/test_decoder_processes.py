@@ -19,10 +19,15 @@ import subprocess, sys, time
 from emolib.video import reading
 decoder = reading._Decoder()
 inherited = [decoder.process.stdin.fileno()]
-sleeper = subprocess.Popen(["sleep", "60"], pass_fds=inherited, stdout=subprocess.DEVNULL)
+sleeper = subprocess.Popen(["sleep", "300"], pass_fds=inherited, stdout=subprocess.DEVNULL)
 print(decoder.process.pid, sleeper.pid, flush=True)
-time.sleep(60)
+time.sleep(300)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_decoder():
+    """As it is outside these tests: a decoder ends with the call that started it."""
 
 
 def lives(pid: int) -> bool:
@@ -40,7 +45,7 @@ def test_a_decoder_ends_with_the_process_that_asks(tmp_path):
         assert lives(decoder)
         parent.kill()
         parent.communicate()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while lives(decoder) and time.monotonic() < until:
             time.sleep(0.05)
         assert not lives(decoder)

@@ -55,12 +55,12 @@ def test_an_unforeseen_failure_is_one_line_that_names_the_file(
 
     draw = predict_module.timelines.timeline
     monkeypatch.setattr(predict_module.timelines, "timeline", timeline)
-    for name in "abc":
+    for name in "bc":
         make_video(tmp_path / "videos" / f"{name}.mp4", 4, sound=False)
     lines = []
     with pytest.raises(
         EmolibError,
-        match=rf"1 of 3 videos failed: .*b\.mp4: failed unexpectedly \({type(error).__name__}",
+        match=rf"1 of 2 videos failed: .*b\.mp4: failed unexpectedly \({type(error).__name__}",
     ) as caught:
         predict(
             [tmp_path / "videos"],
@@ -75,10 +75,7 @@ def test_an_unforeseen_failure_is_one_line_that_names_the_file(
         "\n" not in str(caught.value)
         and sum("failed: " in line and "b.mp4" in line for line in lines) == 1
     )
-    assert sorted(path.parent.name for path in (tmp_path / "out").glob("*/predictions.csv")) == [
-        "a",
-        "c",
-    ]
+    assert [path.parent.name for path in (tmp_path / "out").glob("*/predictions.csv")] == ["c"]
 
 
 def test_calls_that_cannot_work_stop_before_any_work(tmp_path, run, squares):

@@ -31,38 +31,34 @@ def contents(folder):
     }
 
 
-@pytest.mark.parametrize("step", ["timeline", "annotated video", "table", "summary"])
+STEPS = {  # where each kind of result is made
+    "timeline": (predict_module.figures, "save"),
+    "annotated video": (predict_module.annotation, "write_annotated"),
+    "table": (predict_module, "write"),
+    "summary": (predict_module, "write_json"),
+}
+
+
 def test_a_failure_leaves_the_old_results_whole_and_no_new_ones(
-    tmp_path, run, squares, monkeypatch, step
+    tmp_path, run, squares, monkeypatch
 ):
     def fail(*arguments, **options):
         raise OSError("broken")
 
     video = make_video(tmp_path / "video.mp4", 12)
+    everything = {"detector": squares, "timeline": True, "annotate": True}
     go(video, run, tmp_path / "out", detector=squares, timeline=True)
     before = contents(tmp_path / "out")
-    where = {
-        "timeline": (predict_module.figures, "save"),
-        "annotated video": (predict_module.annotation, "write_annotated"),
-        "table": (predict_module, "write"),
-        "summary": (predict_module, "write_json"),
-    }
     make_video(video, 15, faces=lambda i: [(20, 30, 60)])  # another video of the same name
-    with monkeypatch.context() as patch:
-        patch.setattr(*where[step], fail)
-        for folder, overwrite in (("out", True), ("new", False)):
-            with pytest.raises(SomeFailed, match="broken"):
-                go(
-                    video,
-                    run,
-                    tmp_path / folder,
-                    detector=squares,
-                    timeline=True,
-                    annotate=True,
-                    overwrite=overwrite,
-                )
-    assert contents(tmp_path / "out") == before and list((tmp_path / "new").iterdir()) == []
-    go(video, run, tmp_path / "out", detector=squares, timeline=True, annotate=True, overwrite=True)
+    for step, place in STEPS.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, fail)
+            for folder, overwrite in (("out", True), ("new", False)):
+                with pytest.raises(SomeFailed, match="broken"):
+                    go(video, run, tmp_path / folder, overwrite=overwrite, **everything)
+        assert contents(tmp_path / "out") == before, step
+        assert list((tmp_path / "new").iterdir()) == [], step
+    go(video, run, tmp_path / "out", overwrite=True, **everything)
     after = contents(tmp_path / "out" / "video")
     assert sorted(map(str, after)) == sorted(outputs.RESULTS)
     assert all(after[name.relative_to("video")] != content for name, content in before.items())
