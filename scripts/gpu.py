@@ -16,7 +16,6 @@ into build/site. Only what this Python lacks is installed, so that nothing that 
 import argparse
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -80,7 +79,8 @@ def parts(out: Path, small: bool) -> list[Part]:
 def installation() -> list[Part]:
     """What installs the wheels that this Python lacks; nothing where it has all."""
     lacking = [str(path) for path in sorted(WHEELS.glob("*.whl")) if not _is_installed(path)]
-    options = ["--quiet", "--no-index", "--no-deps", f"--target={SITE}"]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
+    options += [f"--target={SITE}"]
     return [Part("wheels", ["-m", "pip", "install", *options, *lacking], 20)] if lacking else []
 
 
@@ -134,7 +134,6 @@ def main(out: Path | None) -> int:
     out = (out or ROOT / ("runs/bench/small" if small else f"figures/bench/{name}")).resolve()
     out.mkdir(parents=True, exist_ok=True)
     say(f"writing into {out}")
-    shutil.rmtree(SITE, ignore_errors=True)
     failed = False
     for part in parts(out, small):
         say(f"{part.name}, at most {part.limit:.0f} s")

@@ -1,5 +1,5 @@
 """Collect what emolib needs and a borrowed GPU machine lacks, as wheels in build/wheels:
-``make wheels``, or ``python scripts/wheels.py [--python 3.12]``.
+``make wheels``, or ``python scripts/wheels.py [--python 3.12.3]``.
 
 Such a machine has PyTorch, pandas and what else PRESENT names, but no Jupyter and no network.
 ``make gpu`` there installs from this folder what that Python lacks, so nothing that it has is
@@ -49,7 +49,7 @@ def lacking() -> dict[str, str]:
 
 
 def collect(python: str) -> None:
-    """Fill WHEELS anew for Linux on x86-64 and ``python``, such as ``3.12``."""
+    """Fill WHEELS anew for Linux on x86-64 and ``python``, such as ``3.12.3``."""
     shutil.rmtree(WHEELS, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
@@ -60,7 +60,7 @@ def collect(python: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", default="3.12", help="Version of that machine's Python.")
+    parser.add_argument("--python", default="3.12.3", help="That machine's Python, in full.")
     collect(parser.parse_args().python)
     sizes = [path.stat().st_size for path in WHEELS.iterdir()]
     print(f"{WHEELS}: {len(sizes)} wheels, {sum(sizes) / 2**20:.0f} MiB")

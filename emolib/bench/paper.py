@@ -40,7 +40,7 @@ from emolib.features.prepare import FrameSets, clips_of
 from emolib.features.protocols import index_of
 from emolib.features.window_sets import WindowSet, steps_of, window_set
 from emolib.features.work import Stream, matrix_rate
-from emolib.system.device import device, training_dtype
+from emolib.system.device import device, training_arithmetic, training_dtype
 from emolib.system.files import write_json
 from emolib.system.provenance import provenance
 from emolib.training.trainer import Trainer, grouped
@@ -267,6 +267,7 @@ def run(
         "scale": scale,
         "small": small,
         "device_name": device_name(device()),
+        "arithmetic": training_arithmetic(device(), preset("paper").amp),
         "provenance": provenance(device()),
     }
 
@@ -313,7 +314,8 @@ def table(result: dict[str, Any]) -> str:
     counted = [row for row in result["stages"][1:] if row["stage"] != BESIDE]
     whole = sum(row["projected"] for row in counted)
     lines.append(
-        f"scale {result['scale']:g}, {result['device_name']}: {whole / 60:,.0f} minutes for "
-        f"{SEEDS} seeds of each window (a projection from the shares), tree not counted"
+        f"scale {result['scale']:g}, {result['device_name']}, training in {result['arithmetic']}: "
+        f"{whole / 60:,.0f} minutes for {SEEDS} seeds of each window "
+        "(a projection from the shares), tree not counted"
     )
     return "\n".join(lines)

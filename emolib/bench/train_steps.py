@@ -11,7 +11,7 @@ from emolib.bench.side_by_side import interleaved
 from emolib.config import Experiment, preset
 from emolib.features.window_sets import WindowSet
 from emolib.features.work import matrix_rate
-from emolib.system.device import device, training_dtype
+from emolib.system.device import device, training_arithmetic, training_dtype
 from emolib.training.stacked import Stack
 
 STILL = {
@@ -59,7 +59,7 @@ def equal_losses(
 
 def step_ratio(
     plain: ModuleType, experiment: Experiment, windows: WindowSet, repeats: int = 5
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """An epoch of ours against the plain loop's, and the share of a matrix product's speed."""
     trainer = trainer_of(experiment, windows)
     loop = plain.PlainLoop(trainer, windows)
@@ -73,6 +73,7 @@ def step_ratio(
     count = len(windows.label)
     peak = 1e9 * matrix_rate(device(), training_dtype(device(), experiment.amp))
     return {
+        "arithmetic": training_arithmetic(device(), experiment.amp),
         "windows_per_second": count / ours,
         "plain_windows_per_second": count / plain_loop,
         "step_ratio": plain_loop / ours,

@@ -56,6 +56,7 @@ def test_small_benchmark_runs_and_writes_after_each_part(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOLIB_DEVICE", "cpu")
     monkeypatch.setattr(bench_train, "resume_equal", no_time)
     result = bench_train.run(tmp_path, small=True)
+    assert written["step"]["T=10"]["arithmetic"] in ("float32", "bfloat16")
     assert written["step"]["T=10"]["step_ratio"] > 0 and "resume_equal" not in written
     assert read_json(tmp_path / "train.json") == result
     assert result["small"] and result["targets"]["resume_equal"] == "met"
