@@ -253,7 +253,10 @@ def effects(
     seeds: Annotated[int, typer.Option(min=2, help="Seeds of each side.")] = 5,
     on_benchmark: Annotated[
         bool,
-        typer.Option("--on-benchmark", help="Also train the demo on the related pair, 3 seeds."),
+        typer.Option(
+            "--on-benchmark",
+            help="Also train the demo: as peers do, with the leak, on the related pair (3 seeds).",
+        ),
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -267,10 +270,12 @@ def effects(
 
     folder = run_path(name)
     with writing(folder):
-        made = report.make(folder, studies, seeds=seeds, progress=not quiet)
+        made = report.make(
+            folder, studies, seeds=seeds, on_benchmark=on_benchmark, progress=not quiet
+        )
     result: dict[str, Any] = {"studies": made}
     texts = [report.text(study) for study in made]
-    if on_benchmark:
+    if on_benchmark and (not studies or "relation" in studies):
         table = demo.related_pair(folder / "related_pair", (42, 43, 44), progress=not quiet)
         result["related_pair"] = table.to_dict("records")
         texts.append(table.round(3).to_string(index=False))

@@ -9,6 +9,8 @@ import numpy as np
 from emolib.features.window_sets import WindowSet
 from emolib.studies.calibration import known
 from emolib.studies.calibration.known import short_windows
+from emolib.studies.effects import two_people
+from emolib.studies.effects.benchmark_study import BenchmarkStudy
 from emolib.studies.effects.study import Side, Study
 
 TWINS = 24  # clips of each class that are tested, and have a second person
@@ -36,4 +38,19 @@ LEAK = Study(
     settings={"window": known.SHORT // known.EVERY},
     check_clips=TWINS,
     shown=(),
+)
+
+LEAK_ON_BENCHMARK = BenchmarkStudy(
+    name="leak_on_benchmark",
+    command="emolib effects leak --on-benchmark",
+    question="What is a second person of the same video in training worth?",
+    known="On a draw of the generated benchmark with two people in every video, T = 10: the two "
+    "have their sound and the course of their labels in common.",
+    sides=(
+        Side("full", "Folds by video", {"cross_validation": "video"}),
+        Side("leak", "Folds by clip", {"cross_validation": "clip"}),
+    ),
+    settings={"window": 10, "folds": 2, "epochs": 6},
+    tree=two_people.ensure,
+    shown=("no_faces",),
 )

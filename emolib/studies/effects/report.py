@@ -20,8 +20,10 @@ from emolib.studies.calibration.reliability import sentence
 from emolib.studies.calibration.verdicts import as_runs
 from emolib.studies.claims import verdict
 from emolib.studies.comparison import compare, scored
-from emolib.studies.effects.leak import LEAK
-from emolib.studies.effects.peers import PEERS
+from emolib.studies.effects import benchmark_study
+from emolib.studies.effects.benchmark_study import BenchmarkStudy
+from emolib.studies.effects.leak import LEAK, LEAK_ON_BENCHMARK
+from emolib.studies.effects.peers import PEERS, PEERS_ON_BENCHMARK
 from emolib.studies.effects.relation import RELATED
 from emolib.studies.effects.study import Side, Study, train_side
 from emolib.studies.effects.text import FEW_LABELS
@@ -30,6 +32,7 @@ from emolib.system.files import atomic_path, hash_of, read_json, write_json, wri
 
 FOLDER = Path(emolib.__file__).parent / "assets" / "effects"
 STUDIES = {study.name: study for study in (RELATED, FEW_LABELS, PEERS, LEAK)}
+ON_BENCHMARK = {"peers": PEERS_ON_BENCHMARK, "leak": LEAK_ON_BENCHMARK}  # as well, if asked for
 TITLES = {  # of what a study may show beside macro-F1
     "no_sound": "Without sound",
     "no_faces": "Without faces",
@@ -46,10 +49,17 @@ MODULES = (  # whose code decides what a side tells, beside its study's own
 
 
 def make(
-    folder: Path, names: Sequence[str] = (), *, seeds: int, progress: bool = True
+    folder: Path,
+    names: Sequence[str] = (),
+    *,
+    seeds: int,
+    on_benchmark: bool = False,
+    progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Train what ``folder`` lacks of the studies ``names`` (all when empty), each side with
     ``seeds`` seeds; what was made, also in ``<study>.json``, ``.csv`` and ``.md`` there.
+
+    ``on_benchmark``: those of ON_BENCHMARK after them.
 
     Raises WrongCall for an unknown study and for fewer than two seeds.
     """
@@ -58,7 +68,11 @@ def make(
             raise WrongCall(f"unknown study {name!r}{nearest(name, STUDIES)}")
     if seeds < 2:
         raise WrongCall(f"seeds={seeds}: one seed has no spread; give at least 2")
-    studies = [_study(folder, STUDIES[name], seeds, progress) for name in names or STUDIES]
+    names = list(names or STUDIES)
+    asked: list[Study | BenchmarkStudy] = [STUDIES[name] for name in names]
+    if on_benchmark:
+        asked += [ON_BENCHMARK[name] for name in names if name in ON_BENCHMARK]
+    studies = [_study(folder, study, seeds, progress) for study in asked]
     for study in studies:
         path = folder / study["name"]
         write_json(path.with_suffix(".json"), study)
@@ -80,9 +94,11 @@ def text(study: Mapping[str, Any]) -> str:
     return f"{markdown(table(study), caption)}\n{made} {study['reliability']}\n"
 
 
-def _study(folder: Path, study: Study, seeds: int, progress: bool) -> dict[str, Any]:
+def _study(
+    folder: Path, study: Study | BenchmarkStudy, seeds: int, progress: bool
+) -> dict[str, Any]:
     sides = tqdm(study.sides, desc=study.name, unit="side", disable=not progress)
-    told = {side.name: _told(folder, study, side, seeds) for side in sides}
+    told = {side.name: _told(folder, study, side, seeds, progress) for side in sides}
     reference = told[study.sides[0].name]
     classes = [EXPRESSIONS.index(name) for name in study.classes]
     rows = [_untrained(study, title, classes) for title in study.untrained]
@@ -90,17 +106,21 @@ def _study(folder: Path, study: Study, seeds: int, progress: bool) -> dict[str, 
     described = {name: getattr(study, name) for name in DESCRIBED}
     return {
         **described,
-        "made_by": f"emolib effects {study.name} --seeds {seeds}",
+        "made_by": f"{study.command} --seeds {seeds}",
         "code": LOADED,
         "reliability": sentence(seeds),
         "seeds": seeds,
-        "clips": len(reference["label"]),
+        "clips": len(np.unique(_units(reference))),
         "rows": rows,
     }
 
 
-def _told(folder: Path, study: Study, side: Side, seeds: int) -> dict[str, np.ndarray]:
-    """``train_side``, kept by the settings and the code that it follows from."""
+def _told(
+    folder: Path, study: Study | BenchmarkStudy, side: Side, seeds: int, progress: bool
+) -> dict[str, np.ndarray]:
+    """``train_side``; on latent signals kept by the settings and the code that it follows from."""
+    if isinstance(study, BenchmarkStudy):
+        return benchmark_study.train_side(folder, study, side, seeds, progress)
     paths = files_of((*MODULES, study.module))
     code = code_hash(path.read_text(encoding="utf-8") for path in paths)
     settings = asdict(study.experiment(side, 0))
@@ -139,12 +159,20 @@ def _row(
 
 
 def _as_runs(told: Mapping[str, np.ndarray]) -> dict[str, list[pd.DataFrame]]:
-    """What a side's runs predict, each window a clip: with all streams, and without one."""
-    return {
-        shown: as_runs(told["label"], told[shown].argmax(axis=2), slice(None))
-        for shown in ("all", *LACKING)
-        if shown in told
-    }
+    """What a side's runs predict, with all streams and without one; ``clip`` is what is resampled:
+    each window, or the videos of the benchmark.
+    """
+    units, runs = _units(told), {}
+    for shown in ("all", *LACKING):
+        if shown in told:
+            tables = as_runs(told["label"], told[shown].argmax(axis=2), slice(None))
+            runs[shown] = [table.assign(clip=units) for table in tables]
+    return runs
+
+
+def _units(told: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What each row belongs to when a score is resampled."""
+    return told.get("unit", np.arange(len(told["label"])))
 
 
 def _mean_f1(told: Mapping[str, np.ndarray], classes: Sequence[int]) -> float:
@@ -167,7 +195,7 @@ def _judged(prefix: str, paired: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _untrained(study: Study, title: str, classes: Sequence[int]) -> dict[str, Any]:
+def _untrained(study: Study | BenchmarkStudy, title: str, classes: Sequence[int]) -> dict[str, Any]:
     """The row of a rule that needs no training; ``part``: mean F1 of ``classes``."""
     windows = study.sides[0].check(study.check_clips, 1)
     f1 = np.asarray(metrics.class_f1(windows.label, study.untrained[title](windows)))

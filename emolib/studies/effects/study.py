@@ -57,6 +57,11 @@ class Study:
     train_clips: int = benchmark.TRAIN_CLIPS
     check_clips: int = benchmark.CHECK_CLIPS
 
+    @property
+    def command(self) -> str:
+        """What makes its table."""
+        return f"emolib effects {self.name}"
+
     def experiment(self, side: Side, seed: int) -> Experiment:
         """One run of a side."""
         return benchmark.experiment(**{**self.settings, **side.changes, "seed": seed})
