@@ -38,7 +38,6 @@ class BenchmarkStudy:
     tree: Callable[[Experiment], Path] | None = None
     classes: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
-    untrained: Mapping[str, Callable[[WindowSet], np.ndarray]] = field(default_factory=dict)
 
     def experiment(self, side: Side) -> Experiment:
         """What the runs of a side share; its data are made where they are missing."""

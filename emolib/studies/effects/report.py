@@ -101,8 +101,9 @@ def _study(
     told = {side.name: _told(folder, study, side, seeds, progress) for side in sides}
     reference = told[study.sides[0].name]
     classes = [EXPRESSIONS.index(name) for name in study.classes]
-    rows = [_untrained(study, title, classes) for title in study.untrained]
-    rows = [_row(side, told[side.name], reference, classes) for side in study.sides] + rows
+    rows = [_row(side, told[side.name], reference, classes) for side in study.sides]
+    if isinstance(study, Study):
+        rows += [_untrained(study, title, classes) for title in study.untrained]
     described = {name: getattr(study, name) for name in DESCRIBED}
     return {
         **described,
@@ -195,7 +196,7 @@ def _judged(prefix: str, paired: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _untrained(study: Study | BenchmarkStudy, title: str, classes: Sequence[int]) -> dict[str, Any]:
+def _untrained(study: Study, title: str, classes: Sequence[int]) -> dict[str, Any]:
     """The row of a rule that needs no training; ``part``: mean F1 of ``classes``."""
     windows = study.sides[0].check(study.check_clips, 1)
     f1 = np.asarray(metrics.class_f1(windows.label, study.untrained[title](windows)))
