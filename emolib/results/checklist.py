@@ -125,8 +125,9 @@ def _settings(experiment: Experiment) -> str:
 
 def _arithmetic(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
     """What the trainings were computed in, beside what was asked for."""
-    counts = ", ".join(f"{name} in {count}" for name, count in arithmetics(run).items())
-    return [("Arithmetic of training", f"{counts} trainings; asked for: amp={experiment.amp}")]
+    counts = ", ".join(f"{name} {count}" for name, count in arithmetics(run).items())
+    text = f"number of trainings: {counts}; asked for: amp={experiment.amp}"
+    return [("Arithmetic of training", text)]
 
 
 def _runs(experiment: Experiment, run: Path, count: int) -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def test_every_point_of_the_checklists(run):
     ].startswith("42 for the main run; 42, 43, 44")
     assert (
         sheet["Arithmetic of training"]
-        == "bfloat16 in 3, float32 in 1 trainings; asked for: amp=bf16"
+        == "number of trainings: bfloat16 3, float32 1; asked for: amp=bf16"
     )
     assert (
         sheet["Runs"].startswith("4 trainings")
