@@ -6,7 +6,6 @@ import pytest
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.studies import reach
-from tests.support.small import BENCHMARK
 
 
 def scores_of(values: dict[int, list[float]], ceiling: float = 0.95) -> pd.DataFrame:
@@ -39,12 +38,30 @@ def test_real_data_and_windows_without_a_stated_gap_are_refused(tmp_path):
 
 
 def test_runs_have_the_ceiling_of_their_own_draw(tmp_path, monkeypatch):
-    monkeypatch.setenv("EMOLIB_RUNS", str(tmp_path))
-    from emolib.config import parse_settings
+    """The trees, the runs and their scores are told; tests/integration/test_reach.py makes them."""
 
-    small = preset("demo", **parse_settings(f"{BENCHMARK},epochs=1,width=16,seeds=42,windows=10"))
-    scores = reach.runs(small, tmp_path / "reach", draws=(7, 8), workers=0, progress=False)
-    assert scores["synth_seed"].tolist() == [7, 8] and scores["macro_f1"].between(0, 1).all()
-    assert (scores["gap"] == scores["ceiling"] - scores["macro_f1"]).all()
-    written = pd.read_csv(tmp_path / "reach" / "reach_bf16.csv")
+    def trained(experiment, grid, folder, **options):
+        draws, windows, seeds = grid.values()
+        rows = [(d, w, s, d / 10 + w / 1000) for d in draws for w in windows for s in seeds]
+        return pd.DataFrame(rows, columns=[*grid, "frame_macro_f1"]).assign(code="today's")
+
+    def ceiling(tree, variant, protocol):
+        assert (tree, protocol) == (f"tree of {variant.synth_seed}", "frame")
+        return variant.synth_seed / 9 + variant.window / 900
+
+    monkeypatch.setattr(reach.sweep, "run", trained)
+    monkeypatch.setattr(
+        reach.synthetic, "ensure", lambda variant, progress: f"tree of {variant.synth_seed}"
+    )
+    monkeypatch.setattr(reach.synthetic, "ceiling", ceiling)
+    (tmp_path / "reach").mkdir()
+    experiment = preset("demo", windows="10,60", seeds="42,43")
+    scores = reach.runs(experiment, tmp_path / "reach", draws=(7, 8), progress=False)
+    draw, window = scores["synth_seed"], scores["window"]
+    assert draw.tolist() == [7] * 4 + [8] * 4 and window.tolist() == [10, 10, 60, 60] * 2
+    assert scores["ceiling"].tolist() == pytest.approx((draw / 9 + window / 900).tolist())
+    assert scores["gap"].tolist() == pytest.approx(
+        (draw / 9 + window / 900 - draw / 10 - window / 1000).tolist()
+    )
+    written = pd.read_csv(tmp_path / "reach" / f"reach_{experiment.amp}.csv")
     pd.testing.assert_frame_equal(written, scores)
