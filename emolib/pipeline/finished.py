@@ -11,7 +11,7 @@ from pathlib import Path
 import emolib
 from emolib.config import Experiment
 from emolib.errors import EmolibError
-from emolib.system.files import hash_file, hash_of, read_json
+from emolib.system.files import hash_file, hash_of, read_json, read_record
 
 
 def key(notebook: Path, experiment: Experiment, given: str = "") -> str:
@@ -60,7 +60,7 @@ def finished(folder: Path, notebook: Path, key: str) -> bool:
     if not copy.exists() or not record_path(folder, notebook).exists():
         return False
     try:
-        content = read_json(copy)
+        content = read_record(copy, "metadata")
     except EmolibError:  # killed while papermill was writing it
         return False
     return content["metadata"].get("emolib", {}).get("key") == key

@@ -13,7 +13,7 @@ from emolib.config import Experiment
 from emolib.evaluation.intervals import PERCENT
 from emolib.features.origin import origin
 from emolib.pipeline.finished import finished, key, record_path
-from emolib.system.files import project_root, read_json, runs_root
+from emolib.system.files import project_root, read_record, runs_root
 
 PACKAGES = (
     "emolib",
@@ -45,7 +45,7 @@ def summarise(folder: Path, experiment: Experiment, given: str = "") -> dict[str
     for path in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         if not finished(folder, path, key(path, experiment, given)):
             continue
-        record = read_json(record_path(folder, path))
+        record = read_record(record_path(folder, path), "metrics", "summary")
         seconds = duration(folder / "notebooks" / path.name)
         summary["notebooks"][path.stem] = {"seconds": seconds, "metrics": record["metrics"]}
         summary.update(record["summary"])
@@ -56,7 +56,7 @@ def summarise(folder: Path, experiment: Experiment, given: str = "") -> dict[str
 
 def duration(copy: Path) -> float | None:
     """How many seconds the execution took, from papermill's own marks."""
-    seconds = read_json(copy)["metadata"].get("papermill", {}).get("duration")
+    seconds = read_record(copy, "metadata")["metadata"].get("papermill", {}).get("duration")
     return None if seconds is None else round(seconds, 1)
 
 

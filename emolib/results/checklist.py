@@ -6,7 +6,6 @@ parameters, time, how the model was selected, how many runs there were, splits, 
 variance, claims and their outcome.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,22 @@ from emolib.evaluation.intervals import PERCENT
 from emolib.results import tables
 from emolib.results.tables import signed
 from emolib.results.trainings import arithmetics, trainings
-from emolib.system.files import read_json
+from emolib.system.files import read_record
 
 NAME = "reproducibility"
+OF_METRICS = ("best_epoch", "experiment", "origin", "parameters", "selection")
+OF_PROVENANCE = (
+    "emolib",
+    "git_commit",
+    "git_dirty",
+    "python",
+    "packages",
+    "platform",
+    "device",
+    "cores",
+    "threads",
+    "wall_seconds",
+)
 CLAIMS = {
     "components_table": "Component",
     "choices_table": "Silent choice",
@@ -49,9 +61,9 @@ def rows(run: Path) -> list[tuple[str, str]]:
     """(what, value) of the run in folder ``run``; parts whose notebook has not run say so."""
     if not (run / "metrics.json").is_file():
         raise EmolibError(f"{run}: the main run is not finished; `emolib run --only 03` makes it")
-    score, origin, summary = (
-        read_json(run / name) for name in ("metrics.json", "provenance.json", "summary.json")
-    )
+    score = read_record(run / "metrics.json", *OF_METRICS)
+    origin = read_record(run / "provenance.json", *OF_PROVENANCE)
+    summary = read_record(run / "summary.json", "notebooks")
     experiment, seconds = Experiment.load(run / "experiment.json"), seconds_of_trainings(run)
     return [
         *_machine(origin),
@@ -132,7 +144,7 @@ def _arithmetic(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
 
 def _runs(experiment: Experiment, run: Path, count: int) -> list[tuple[str, str]]:
     records = {
-        path.stem: len(pd.read_csv(path))
+        path.stem: len(_table(path))
         for path in sorted([*run.glob("sweep/*.csv"), *run.glob("recipe/*.csv")])
     }
     named = "; ".join(f"{count} in {name}" for name, count in records.items()) or "no sweep"
@@ -154,16 +166,14 @@ def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
     path = run / "figures" / "data_overview.csv"
     if not path.is_file():
         return [("Splits", "notebook 01 has not run")]
-    with open(path, encoding="utf-8", newline="") as file:
-        splits = list(csv.DictReader(file))
-    frames = sum(int(row["frames"]) for row in splits)
-    labelled = sum(int(row["labelled"]) for row in splits)
+    table = _table(path, split=str, clips=int, frames=int, labelled=int)
+    frames, labelled = table["frames"].sum(), table["labelled"].sum()
     return [
         (
             "Splits",
             "; ".join(
                 f"{row['split']}: {row['clips']} clips, {row['labelled']} labelled frames"
-                for row in splits
+                for row in table.to_dict("records")
             ),
         ),
         (
@@ -175,10 +185,22 @@ def _data(experiment: Experiment, run: Path) -> list[tuple[str, str]]:
     ]
 
 
+def _table(path: Path, **columns: type) -> pd.DataFrame:
+    """A table that a notebook has written. Raises EmolibError where it is damaged or lacks one of
+    the ``columns``, or holds something else than their types in them.
+    """
+    try:
+        table = pd.read_csv(path)
+        return table.astype(columns)
+    except (ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise EmolibError(f"{path}: damaged ({reason}); delete it and run again") from error
+
+
 def seconds_of_trainings(run: Path) -> dict[Path, float]:
     """Seconds of every finished training of the run, by folder."""
     return {
-        folder: float(read_json(folder / "provenance.json")["wall_seconds"])
+        folder: float(read_record(folder / "provenance.json", "wall_seconds")["wall_seconds"])
         for folder in trainings(run)
     }
 

@@ -9,8 +9,11 @@ import pandas as pd
 
 from emolib.config import Experiment, preset
 from emolib.evaluation.identity import warn_of_difference
+from emolib.evaluation.metrics import PROTOCOLS
 from emolib.results.tables import number, with_interval
-from emolib.system.files import read_json
+from emolib.system.files import read_record
+
+FITTED = ("best_epoch", "parameters")
 
 
 def default_result(folder: Path) -> dict[str, Any] | None:
@@ -22,7 +25,7 @@ def default_result(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     if not path.is_file():
         return None
-    return None if warn_of_difference(folder) else read_json(path)
+    return None if warn_of_difference(folder) else read_record(path, *PROTOCOLS, *FITTED)
 
 
 def beside_default(
@@ -41,7 +44,7 @@ def beside_default(
         for name in own
         if own[name] != standard[name]
     ]
-    for protocol in ("frame", "window"):
+    for protocol in PROTOCOLS:
         rows.append(
             {
                 "": f"macro-F1, {protocol} protocol",
@@ -49,7 +52,7 @@ def beside_default(
                 "mine": _score(mine, protocol),
             }
         )
-    for name in ("best_epoch", "parameters"):
+    for name in FITTED:
         values = [f"{result[name]:,}" if result else "–" for result in (default, mine)]
         rows.append({"": name.replace("_", " "), "default": values[0], "mine": values[1]})
     return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ import pandas as pd
 from emolib.errors import EmolibError
 from emolib.evaluation.predictions import read_clip
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
-from emolib.system.files import read_json
+from emolib.system.files import read_record
 
 COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 
@@ -36,7 +36,7 @@ def _check_all_there(folder: Path, clips: Mapping[str, pd.DataFrame]) -> None:
     """Raise EmolibError where a finished run has scored other frames than ``clips`` hold."""
     if not (folder / "metrics.json").is_file():
         return
-    scored = read_json(folder / "metrics.json")["frame"]["n"]
+    scored = read_record(folder / "metrics.json", "frame")["frame"]["n"]
     there = sum(int((rows["label"] >= 0).sum()) for rows in clips.values())
     if there != scored:
         raise EmolibError(

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from emolib.system.files import read_json
+from emolib.system.files import read_record
 
 # A run's own training, those of its ablations, and those on the harder benchmark.
 PLACES = (".", "sweep/*", "recipe/*")
@@ -22,6 +22,6 @@ def arithmetics(run: Path) -> dict[str, int]:
     It is what was computed in, as each training's provenance names it: ``amp`` is a wish, which a
     device without fast units for it does not fulfil.
     """
-    provenances = [read_json(folder / "provenance.json") for folder in trainings(run)]
+    provenances = [read_record(folder / "provenance.json") for folder in trainings(run)]
     counts = Counter(made.get("arithmetic", UNRECORDED) for made in provenances)
     return dict(counts.most_common())

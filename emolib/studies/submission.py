@@ -32,7 +32,7 @@ from emolib.features.sources import stamps
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.submission_check import check
-from emolib.system.files import hash_file, hash_of, read_json, write_text
+from emolib.system.files import hash_file, hash_of, read_record, write_text
 from emolib.system.runs import writing
 from emolib.training import run as training
 
@@ -110,7 +110,7 @@ def _missing_faces(run: Path, experiment: Experiment) -> str:
     path = run / "metrics.json"
     if not path.is_file() or not experiment.data or is_synthetic(Path(experiment.data)):
         return ""
-    return told(read_json(path).get("face_shares", {}))
+    return told(read_record(path).get("face_shares", {}))
 
 
 def _predicted(

@@ -107,6 +107,19 @@ def read_json(path: Path) -> Any:
     return content
 
 
+def read_record(path: Path, *names: str) -> dict[str, Any]:
+    """Read a JSON file that holds values by name, those of ``names`` among them.
+
+    Raises EmolibError, naming the file and what it lacks, as well as :func:`read_json` does.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise EmolibError(f"{path}: holds no values by name; delete it and run again")
+    if missing := [name for name in names if name not in content]:
+        raise EmolibError(f"{path}: lacks {', '.join(missing)}; delete it and run again")
+    return content
+
+
 def hash_of(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -12,7 +12,7 @@ from typing import Any
 from emolib.config import Experiment
 from emolib.errors import EmolibWarning, WrongCall
 from emolib.evaluation.identity import Identity, difference, noted_in, warn_of_edits
-from emolib.system.files import read_json, write_json
+from emolib.system.files import read_record, write_json
 
 EARLIER = "earlier"  # in a run folder: what was made otherwise, one run folder for each identity
 # What a run writes. In this order: while any of it stands there, experiment.json says whose it is.
@@ -76,7 +76,7 @@ def is_complete(folder: Path, identity: Identity) -> bool:
 def _metrics(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """metrics.json's content, whose words on how frames were predicted are today's."""
     path = folder / "metrics.json"
-    content: dict[str, Any] = read_json(path)
+    content = read_record(path)
     said = experiment.by_frame()
     if content.get("by_frame", said) != said:
         content["by_frame"] = said

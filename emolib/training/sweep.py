@@ -18,7 +18,7 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import metrics
 from emolib.evaluation.identity import Identity, identities, noted_in
 from emolib.system.device import device
-from emolib.system.files import atomic_path, read_json
+from emolib.system.files import atomic_path, read_record
 from emolib.system.runs import writing
 from emolib.system.several_devices import devices
 from emolib.training import cluster
@@ -27,6 +27,7 @@ from emolib.training.stacks import train_stacks
 from emolib.training.unit import Report, Unit
 from emolib.training.workers import train_here
 
+FITTED = ("best_epoch", "parameters")  # of metrics.json, beside the scores
 MINUTES = 240  # of a SLURM job; one that needs more is queued again and goes on
 
 
@@ -162,7 +163,7 @@ def home(experiment: Experiment, identity: Identity, folder: Path) -> Path:
     above = folder.parent
     if (
         is_complete(above, identity)
-        and read_json(above / "metrics.json").get("experiment") == fingerprint
+        and read_record(above / "metrics.json").get("experiment") == fingerprint
     ):
         return above
     return folder / fingerprint
@@ -218,9 +219,9 @@ def _row(experiment: Experiment, path: Path, error: str) -> dict[str, Any]:
     """A run's columns of the table; those with results only where there was no ``error``."""
     row: dict[str, Any] = {"seed": experiment.seed}
     if not error:
-        results = read_json(path / "metrics.json")
+        results = read_record(path / "metrics.json", *metrics.PROTOCOLS, *FITTED)
         row |= score_columns(results)
-        row |= {name: results[name] for name in ("best_epoch", "parameters")}
+        row |= {name: results[name] for name in FITTED}
     return row | {
         "fingerprint": experiment.fingerprint("train"),
         "code": noted_in(path).code,

@@ -31,8 +31,9 @@ from emolib.features.waveforms import waveform
 from emolib.results.stored_predictions import by_clip
 from emolib.system.files import cache_root, read_json
 from emolib.training import run as training
+from emolib.training import sweep
 from emolib.training.fit import fit
-from tests.support.damage import damaged
+from tests.support.damage import OTHER_RECORDS, damaged, with_flipped_bit
 from tests.support.small_encoders import OPEN_CLIP, open_clip_model, save_open_clip, wav2vec
 from tests.support.trees import clean, make_tree, write_video
 from tests.support.windowsets import make, prompts, tiny
@@ -223,6 +224,36 @@ def test_run_folders(tmp_path, run, count):
         refused += found is None
         shutil.rmtree(copy)
     assert refused > 0.8 * count
+
+
+@pytest.mark.parametrize("place", ["weights", "header"])
+def test_a_flipped_bit_of_the_model_is_named(tmp_path, run, place):
+    """A model with one other number would predict all the same."""
+    content = (run[0] / "model.safetensors").read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    places = slice(0, header) if place == "header" else slice(header, len(content))
+    rng = np.random.default_rng(9)
+    shutil.copytree(run[0], tmp_path / "run")
+    for _ in range(20):
+        parts = [content[:header], content[header:]]
+        parts[place == "weights"] = with_flipped_bit(content[places], rng)
+        (tmp_path / "run" / "model.safetensors").write_bytes(b"".join(parts))
+        with pytest.raises(EmolibError, match=r"model\.safetensors: "):
+            training.load_model(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", OTHER_RECORDS)
+@pytest.mark.parametrize("name", ["metrics.json", "experiment.json"])
+def test_a_record_of_another_form_is_refused_by_all_who_read_it(tmp_path, run, name, content):
+    """Lists where values by name should be, records of another version, fields that are missing."""
+    folder, _, windows = run
+    shutil.copytree(folder, tmp_path / "sweep" / "run")
+    copy = tmp_path / "sweep" / "run"
+    (copy / name).write_text(content)
+    readers = {"metrics.json": (by_clip, lambda _: sweep._row(tiny(), copy, ""))}
+    for read in (lambda _: told(copy, windows), *readers.get(name, ())):
+        with pytest.raises(EmolibError, match=name):
+            read(copy)
 
 
 @inputs(25, 300)

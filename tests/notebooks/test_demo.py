@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emolib.pipeline.run import DEFAULT_NUMBERS, LONG_NUMBERS
@@ -179,15 +181,29 @@ MOMENTS = {  # what has just appeared when a run is killed, the earliest first
 }
 
 
-def kill_when_there(runs: Path, pattern: str) -> None:
-    """Start a short run and kill it as soon as a file of ``pattern`` is there."""
+def kill_when(runs: Path, is_there: Callable[[], bool], *, children: bool = False) -> None:
+    """Start a short run and kill it as soon as ``is_there``.
+
+    The process alone, whose kernel has to notice, or its ``children`` with it.
+    """
     process = short_run(runs)
-    while process.poll() is None and not any(runs.glob(pattern)):
+    while process.poll() is None and not is_there():
         time.sleep(0.02)
     if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)  # the process alone: its kernel has to notice
+        (os.killpg if children else os.kill)(process.pid, signal.SIGKILL)
     _, err = process.communicate()
-    assert process.returncode == -signal.SIGKILL, f"it ended before {pattern}: {err[-3000:]}"
+    assert process.returncode == -signal.SIGKILL, f"it ended before it was killed: {err[-3000:]}"
+
+
+def files_but_pictures(runs: Path) -> int:
+    return sum("cropped_aligned" not in path.parts for path in runs.rglob("*.*"))
+
+
+def assert_same_bits(runs: Path, expected: Path) -> None:
+    for name in ("metrics.json", "history.csv", "model.safetensors"):
+        assert (runs / "short" / name).read_bytes() == (expected / "short" / name).read_bytes(), (
+            name
+        )
 
 
 @pytest.mark.parametrize(
@@ -198,9 +214,22 @@ def test_killed_it_resumes_to_the_same_bits(undisturbed, tmp_path, moments):
     Tests of the generator and of the store kill those, without a kernel.
     """
     for moment in moments:
-        kill_when_there(tmp_path, MOMENTS[moment])
+        kill_when(tmp_path, lambda moment=moment: any(tmp_path.glob(MOMENTS[moment])))
     assert not (tmp_path / "short" / "metrics.json").exists()
     completed(short_run(tmp_path))
-    for name in ("metrics.json", "history.csv", "model.safetensors"):
-        expected = (undisturbed / "short" / name).read_bytes()
-        assert (tmp_path / "short" / name).read_bytes() == expected, name
+    assert_same_bits(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_resumes_to_the_same_bits(undisturbed, tmp_path):
+    """A moment is a number of files that are there, so that a busy machine changes nothing."""
+    moments = np.random.default_rng(19).uniform(0, 0.9 * files_but_pictures(undisturbed), 10)
+    for number, count in enumerate(np.sort(moments)):
+        kill_when(
+            tmp_path,
+            lambda count=count: files_but_pictures(tmp_path) > count,
+            children=bool(number % 2),
+        )
+        print(f"{number + 1} kills, the last at {files_but_pictures(tmp_path)} files", flush=True)
+    completed(short_run(tmp_path))
+    assert_same_bits(tmp_path, undisturbed)

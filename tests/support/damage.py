@@ -25,6 +25,9 @@ def with_flipped_bit(content: bytes, rng: np.random.Generator) -> bytes:
     return array.tobytes()
 
 
+# JSON that is no record: of another form, of another version, or without what is read.
+OTHER_RECORDS = ("[]", "{}", '{"format": 1}', "3", "null", '"metrics"')
+
 WORDS = (
     "",
     "-1",

@@ -49,6 +49,27 @@ def test_every_file_that_a_page_names_exists():
     assert len(named) > 10
 
 
+NAMED_TEST = re.compile(r"`((?:unit|integration|notebooks)/[\w/]+\.py)::(\w+)`")
+
+
+def test_every_example_of_damage_has_a_test_and_every_kind_has_two():
+    page = (ROOT / "docs" / "trust.md").read_text()
+    kinds = [kind for kind in page.split("\n## ")[1:] if "| example |" in kind]
+    for kind in kinds:
+        rows = [line for line in kind.splitlines() if line.startswith("| ")][2:]
+        assert len(rows) >= 2, kind[:40]
+        assert all(NAMED_TEST.search(row) or "the same" in row for row in rows), kind[:40]
+        assert NAMED_TEST.search(rows[0])
+    named = set(NAMED_TEST.findall(page))
+    missing = [
+        (path, test)
+        for path, test in named
+        if f"\ndef {test}(" not in (ROOT / "tests" / path).read_text()
+    ]
+    assert missing == []
+    assert len(kinds) == 10 and len(named) > 45
+
+
 def test_every_cited_page_and_heading_exists():
     wrong, cited = [], 0
     for path, text in texts().items():

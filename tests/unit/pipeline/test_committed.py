@@ -3,13 +3,16 @@ and the figures that a page shows.
 """
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from emolib.config import preset
 from emolib.errors import EmolibError
 from emolib.pipeline import committed, kernel
-from emolib.system.files import read_json, write_json
+from emolib.system.files import read_json, write_json, write_text
 from tests.support.tiny_notebooks import write_notebook
 
 
@@ -94,6 +97,17 @@ def test_the_summary_is_kept_without_times(project):
     preset("demo").save(project / "runs" / "demo" / "experiment.json")
     (kept,) = committed.refresh_figures()
     assert read_json(kept) == {"rows": [0.5], "notebooks": {"01_x": {"a": 1}}}
+
+
+def test_git_takes_nothing_of_a_run(project):
+    """`git add -A` after a run on a licensed data set would publish its people."""
+    shutil.copy(Path(__file__).parents[3] / ".gitignore", project)
+    for name in ("figures/faces.png", "notebooks/01_first.ipynb", "report.html"):
+        write_text(project / "runs" / "paper" / name, "faces")
+    git = ["git", "-C", str(project)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    taken = subprocess.run([*git, "add", "-A", "--dry-run"], check=True, capture_output=True)
+    assert taken.stdout.decode().splitlines() == ["add '.gitignore'", "add 'emolib/__init__.py'"]
 
 
 @pytest.mark.parametrize("changes", [{"data": "tree"}, {"epochs": 3}])

@@ -24,8 +24,9 @@ def test_a_changed_source_setting_or_package_runs_again(project, monkeypatch):
     assert finished.key(path, preset("demo", epochs=3)) != key
     monkeypatch.setattr(finished, "package_hash", lambda: "other")
     assert finished.key(path, preset("demo")) != key
-    copy.write_text('{"metadata": {"emo')  # killed while papermill was writing
-    assert not finished.finished(project / "runs/demo", path, key)
+    for content in ('{"metadata": {"emo', "[]", "{}"):  # killed while papermill was writing, damage
+        copy.write_text(content)
+        assert not finished.finished(project / "runs/demo", path, key)
 
 
 def test_key_ignores_outputs(project):

@@ -12,6 +12,7 @@ from emolib.errors import EmolibError
 from emolib.evaluation.identity import at_hand
 from emolib.results import checklist
 from emolib.system.files import read_json, write_json, write_text
+from tests.support.damage import OTHER_RECORDS
 
 
 @pytest.fixture
@@ -128,6 +129,22 @@ def test_runs_that_were_made_otherwise_are_told(run):
     sheet = dict(checklist.rows(run))
     assert "other code" in sheet["Main run"] and "not this version's" in sheet["Main run"]
     assert "other code" in sheet["2 of the other 3 trainings"]
+
+
+@pytest.mark.parametrize("content", OTHER_RECORDS)
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "summary.json"])
+def test_a_record_of_another_form_is_refused_by_name(run, name, content):
+    write_text(run / name, content)
+    with pytest.raises(EmolibError, match=rf"{name}: (holds no values by name|lacks \w+)"):
+        checklist.rows(run)
+
+
+@pytest.mark.parametrize("name", ["figures/data_overview.csv", "sweep/results.csv"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,"b\n1', b"a\n1,2\n1,2,3\n"])
+def test_a_damaged_table_is_refused_by_name(run, name, content):
+    (run / name).write_bytes(content)
+    with pytest.raises(EmolibError, match=rf"{name}: damaged"):
+        checklist.rows(run)
 
 
 def test_written_as_tables_beside_the_run(run):

@@ -5,10 +5,11 @@ from dataclasses import asdict
 import pytest
 
 from emolib.config import preset
-from emolib.errors import EmolibWarning
+from emolib.errors import EmolibError, EmolibWarning
 from emolib.evaluation.identity import at_hand
 from emolib.results import comparison
 from emolib.system.files import write_json
+from tests.support.damage import OTHER_RECORDS
 
 
 def result(score: float) -> dict:
@@ -33,6 +34,14 @@ def test_a_default_run_of_other_code_is_not_shown_as_todays(tmp_path):
     write_json(tmp_path / "metrics.json", result(0.5))
     with pytest.warns(EmolibWarning, match="made by other code"):
         assert comparison.default_result(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", OTHER_RECORDS)
+def test_a_record_of_another_form_is_refused_by_name(tmp_path, content):
+    preset("demo").save(tmp_path / "experiment.json", **asdict(at_hand(preset("demo"))))
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(EmolibError, match=r"metrics\.json: (holds no values by name|lacks \w+)"):
+        comparison.default_result(tmp_path)
 
 
 def test_without_a_default_run_its_column_is_empty(tmp_path):
