@@ -114,9 +114,10 @@ def read_record(path: Path, *names: str) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise EmolibError(f"{path}: holds no values by name; delete it and run again")
+        raise EmolibError(f"{path}: holds no values by name; make it anew")
     if missing := [name for name in names if name not in content]:
-        raise EmolibError(f"{path}: lacks {', '.join(missing)}; delete it and run again")
+        lacks = f"lacks {', '.join(missing)}"
+        raise EmolibError(f"{path}: {lacks}: damaged, or of another version; make it anew")
     return content
 
 

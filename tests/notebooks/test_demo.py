@@ -222,12 +222,13 @@ def test_killed_it_resumes_to_the_same_bits(undisturbed, tmp_path, moments):
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_it_resumes_to_the_same_bits(undisturbed, tmp_path):
-    """A moment is a number of files that are there, so that a busy machine changes nothing."""
-    moments = np.random.default_rng(19).uniform(0, 0.9 * files_but_pictures(undisturbed), 10)
-    for number, count in enumerate(np.sort(moments)):
+    """A moment is when so many more files are there, so that a busy machine changes nothing."""
+    most = files_but_pictures(undisturbed) // 10
+    for number, more in enumerate(np.random.default_rng(19).integers(1, most, 10)):
+        goal = files_but_pictures(tmp_path) + more
         kill_when(
             tmp_path,
-            lambda count=count: files_but_pictures(tmp_path) > count,
+            lambda goal=goal: files_but_pictures(tmp_path) >= goal,
             children=bool(number % 2),
         )
         print(f"{number + 1} kills, the last at {files_but_pictures(tmp_path)} files", flush=True)

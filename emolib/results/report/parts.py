@@ -88,14 +88,13 @@ def _written(path: Path) -> str:
 def sheet(run: Path) -> str:
     """The reproducibility sheet, and how many clips and frames each split has.
 
-    Raises EmolibError when a run of its ablations is of another version.
+    Raises EmolibError when a run of its ablations is damaged or of another version.
     """
     try:
         rows = checklist.rows(run)
-    except KeyError as error:
-        what = f"an ablation's run was written by another version of emolib, lacks {error}"
-        remedy = f"free this run (`emolib clean {run.resolve().name}`) and run it again"
-        raise EmolibError(f"{run}: {what}; {remedy}") from error
+    except EmolibError as error:
+        remedy = f"or free this run (`emolib clean {run.resolve().name}`) and run it again"
+        raise EmolibError(f"{error}, {remedy}") from error
     splits = run / "figures" / "data_overview"
     overview = _written(splits) if splits.with_suffix(".csv").is_file() else ""
     return table("What made these numbers", ("What", "Value"), rows) + overview

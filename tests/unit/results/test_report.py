@@ -319,7 +319,7 @@ def test_an_ablation_of_an_older_emolib_is_refused_with_a_remedy(run):
     for name in ("metrics", "provenance"):
         write_json(run / "sweep" / "a" / f"{name}.json", {})
     with pytest.raises(
-        EmolibError, match=r"an ablation's run .* lacks 'wall_seconds'; .*`emolib clean mine`"
+        EmolibError, match=r"sweep/a/provenance.json: lacks wall_seconds: .*`emolib clean mine`"
     ):
         report.write(run)
 
