@@ -1,11 +1,15 @@
 """How near the demo comes to its ceilings: the table of runs, its summary and its order."""
 
+import re
+
 import pandas as pd
 import pytest
+from scipy import stats
 
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.studies import reach
+from emolib.system.files import project_root
 
 
 def scores_of(values: dict[int, list[float]], ceiling: float = 0.95) -> pd.DataFrame:
@@ -65,3 +69,40 @@ def test_runs_have_the_ceiling_of_their_own_draw(tmp_path, monkeypatch):
     )
     written = pd.read_csv(tmp_path / "reach" / f"reach_{experiment.amp}.csv")
     pd.testing.assert_frame_equal(written, scores)
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[str, pd.DataFrame]:
+    """The runs that docs/benchmark.md speaks of, by the name of their arithmetic there."""
+    folder = project_root() / "emolib" / "assets" / "reach"
+    files = {"bfloat16": "reach_bf16.csv", "float32": "reach_float32.csv"}
+    return {name: pd.read_csv(folder / file) for name, file in files.items()}
+
+
+def test_the_table_in_the_docs_is_that_of_the_stored_runs(stored):
+    text = (project_root() / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    for name, scores in stored.items():
+        table = reach.summary(scores)
+        assert (table["runs"] == 30).all() and table["reached"].all()
+        for row in table.itertuples():
+            numbers = (row.macro_f1, row.lowest, row.ceiling, row.mean_gap, row.largest_gap)
+            line = f"| {name} | {row.T} | {row.runs} | "
+            assert line + " | ".join(f"{number:.3f}" for number in numbers) + " |" in text
+    rising = {
+        name: re.search(r"\d+ of 30", reach.rising(table))[0] for name, table in stored.items()
+    }
+    assert f"{rising['bfloat16']} pairs of seed and draw in bfloat16" in text
+    assert f"{rising['float32']} in float32" in text
+
+
+def test_the_difference_of_the_arithmetics_is_as_the_docs_say(stored):
+    pair = ["window", "synth_seed", "seed"]
+    scores = [table.set_index(pair)["macro_f1"] for table in stored.values()]
+    text = (project_root() / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    for window, difference in (scores[0] - scores[1]).groupby("window"):
+        interval = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+        assert interval.low > -0.02 and interval.high < 0.02
+        line = (
+            f"| {window} | {difference.mean():+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] | "
+        )
+        assert line + f"{difference.std():.3f} |" in text
