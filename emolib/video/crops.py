@@ -94,5 +94,5 @@ def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 def whole_crop(image: np.ndarray) -> np.ndarray:
     """A picture that is a face crop already, uint8 ``[112, 112, 3]``."""
     if image.shape == (CROP, CROP, 3):
-        return image
+        return image.copy()
     return cv2.resize(image, (CROP, CROP), interpolation=cv2.INTER_AREA)

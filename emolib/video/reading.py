@@ -4,6 +4,7 @@ See :mod:`emolib.video.decoding` for the other side. A process that has answered
 again; one that has crashed, hangs or is no longer listened to is ended.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ import numpy as np
 import emolib
 from emolib.data import media
 from emolib.errors import EmolibError
+from emolib.video.slots import Slots, shared_file
 
 START = 120.0  # seconds until a process must be ready
 STALL = 20.0  # seconds until the next frame must have come
@@ -35,12 +37,17 @@ class _Decoder:
         package = str(Path(emolib.__file__).parents[1])
         paths = [package, os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self.file = shared_file()
+        self.slots = Slots(self.file.fileno())
+        shared = [self.slots.descriptor] if os.name == "posix" else []  # Windows passes none on
+        words = [str(number) for number in (os.getpid(), *shared)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emolib.video.decoding", str(os.getpid())],
+            [sys.executable, "-m", "emolib.video.decoding", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
+            pass_fds=shared,
         )
         self.receive(START)
 
@@ -52,6 +59,13 @@ class _Decoder:
             self.process.stdin.flush()
         except OSError as error:
             raise DecoderLost(f"the decoder was lost: {error.strerror}") from error
+
+    def give_back(self) -> None:
+        """Let the next picture but one take the place of the one that came last."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # lost: what it has sent can still be received
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
 
     def receive(self, seconds: float = STALL) -> tuple[dict[str, Any], np.ndarray | None]:
         """The next message. Raises DecoderLost when there is none within ``seconds``."""
@@ -65,6 +79,10 @@ class _Decoder:
         watchdog.start()
         try:
             header = json.loads(self._bytes(int.from_bytes(self._bytes(4), "big")))
+            if "slot" in header:
+                picture = self.slots.picture(header["slot"], tuple(header["shape"]))
+                picture.flags.writeable = False
+                return header, picture
             if "shape" not in header:
                 return header, None
             kind = np.dtype(header["dtype"])
@@ -101,6 +119,7 @@ class _Decoder:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+        self.file.close()
 
 
 def _decoder() -> _Decoder:
@@ -139,7 +158,7 @@ def _answers(
     request: dict[str, Any], report: media.StreamReport
 ) -> Iterator[tuple[float, np.ndarray | None]]:
     """(place, array) of each message, None for a picture that was not asked for;
-    ``report`` is filled at the end.
+    ``report`` is filled at the end. A picture is there until the next message is asked for.
 
     Raises EmolibError where nothing at all could be decoded.
     """
@@ -156,6 +175,8 @@ def _answers(
             count += 1
             report.expected_frames = header["expected"]
             yield header["place"], array
+            if "slot" in header:
+                decoder.give_back()
         whole = True
         vars(report).update(header["report"])
         if "error" in header:
@@ -178,7 +199,8 @@ def _answers(
 def read_frames(
     video: Path, report: media.StreamReport | None = None, rotate: int = 0
 ) -> Iterator[tuple[int, float, np.ndarray]]:
-    """As :func:`emolib.data.media.read_frames`, all frames of the size of the first.
+    """As :func:`emolib.data.media.read_frames`, all frames of the size of the first, each to be
+    read (not written) until the next one is asked for.
 
     ``rotate``: degrees clockwise, a multiple of 90. What could not be decoded is told in ``report``
     at the end. Raises EmolibError when nothing can be decoded.

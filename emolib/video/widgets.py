@@ -80,7 +80,7 @@ def page(image: np.ndarray, rows: pd.DataFrame, time: float, *, several: bool) -
     ``several``: the video has more than one track,
     so each box and its bars carry the track's number.
     """
-    image = np.ascontiguousarray(image)
+    image = image.copy()
     for row in rows.dropna(subset=["x"]).itertuples():
         corner = (round(row.x), round(row.y))
         cv2.rectangle(

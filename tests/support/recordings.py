@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from emolib.data import media
+from emolib.data.synthetic.faces import (
+    PROTOTYPES,
+    SIZE,
+    Pose,
+    draw_expression,
+    draw_identity,
+    render,
+)
+from emolib.data.synthetic.voices import draw_speaker, speak
 from emolib.system.files import project_root
 from tests.support.trees import write_video
 
@@ -75,3 +85,26 @@ def write_crops(folder: Path, frames: int) -> None:
     image = simplejpeg.encode_jpeg(np.full((8, 8, 3), 128, np.uint8))
     for frame in range(1, frames + 1):
         (folder / f"{frame:05d}.jpg").write_bytes(image)
+
+
+def ravdess_faces(root: Path, actors: range, seconds: float = 2.0) -> Path:
+    """Videos as ``Video_Speech_Actor_NN.zip`` are unpacked, each of one drawn person whose face and
+    voice show the emotion, with the crops that ``emolib crop`` would write.
+    """
+    for name in ravdess_names(actors):
+        emotion, actor = int(name[3:5]), int(name[-2:])
+        rng = np.random.default_rng([emotion, actor, int(name[9:11])])
+        person = draw_identity(np.random.default_rng(actor))
+        shown = draw_expression(emotion % len(PROTOTYPES), rng, round(30 * seconds))
+        images = [render(person, one, Pose(), rng) for one in shown]
+        crops = root / "cropped_aligned" / f"01-{name}"
+        crops.mkdir(parents=True)
+        for frame, image in enumerate(images, 1):
+            encoded = simplejpeg.encode_jpeg(np.ascontiguousarray(image))
+            (crops / f"{frame:05d}.jpg").write_bytes(encoded)
+        speaker = draw_speaker(np.random.default_rng(actor))
+        voice = speak(speaker, emotion % 2, round(16000 * seconds), rng)
+        folder = root / f"Video_Speech_Actor_{actor:02d}" / f"Actor_{actor:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        media.write_video(folder / f"01-{name}.mp4", images, 30.0, voice, size=(SIZE, SIZE))
+    return root

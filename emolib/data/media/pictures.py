@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from emolib.data.media.container import (
     StreamReport,
@@ -135,7 +136,7 @@ def read_frames(
     as does a video of which nothing can be decoded.
     """
     for number, time, picture in lazy_frames(video, report):
-        yield number, time, picture()
+        yield number, time, np.ascontiguousarray(picture())
 
 
 def lazy_frames(
@@ -144,7 +145,7 @@ def lazy_frames(
     """:func:`read_frames` with, in place of each image, a function that gives it when called before
     the next frame is asked for: converting an image that nobody looks at takes time.
     """
-    number, first = 0, 0.0
+    number, first, converter = 0, 0.0, VideoReformatter()
     with opened(video) as container:
         stream = video_stream(container, video)
         if report is not None:
@@ -154,20 +155,34 @@ def lazy_frames(
                 first = time
                 if report is not None:
                     report.start = time
-            yield number, time - first, partial(upright, frame, stream.sample_aspect_ratio)
+            yield (
+                number,
+                time - first,
+                partial(upright, frame, converter, stream.sample_aspect_ratio),
+            )
     if number == 0:
         raise EmolibError(f"{video}: holds no frame; replace the file or remove it")
 
 
-def upright(frame: Any, ratio: Fraction | None = None) -> np.ndarray:
-    """A decoded frame as players show it: RGB uint8 ``[H, W, 3]``,
+def upright(frame: Any, converter: VideoReformatter, ratio: Fraction | None = None) -> np.ndarray:
+    """A decoded frame as players show it: RGB uint8 ``[H, W, 3]`` in any order in memory,
     turned and mirrored as its display matrix says.
 
     ``ratio``: width of a pixel in heights; the image returned has square ones.
     """
-    image = square_pixels(frame.to_ndarray(format="rgb24"), ratio)
+    image = square_pixels(rgb(frame, converter), ratio)
     steps = _display_steps(frame)
-    return image if steps is None else np.ascontiguousarray(oriented(image, *steps))
+    return image if steps is None else oriented(image, *steps)
+
+
+def rgb(frame: Any, converter: VideoReformatter) -> np.ndarray:
+    """The pixels of a decoded frame, uint8 ``[H, W, 3]``, where FFmpeg has put them.
+
+    PyAV's ``to_ndarray`` copies them, and starts threads anew for each frame.
+    """
+    plane: Any = converter.reformat(frame, format="rgb24", threads=1).planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
 
 
 def square_pixels(image: np.ndarray, ratio: Fraction | None) -> np.ndarray:

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from emolib.data import media
 from emolib.video import predict, reading
 from emolib.video.predictor import Predictor
 from tests.support.videos import make_video
@@ -77,3 +79,44 @@ def test_a_predictor_ends_its_decoder_when_it_is_closed(tmp_path, run, squares):
     predictor.close()
     predictor.close()
     assert not reading._idle
+
+
+def seen(video, **options):
+    return [image.copy() for *_, image in reading.read_frames(video, **options)]
+
+
+def test_one_decoder_shows_videos_of_any_size_as_they_are(tmp_path):
+    """Pictures lie in turn in few places, which grow with the largest video."""
+    sizes = {"small": (64, 48), "large": (320, 240), "odd": (90, 50)}
+    for name, size in sizes.items():
+        video = make_video(tmp_path / f"{name}.mp4", 7, size=size, faces=lambda i: [(3 * i, 5, 20)])
+        images = [image for *_, image in media.read_frames(video)]
+        assert len({image.tobytes() for image in images}) == 7
+        np.testing.assert_array_equal(seen(video), images)
+        turned = [np.rot90(image, -1) for image in images]
+        np.testing.assert_array_equal(seen(video, rotate=90), turned)
+    assert len(reading._idle) == 1
+    reading.end_idle()
+
+
+def test_a_picture_may_be_read_until_the_next_one_is_asked_for(tmp_path):
+    video = make_video(tmp_path / "video.mp4", 6)
+    frames = reading.read_frames(video)
+    pictures = []
+    for _, _, image in frames:
+        before = image.copy()
+        time.sleep(0.1)  # the decoder goes on
+        np.testing.assert_array_equal(image, before)
+        with pytest.raises(ValueError, match="read-only"):
+            image[0] = 0
+        pictures.append(image)
+    assert np.shares_memory(pictures[0], pictures[2]), "no memory is taken anew"
+    assert not np.shares_memory(pictures[0], pictures[1])
+
+
+def test_the_next_video_is_read_after_one_that_was_left_in_the_middle(tmp_path):
+    left, whole = make_video(tmp_path / "a.mp4", 20), make_video(tmp_path / "b.mp4", 9)
+    frames = reading.read_frames(left)
+    next(frames)
+    frames.close()
+    assert len(seen(whole)) == 9

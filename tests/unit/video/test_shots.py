@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emolib.data import media
+from emolib.video.choice import FaceChoice
 from emolib.video.crops import crop
 from emolib.video.cuts import CutDetector
 from emolib.video.detection import FaceFinder
@@ -177,3 +178,16 @@ def test_the_detectors_size_can_be_chosen(tmp_path, run, squares):
     go(video, run, tmp_path / "out", detector=squares, detector_size=1920)
     with pytest.raises(WrongCall, match="detector_size=64: choose 128 pixels or more"):
         go(video, run, tmp_path / "other", detector=squares, detector_size=64)
+
+
+@real
+def test_a_face_that_fills_the_picture_stays_one_person():
+    """Where the detector places such a face changes by a few hundredths of it at every picture."""
+    whole = REAL / "ravdess" / "native" / "01-01-01-01-01-01-01.mp4"
+    choose, tracks = FaceChoice("tracked", FaceFinder(YUNET)), set()
+    for number, time, image in media.read_frames(whole):
+        close = cv2.resize(image[:, 437:842], (1080, 1920), interpolation=cv2.INTER_CUBIC)
+        tracks |= {track for track, *_ in choose(time, close)}
+        if number == 20:
+            break
+    assert tracks == {1}
