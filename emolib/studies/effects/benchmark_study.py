@@ -3,7 +3,7 @@
 Its sides are the preset ``demo`` with changes, trained with the same seeds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def train_side(
 ) -> dict[str, np.ndarray]:
     """Train what ``folder`` lacks of a side; ``label`` and ``unit`` (a number for the video) of
     each annotated frame [n], and what ``seeds`` runs give it: probabilities [seeds, n, 8] with both
-    streams (``all``), without sound and without faces.
+    streams (``all``), and where the study shows it without sound and without faces.
 
     Of a cross-validation each frame is predicted by the run that held its fold out.
     """
@@ -59,7 +59,7 @@ def train_side(
     runs = sweep.run(experiment, grid, folder / study.name, record=side.name, progress=progress)
     clips: dict[str, dict[str, np.ndarray]] = {}
     for _, group in runs.assign(fold=runs.get("fold", 0)).groupby("fold"):
-        clips |= held_out(group.sort_values("seed")["folder"])
+        clips |= held_out(group.sort_values("seed")["folder"], study.shown)
     return joined(clips)
 
 
@@ -75,16 +75,18 @@ def joined(clips: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarra
     return {**arrays, "unit": np.repeat(units, lengths)}
 
 
-def held_out(folders: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
-    """What runs with the same training set, one a seed, give each clip that they did not see."""
+def held_out(folders: Iterable[str], lacking: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+    """What runs with the same training set, one a seed, give each clip that they did not see: with
+    both streams, and as far as ``lacking`` names it without sound and without faces.
+    """
     models = [load_model(Path(folder))[0] for folder in folders]
     frames = prepare(models[0].experiment, progress=False).frames
     face = models[0].get_buffer("visual_mean").cpu().numpy().astype(np.float16)
-    shown: dict[str, Callable[[WindowSet], WindowSet]] = {
-        "all": lambda windows: windows,
-        "no_sound": without_sound,
-        "no_faces": lambda windows: without_faces(windows, face),
-    }
+    shown: dict[str, Callable[[WindowSet], WindowSet]] = {"all": lambda windows: windows}
+    if "no_sound" in lacking:
+        shown["no_sound"] = without_sound
+    if "no_faces" in lacking:
+        shown["no_faces"] = lambda windows: without_faces(windows, face)
     clips: dict[str, dict[str, np.ndarray]] = {}
     for name, show in shown.items():
         for clip, rows in frame_rows(models, map(show, frames)):

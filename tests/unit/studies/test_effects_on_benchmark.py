@@ -22,7 +22,15 @@ from tests.support.sweeps import keep_in_memory
 from tests.support.windowsets import TINY, make, prompts
 
 FULL = Side("full", "Full")
-STUDY = BenchmarkStudy("small", "emolib effects small", "Does it help?", "It does.", (FULL,), TINY)
+STUDY = BenchmarkStudy(
+    "small",
+    "emolib effects small",
+    "Does it help?",
+    "It does.",
+    (FULL,),
+    TINY,
+    shown=report.LACKING,
+)
 
 
 def test_every_video_of_the_draw_shows_two_people_who_share_sound_and_labels():
@@ -95,7 +103,7 @@ def test_of_folds_each_clip_is_told_by_the_runs_that_held_it_out(monkeypatch, tm
         benchmark_study.sweep, "run", lambda *arguments, **options: pd.DataFrame(runs)
     )
 
-    def held_out(folders):
+    def held_out(folders, lacking):
         values = np.array([int(folder) for folder in folders])
         return {
             f"clip{values[0]}": {
@@ -109,8 +117,9 @@ def test_of_folds_each_clip_is_told_by_the_runs_that_held_it_out(monkeypatch, tm
     assert told["all"][:, :, 0].tolist() == [[142, 242], [143, 243]]
 
 
-def test_committed_studies_are_of_today_s_sides():
-    study = report.ON_BENCHMARK["peers"]
+@pytest.mark.parametrize("name", report.ON_BENCHMARK)
+def test_committed_studies_are_of_today_s_sides(name):
+    study = report.ON_BENCHMARK[name]
     made = report.committed(study.name)
     assert [row["title"] for row in made["rows"]] == [side.title for side in study.sides]
     assert made["made_by"] == f"{study.command} --seeds {made['seeds']}"
