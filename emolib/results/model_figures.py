@@ -99,11 +99,9 @@ def attention(
         axis.grid(visible=False)
         _sound(figure.add_subplot(grid[1, column]), waveform)
         _spectrogram(figure.add_subplot(grid[2, column]), log_mel)
-    bar = figure.colorbar(
-        image, ax=figure.axes, label="weight / even share", fraction=0.02, extend="both"
-    )
+    bar = figure.colorbar(image, ax=figure.axes, label="weight / even share", fraction=0.02)
     bar.set_ticks(
-        [1 / MANY_SHARES, 1 / 4, 1, 4, MANY_SHARES], labels=["1/16", "1/4", "1", "4", "16"]
+        [1 / MANY_SHARES, 1 / 4, 1, 4, MANY_SHARES], labels=["≤ 1/16", "1/4", "1", "4", "≥ 16"]
     )
     bar.minorticks_off()
     return figure
