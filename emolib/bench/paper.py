@@ -47,6 +47,7 @@ from emolib.training.trainer import Trainer, grouped
 
 SEEDS = 5
 BUDGET = {"cpu": 40.0, "cuda": 20.0}  # seconds for a sampled part of a stage
+TRAINING = {"cpu": 900.0, "cuda": 20.0}  # seconds for the training of one window
 FACES = {"cpu": 128, "cuda": 8192}  # images encoded, at least those of one clip
 EPOCH_SHARE = 0.1  # of an epoch that is trained, at most
 BESIDE = "sound as whole tracks, instead"  # not counted in the sum
@@ -65,6 +66,7 @@ class Rehearsal:
         self.tree, self.rows = folder / "tree", list[dict[str, Any]]()
         self.kind = torch.device(device()).type
         self.budget = 2.0 if small else BUDGET.get(self.kind, BUDGET["cpu"])
+        self.training_budget = 2.0 if small else TRAINING.get(self.kind, TRAINING["cpu"])
         self.images = 1 if small else FACES.get(self.kind, FACES["cpu"])
         clip, wav2vec2 = random_weights(folder / "weights", small)
         changes: dict[str, Any] = {"width": 64, "windows": "10"} if small else {}
@@ -171,7 +173,7 @@ class Rehearsal:
         most = max(2, round(EPOCH_SHARE * len(steps)))
         trainer.advance(1e-5, *steps[-1])  # the first is slow
         with self.stage(f"T = {experiment.window}: training") as row:
-            done = self.within_budget(lambda i: trainer.advance(1e-5, *steps[i]), most)
+            done = self.within_training_budget(lambda i: trainer.advance(1e-5, *steps[i]), most)
             row["share"], row["times"] = done / len(steps), experiment.epochs * SEEDS
             row["loss"] = float(trainer.totals[0])  # waits for the device
         count = sum(rows.numel() for step in steps[:done] for rows in step)
@@ -203,12 +205,12 @@ class Rehearsal:
         finally:
             window_sets.load_audio = real
 
-    def within_budget(self, step: Callable[[int], None], most: int) -> int:
+    def within_training_budget(self, step: Callable[[int], None], most: int) -> int:
         """``step`` 0, 1, ... up to ``most`` or the end of the budget; how many were done."""
         started = time.perf_counter()
         for number in range(most):
             step(number)
-            if time.perf_counter() - started > self.budget:
+            if time.perf_counter() - started > self.training_budget:
                 break
         return number + 1
 
