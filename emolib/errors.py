@@ -4,7 +4,7 @@ The command line prints the message alone, without a traceback, and exits with `
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 Choice = TypeVar("Choice")
@@ -26,6 +26,23 @@ class EmolibWarning(UserWarning):
     """What a user should know although the work goes on,
     such as a score of another version of the code.
     """
+
+
+def all_or_every_reason(*attempts: Callable[[], object]) -> None:
+    """Make every attempt, also after one that failed, so that all that is missing is told at once.
+
+    Raises the error of the only one that failed, or an EmolibError that says what all of them say.
+    """
+    failures = []
+    for attempt in attempts:
+        try:
+            attempt()
+        except EmolibError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise EmolibError("; and ".join(str(failure) for failure in failures))
 
 
 def nearest(name: Any, valid: Any) -> str:

@@ -37,11 +37,12 @@ def emolib(
     """
 
 
-def verb(examples: str) -> Callable[[Any], Any]:
-    """A verb of the command; ``examples``, one a line, close its help."""
-    return app.command(
-        epilog="\n\n".join(["**Examples:**", *(f"- `{line}`" for line in examples.split("\n"))])
-    )
+def verb(examples: str, *, before: str = "") -> Callable[[Any], Any]:
+    """A verb of the command; ``examples``, one a line, close its help;
+    ``before``: paragraphs that stand before them.
+    """
+    lines = [f"- `{line}`" for line in examples.split("\n")]
+    return app.command(epilog="\n\n".join([*filter(None, [before]), "**Examples:**", *lines]))
 
 
 def output(result: Any, as_json: bool, text: str) -> None:

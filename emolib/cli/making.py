@@ -106,7 +106,7 @@ def crop(
     crops: Annotated[str, typer.Option(help="cropped_aligned or cropped.")] = "cropped_aligned",
     detector: Annotated[
         Path | None,
-        typer.Option(help="The YuNet face detector (.onnx); without it, the hub's cache."),
+        typer.Option(help="The YuNet face detector (.onnx); without it, Hugging Face's cache."),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -203,13 +203,13 @@ def train(
     """Train and evaluate one run; a stopped one goes on to the same bits,
     a complete one is only shown.
     """
-    from emolib.evaluation import predictions as evaluation
+    from emolib.results.score_lines import score_lines
     from emolib.training import run as training
 
     experiment = experiment_of(preset, data, weights, set_)
     place = new_run(name, experiment)
     result = training.run(experiment, place, progress=not quiet)
-    output(result, as_json, evaluation.score_text(result) + f"\n{place}")
+    output(result, as_json, score_lines(experiment, result) + f"\n{place}")
 
 
 @verb(

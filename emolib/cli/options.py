@@ -52,7 +52,7 @@ Dataset = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        "--weights", help="Folder with the encoders' weights; without it, the hub's cache."
+        "--weights", help="Folder with the encoders' weights; without it, Hugging Face's cache."
     ),
 ]
 Settings = Annotated[

@@ -21,11 +21,13 @@ from emolib.config import Experiment
 from emolib.data.mark import is_synthetic
 from emolib.errors import WrongCall
 from emolib.features.origin import labelled, origin
+from emolib.labels import EXPRESSIONS
 from emolib.system.files import few
-from emolib.video.options import PROMPT_SETS, WHICH_FACES
+from emolib.video.options import COLUMNS, EVERY, PROMPT_SETS, WHICH_FACES
 
 Detector = Annotated[
-    Path | None, typer.Option(help="YuNet model file; without it, the hub's cache.")
+    Path | None,
+    typer.Option(help="YuNet model file; without it, Hugging Face's cache on this machine."),
 ]
 WhichFaces = Annotated[
     str,
@@ -111,9 +113,20 @@ def evaluate(
     output(result, as_json, evaluation.score_text(result))
 
 
+def _columns() -> str:
+    """Every column of predictions.csv, for the help; the eight probabilities in one line."""
+    probabilities = f"p_{EXPRESSIONS[0]} ... p_{EXPRESSIONS[-1]}"
+    meanings = {name: text for name, text in COLUMNS.items() if not name.startswith("p_")}
+    meanings[probabilities] = "probability of each emotion; empty: nothing is known"
+    lines = [f"- {name}: {text}" for name, text in meanings.items()]
+    return "\n\n".join(["**Columns of predictions.csv:**", *lines, EVERY])
+
+
 @verb(
-    "emolib predict clip.mp4 --out results\nemolib predict folder --run runs/demo --detector "
-    "yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --weights DIR --out results"
+    "emolib predict face.mp4 --faces whole --out results\nemolib predict folder --run runs/demo "
+    "--detector yunet.onnx --out results\nemolib predict clip.mp4 --zero-shot --detector "
+    "yunet.onnx --weights DIR --out results",
+    before=_columns(),
 )
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.")],
@@ -143,6 +156,10 @@ def predict(
     those of a window of the last seconds before it (window_first to window_last): faces at 30 a
     second, whatever the rate of the video, and the voice. Until a person has been there for a whole
     window, rows repeat its first answer (copied). Empty cells: no face, or nothing to hear.
+
+    Needed are the face detector (but for --faces whole) and, with --zero-shot, CLIP's weights.
+    Where they are missing, the error has the commands that get them.
+
     seconds.csv has the mean of each second and track, predictions.vtt the same as subtitles,
     summary.json the settings and what could not be read. The results of FOLDER/a/b.mp4 are in
     OUT/a/b.

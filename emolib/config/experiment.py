@@ -6,6 +6,7 @@ silent) or *ours*: docs/method.md.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,62 +162,63 @@ class Experiment:
         self._refuse_contradictions()
 
     def _refuse_contradictions(self) -> None:
+        if found := [*self._contradictions(), *self._contradictions_of_data_sets()]:
+            raise WrongCall("; ".join(found))
+
+    def _contradictions(self) -> Iterator[str]:
         if self.width % self.attention_heads:
-            raise WrongCall(
-                f"width={self.width} is not a multiple of attention_heads={self.attention_heads}"
-            )
+            yield f"width={self.width} is not a multiple of attention_heads={self.attention_heads}"
         if self.modalities != "audio_visual" and self.fusion != "concat":
-            raise WrongCall(
-                f"modalities={self.modalities} has nothing to fuse; set fusion=concat as well"
-            )
-        if self.audio_pooling == "statistics" and self.fusion != "concat":
-            raise WrongCall(
-                "audio_pooling=statistics leaves no steps to attend to; set fusion=concat as well"
-            )
+            yield f"modalities={self.modalities} has nothing to fuse; set fusion=concat as well"
+        elif self.audio_pooling == "statistics" and self.fusion != "concat":
+            yield "audio_pooling=statistics leaves no steps to attend to; set fusion=concat as well"
         if self.modalities == "audio" and self.contrastive_weight:
-            raise WrongCall(
+            yield (
                 "modalities=audio has no visual stream to align with prompts; "
                 "set contrastive_weight=0 as well"
             )
-        self._refuse_for_another_data_set()
         if self.modality_dropout and len(self.streams) < 2:
-            raise WrongCall(
+            yield (
                 f"modality_dropout={self.modality_dropout} needs two streams; "
                 f"modalities={self.modalities} has one"
             )
         if 0 < self.focal_gamma < 1:
-            raise WrongCall(
+            yield (
                 f"focal_gamma={self.focal_gamma}: its slope is infinite where a window is surely "
                 "right; set 0 or at least 1"
             )
         if (self.smoothing == "none") != (self.smoothing_half_width == 0):
-            raise WrongCall("smoothing and smoothing_half_width go together: set both or neither")
+            yield "smoothing and smoothing_half_width go together: set both or neither"
         if self.whole_tracks and (self.missing_sound, self.encoder_mode) != ("none", "eval"):
-            raise WrongCall(
+            yield (
                 "audio_context=track encodes no window alone: "
                 "missing_sound=zeros and encoder_mode=train need audio_context=window"
             )
         if self.min_learning_rate > self.learning_rate:
-            raise WrongCall(
+            yield (
                 f"min_learning_rate={self.min_learning_rate} is above learning_rate="
                 f"{self.learning_rate}; the cosine goes down, so set both"
             )
 
-    def _refuse_for_another_data_set(self) -> None:
+    def _contradictions_of_data_sets(self) -> Iterator[str]:
         acted = self.dataset != "affwild2"
         if acted and self.cross_validation != "split":
-            raise WrongCall(f"dataset={self.dataset} has folds of people, no cross_validation")
+            yield f"dataset={self.dataset} has folds of people, no cross_validation"
         if self.cross_validation == "published" and self.folds != 5:
-            raise WrongCall(f"folds={self.folds}: the published folds are five; set folds=5")
+            yield f"folds={self.folds}: the published folds are five; set folds=5"
         if (acted or self.cross_validation != "split") and self.fold > self.folds:
-            raise WrongCall(f"fold={self.fold} is above folds={self.folds}")
+            yield f"fold={self.fold} is above folds={self.folds}"
         unused = () if acted else ACTED_ALONE + (FOLDS if self.cross_validation == "split" else ())
-        for field in dataclasses.fields(self):
-            if field.name in unused and getattr(self, field.name) != field.default:
-                raise WrongCall(
-                    f"{field.name} is for acted recordings; set dataset=ravdess or crema_d as well "
-                    "(folds also serve a cross_validation of Aff-Wild2)"
-                )
+        changed = [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name in unused and getattr(self, field.name) != field.default
+        ]
+        if changed:
+            yield (
+                f"{', '.join(changed)}: for acted recordings; set dataset=ravdess or crema_d as "
+                "well (folds also serve a cross_validation of Aff-Wild2)"
+            )
 
     @property
     def streams(self) -> tuple[str, ...]:

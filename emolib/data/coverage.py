@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emolib.data.clip import Clip
+from emolib.data.kinds import SOUND_ALONE
 from emolib.data.official import FACE_SHARES
 from emolib.errors import EmolibError
 from emolib.system.files import few
@@ -108,6 +109,12 @@ def check_coverage(clips: Iterable[Clip], least: float = MIN_FACE_SHARE) -> dict
     """
     coverages = coverage_of(clips)
     short = shortfalls(coverages, least)
+    if short and not any(one.faces for one in coverages):
+        raise EmolibError(
+            "too few faces: no frame of any clip has an image. Complete the crops (emolib doctor"
+            " names every clip; emolib crop cuts them out of the videos of acted recordings), or"
+            f" take the sound alone: --set {SOUND_ALONE}"
+        )
     if short:
         told = few([f"{shortfall.where}: {shortfall.what}" for shortfall in short], "; ")
         raise EmolibError(

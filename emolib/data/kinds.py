@@ -5,6 +5,9 @@ something is absent or unusual, what is left is used correctly. ``note``: normal
 handled, told because other code stumbles.
 """
 
+# All settings that a run without pictures needs beside its preset and its data set.
+SOUND_ALONE = "modalities=audio,fusion=concat,contrastive_weight=0"
+
 # kind -> (severity, what to do)
 KINDS: dict[str, tuple[str, str]] = {
     "not-a-tree": ("error", "give the folder that holds the annotations and the crops"),
@@ -93,7 +96,8 @@ RECORDING_KINDS: dict[str, tuple[str, str]] = {
     ),
     "no-crops": (
         "warning",
-        "cut the faces out once (emolib crop), or use the sound alone: --set modalities=audio",
+        f"cut the faces out once (emolib crop), or take the sound alone: --set {SOUND_ALONE}",
     ),
+    "sound-alone": ("note", "emolib crop is not needed"),
     "known-broken": ("note", "nothing to do"),
 }

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from emolib.data import media
 from emolib.data.examination import kind_of
 from emolib.data.index import TreeIndex
-from emolib.data.kinds import KINDS, RECORDING_KINDS
+from emolib.data.kinds import KINDS, RECORDING_KINDS, SOUND_ALONE
 from emolib.data.recordings import Collection, Recording, find_recordings, sound_times
 from emolib.errors import EmolibError
 from emolib.system.files import few
@@ -34,10 +34,11 @@ def examine_recordings(
 ) -> dict[str, Any]:
     """Examine the recordings below ``root``; ``full`` decodes all sound instead of the headers.
 
-    Returns, ready for JSON: ``root``, ``dataset``, ``full``, ``totals`` and ``published``
-    (recordings, people, and recordings of each emotion as the names have it), ``clips`` (rows of
-    id, person, emotion, frames, images, sound), ``problems`` (as ``doctor.examine`` has them) and
-    ``exit_ok``, False when training on the folder would stop or give wrong numbers.
+    Returns, ready for JSON: ``root``, ``dataset``, ``classes`` (emotion in a name -> class,
+    where it has one), ``full``, ``totals`` and ``published`` (recordings, people, and recordings of
+    each emotion as the names have it), ``clips`` (rows of id, person, emotion, frames, images,
+    sound), ``problems`` (as ``doctor.examine`` has them) and ``exit_ok``, False when training on
+    the folder would stop or give wrong numbers.
     """
     recordings: list[Recording] = []
     problems: list[Problem] = []
@@ -66,6 +67,7 @@ def examine_recordings(
     return {
         "root": str(root),
         "dataset": collection.title,
+        "classes": dict(collection.classes),
         "full": full,
         "totals": totals,
         "published": published,
@@ -88,6 +90,13 @@ def _of_all(collection: Collection, clips: list[dict[str, Any]], crops: str) -> 
         what = "its sound file holds nothing as published; it is left out"
         yield _problem("known-broken", names, what)
     seen = [row for row in clips if row["images"] is not None]
+    if clips and not seen:
+        dataset = collection.title.lower().replace("-", "_")
+        what = (
+            "sound alone, without pictures: train with"
+            f" --set dataset={dataset},{SOUND_ALONE},selection=last; emolib crop is not needed"
+        )
+        yield _problem("sound-alone", ".", what, len(clips))
     without = [row["id"] for row in seen if not row["images"]]
     if without:
         what = f"{len(without)} of {len(seen)} videos have no crops: {few(without)}"
@@ -155,10 +164,11 @@ def format_recordings(report: dict[str, Any]) -> list[str]:
     lines = [
         f"{report['root']} ({report['dataset']})",
         "",
-        f"{'':12}{'found':>10}{'published':>12}",
+        f"{'':16}{'found':>10}{'published':>12}",
     ]
     for name in ("recordings", "people"):
-        lines.append(f"{name:12}{totals[name]:>10,}{published[name]:>12,}")
+        lines.append(f"{name:16}{totals[name]:>10,}{published[name]:>12,}")
     for name, count in published["emotions"].items():
-        lines.append(f"{name:12}{totals['emotions'].get(name, 0):>10,}{count:>12,}")
+        title = f"{name} {report['classes'].get(name, 'no class')}"
+        lines.append(f"{title:16}{totals['emotions'].get(name, 0):>10,}{count:>12,}")
     return [*lines, ""]

@@ -62,9 +62,8 @@ def download_command(name: str, root: str | Path) -> str:
 
 def usable(kind: str) -> str:
     """For an error: how to get weights of ``kind`` (``visual`` or ``audio``) that load."""
-    return (
-        f"weights that load: {download_command(USUAL[kind], 'weights')}; then set weights=weights"
-    )
+    command = download_command(USUAL[kind], "weights")
+    return f"weights that load: {command}; then give --weights weights"
 
 
 def published_name(folder: Path) -> str:

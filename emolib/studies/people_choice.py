@@ -4,7 +4,7 @@ cross-validation): nobody who is held out takes part in the choice.
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,22 @@ def choose(
     ``macro_f1`` over the recordings of the fold's training actors, and ``chosen``.
 
     In each fold the candidate is chosen whose score is highest. For the score every training actor
-    is predicted by models that were trained without that actor's fold, too. Kept in ``folder``,
-    and made anew for other data, code, settings or candidates.
+    is predicted by models that were trained without that actor's fold, too. The answers of every
+    model are kept in ``folder`` as soon as it is trained, so that a stopped choice goes on; they
+    are made anew for other data, code or settings.
     """
-    settings = [dict(candidate) for candidate in candidates]
     identity = identity_of(experiment, progress=False).key
-    key = hash_of([identity, experiment.replace(fold=1).fingerprint("train"), settings])
-    path = folder / f"choice_{key}.csv"
-    if not path.is_file():
-        table = _table(experiment, settings, progress)
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
-    return pd.read_csv(path)
-
-
-def _table(
-    experiment: Experiment, candidates: Sequence[dict[str, Any]], progress: bool
-) -> pd.DataFrame:
+    pairs = experiment.folds * (experiment.folds - 1) // 2
     rows = []
-    bar = tqdm(candidates, desc="choice", unit="candidate", disable=not progress, leave=False)
-    for place, candidate in enumerate(bar):
-        scores = inner_scores(experiment.replace(**candidate))
-        text = ", ".join(f"{name}={value}" for name, value in candidate.items())
-        rows += [[fold, place, text, score] for fold, score in enumerate(scores, 1)]
+    with tqdm(
+        total=len(candidates) * pairs, desc="choice", unit="training", disable=not progress
+    ) as bar:
+        for place, candidate in enumerate(candidates):
+            one = experiment.replace(**candidate, fold=1)
+            answers = folder / hash_of([identity, one.fingerprint("train")])
+            scores = inner_scores(one, answers, bar.update)
+            text = ", ".join(f"{name}={value}" for name, value in candidate.items())
+            rows += [[fold, place, text, score] for fold, score in enumerate(scores, 1)]
     table = pd.DataFrame(rows, columns=["fold", "candidate", "settings", "macro_f1"])
     best = table.groupby("fold")["macro_f1"].idxmax()  # of equal ones the first
     table["chosen"] = table.index.isin(best)
@@ -77,31 +70,41 @@ def chosen_settings(table: pd.DataFrame, candidates: Sequence[Settings]) -> dict
     return {fold: candidates[place] for fold, place in places}
 
 
-def inner_scores(experiment: Experiment) -> list[float]:
+def inner_scores(
+    experiment: Experiment, answers: Path, trained: Callable[[], object] = lambda: None
+) -> list[float]:
     """For each fold, from 1 on, the macro-F1 of its training actors' recordings, each predicted by
     a model that has met neither the recording's own fold nor the fold that is held out.
 
     A model without folds i and j serves twice: for i with j held out, and for j with i.
+    ``answers``: the folder that keeps what each model said, by its two folds; what is there is not
+    trained again. ``trained`` is called after each model.
     """
     windows, fold_of = _windows_of_all(experiment)
     prompts, logit_scale = prompt_features(experiment)
     folds = range(experiment.folds)
     predicted = np.zeros((len(folds), len(windows.clips), NUM_CLASSES))  # [held out, recording]
     for pair in itertools.combinations(folds, 2):
-        train = _part(windows, ~np.isin(fold_of, pair))
-        trainer = Trainer(_on_one_step(experiment), train, prompts, logit_scale, device())
-        for epoch in range(experiment.epochs):
-            trainer.epoch(epoch)
+        path = answers / f"without_{pair[0] + 1}_{pair[1] + 1}.npy"
+        if not path.is_file():
+            train = _part(windows, ~np.isin(fold_of, pair))
+            trainer = Trainer(_on_one_step(experiment), train, prompts, logit_scale, device())
+            for epoch in range(experiment.epochs):
+                trainer.epoch(epoch)
+            test = _part(windows, np.isin(fold_of, pair))
+            with atomic_path(path) as temporary:
+                np.save(temporary, mean_by_clip(trainer.model, test))
+        of_pair = np.load(path, allow_pickle=False)  # zeros for recordings of other folds
         for held_out, other in (pair, pair[::-1]):
-            test = _part(windows, fold_of == other)
-            predicted[held_out] += mean_by_clip(trainer.model, test)
+            predicted[held_out, fold_of == other] = of_pair[fold_of == other]
+        trained()
     labels = np.array([clip.labels[0] for clip in windows.clips], np.int64)
     classes = can_show(experiment)
     scores = []
     for held_out in folds:
         inner = fold_of != held_out
-        answers = predicted[held_out].argmax(axis=1)
-        scores.append(metrics.macro_f1(labels[inner], answers[inner], classes))
+        said = predicted[held_out].argmax(axis=1)
+        scores.append(metrics.macro_f1(labels[inner], said[inner], classes))
     return scores
 
 

@@ -36,6 +36,8 @@ class Cropped:
 
     def text(self) -> str:
         """For the console."""
+        if not self.recordings:
+            return "nothing to crop: these recordings have no pictures, they are sound alone"
         lines = [
             f"{self.recordings} recordings with pictures, {self.now} cropped now:"
             f" {self.faces} faces in {self.frames} frames"

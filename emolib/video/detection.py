@@ -17,7 +17,9 @@ from emolib.errors import EmolibError
 from emolib.video.scaling import shrunk
 
 HUB_DETECTOR = ("opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx")
-GET = f"get {HUB_DETECTOR[1]} of {HUB_DETECTOR[0]} from the Hugging Face hub"
+# Without a folder it goes into Hugging Face's cache, where emolib looks.
+DOWNLOAD = f"hf download {' '.join(HUB_DETECTOR)}"
+GET = f"get it: {DOWNLOAD}"
 # how a Git-LFS pointer begins, which a clone without git-lfs and a plain
 # download bring instead of a file
 LFS = b"version https://git-lfs"
@@ -43,13 +45,14 @@ class Face:
 
 
 def detector_file(given: Path | str | None) -> Path:
-    """The YuNet model: ``given``, else the hub's offline cache;
+    """The YuNet model: ``given``, else Hugging Face's cache on this machine;
     raises EmolibError saying how to get it.
     """
     if given is not None:
         if not Path(given).is_file():
             raise EmolibError(
-                f"{given}: no such face detector; --detector takes the YuNet model file (.onnx)"
+                f"{given}: no such face detector; --detector takes the YuNet model file (.onnx); "
+                f"{GET} (it is then found without --detector)"
             )
         return Path(given)
     from huggingface_hub import try_to_load_from_cache
@@ -57,7 +60,10 @@ def detector_file(given: Path | str | None) -> Path:
     repository, name = HUB_DETECTOR
     cached = try_to_load_from_cache(repository, name)
     if not isinstance(cached, str):
-        raise EmolibError(f"no face detector: {GET} and give it with --detector FILE")
+        raise EmolibError(
+            f"face detector {name!r}: not on this machine; {GET} (or give a file that you have "
+            "with --detector FILE; a video that is a face already needs none: --faces whole)"
+        )
     return Path(cached)
 
 
@@ -74,8 +80,7 @@ class FaceFinder:
                 if file.read(len(LFS)) == LFS:
                     raise EmolibError(
                         f"{model}: a Git-LFS pointer, not the detector itself; "
-                        f"run `git lfs pull` in the clone it comes from, or {GET} "
-                        f"(`hf download {' '.join(HUB_DETECTOR)}`)"
+                        f"run `git lfs pull` in the clone it comes from, or {GET}"
                     )
             self._detector((64, 64)).detect(np.zeros((64, 64, 3), np.uint8))
         except (cv2.error, OSError) as error:

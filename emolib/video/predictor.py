@@ -8,6 +8,7 @@ window lacks the face or the sound, it is predicted from the other.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,10 @@ from tqdm.auto import tqdm
 
 from emolib.data.clip import Clip
 from emolib.encoders.clip import VisualEncoder
+from emolib.encoders.folders import find_folder
 from emolib.encoders.load import load_audio, load_visual
 from emolib.encoders.wav2vec2 import AudioEncoder
-from emolib.errors import WrongCall
+from emolib.errors import WrongCall, all_or_every_reason
 from emolib.evaluation.predictions import predict_windows
 from emolib.features.origin import origin
 from emolib.features.spans import samples_of
@@ -103,7 +105,16 @@ class Predictor(ReadsVideos):
         check_faces(faces)
         where = where or device()
         model, experiment = load_model(Path(run), where)
-        finder = load_finder(detector, faces, needed=model.sees)  # the quickest to fail comes first
+        all_or_every_reason(
+            lambda: load_finder(detector, faces, needed=model.sees),
+            *(
+                partial(
+                    find_folder, getattr(experiment, f"{kind}_encoder"), experiment.weights, kind
+                )
+                for kind in experiment.streams
+            ),
+        )
+        finder = load_finder(detector, faces, needed=model.sees)
         return cls(
             model=model,
             finder=finder,

@@ -15,7 +15,8 @@ from emolib.video.timeline import PROBABILITIES
 from emolib.video.zero_shot import ZeroShot
 
 FACE_COLUMNS = ("x", "y", "w", "h")
-
+CHANCE = 1 / NUM_CLASSES  # 0.125
+NEAR_CHANCE = 1.5  # times chance: a mean probability below that is told to be near it
 
 MEANINGLESS = "weights are {}: the emotions are meaningless on real people, only the path is real"
 
@@ -115,13 +116,19 @@ def summarise(
 
 
 def shares(rows: pd.DataFrame) -> dict[str, Any]:
-    """How many rows have a class, and which share of them each class has;
-    no share where there are none.
+    """How many rows have a class, which share of them each class has, and its mean probability
+    over all of them; neither where there are none.
     """
     counts = rows["class"].value_counts()
     total = int(counts.sum())
     share = {name: round(float(counts.get(name, 0)) / max(total, 1), 4) for name in EXPRESSIONS}
-    return {"rows_predicted": total, "share": share if total else None}
+    probabilities = rows.loc[rows["class"].notna(), PROBABILITIES].mean().round(4)
+    mean = dict(zip(EXPRESSIONS, probabilities.tolist(), strict=True))
+    return {
+        "rows_predicted": total,
+        "share": share if total else None,
+        "mean_probability": mean if total else None,
+    }
 
 
 def damage_of(observation: Observation) -> dict[str, Any]:
@@ -186,9 +193,19 @@ def describe(summary: dict[str, Any]) -> str:
         why = "no face found" if summary["modalities"] != "audio" else "no sound"
         line += f"; {why}: all probabilities are empty"
         return line + (f"; {summary['hint']}" if summary["hint"] else "")
+    return line + f"; {answer(summary)}"
+
+
+def answer(summary: dict[str, Any]) -> str:
+    """The commonest class, in how many rows it is, and how far its probability is from chance."""
     name, share = max(summary["share"].items(), key=lambda item: item[1])
-    kind = "frames" if summary["rows_predicted"] == summary["frames_predicted"] else "faces"
-    return line + f"; mostly {name} ({share:.0%} of {summary['rows_predicted']} {kind})"
+    rows, mean = summary["rows_predicted"], summary["mean_probability"][name]
+    kind = "frames" if rows == summary["frames_predicted"] else "faces"
+    text = (
+        f"mostly {name} ({share:.0%} of {rows} {kind}, "
+        f"mean probability {mean:.2f}; chance {CHANCE})"
+    )
+    return text + (", so near chance that it says little" if mean < NEAR_CHANCE * CHANCE else "")
 
 
 def damage_text(damage: dict[str, Any]) -> str:

@@ -14,8 +14,9 @@ from torch.nn.functional import normalize
 
 from emolib.config import Experiment, preset
 from emolib.encoders.clip import VisualEncoder
+from emolib.encoders.folders import find_folder
 from emolib.encoders.load import load_visual
-from emolib.errors import WrongCall, nearest
+from emolib.errors import WrongCall, all_or_every_reason, nearest
 from emolib.features.origin import has_random_weights
 from emolib.labels import NUM_CLASSES, prompts
 from emolib.system.device import device
@@ -31,7 +32,7 @@ from emolib.windows import smooth
 
 LIMITS = (
     "zero-shot: single still faces against CLIP's prompts, without training and without sound;"
-    " the probabilities are not calibrated"
+    " the probabilities are not calibrated: compare frames of one video by them, not two videos"
 )
 
 
@@ -39,7 +40,7 @@ def encoder_experiment(weights: str) -> Experiment:
     """The paper's visual encoder.
 
     ``weights``: a folder that holds it, or that holds folders of weights as ``--weights`` does;
-    empty for the hub's cache; ``synthetic`` for the package's own encoder.
+    empty for Hugging Face's cache; ``synthetic`` for the package's own encoder.
     """
     paper = preset("paper", modalities="visual", fusion="concat", contrastive_weight=0.0)
     if weights == "synthetic":
@@ -106,8 +107,12 @@ class ZeroShot(ReadsVideos):
         check_faces(faces)
         if not smooth_seconds >= 0:
             raise WrongCall(f"smoothing of {smooth_seconds} s: expected 0 seconds or more")
-        finder = load_finder(detector, faces, needed=True)
         experiment = encoder_experiment(weights)
+        all_or_every_reason(
+            lambda: load_finder(detector, faces, needed=True),
+            lambda: find_folder(experiment.visual_encoder, experiment.weights, "visual"),
+        )
+        finder = load_finder(detector, faces, needed=True)
         visual = load_visual(experiment, where or device())
         class_features(visual, prompt_set)  # an unknown set fails before any work
         synthetic = ["synthetic"] * (experiment.visual_encoder == "synthetic")

@@ -26,7 +26,7 @@ from emolib.features import window_sets as features
 from emolib.model import EmotionModel
 from emolib.pipeline.summary import window_text
 from emolib.video import predict as predict_module
-from emolib.video.options import WHICH_FACES
+from emolib.video.options import COLUMNS, WHICH_FACES
 
 
 @pytest.fixture
@@ -206,6 +206,12 @@ def test_a_warning_is_one_line(call, monkeypatch):
 def test_unknown_verbs_and_options_name_the_nearest(call, arguments, near):
     code, _, err = call(*arguments)
     assert code == 2 and near in err
+
+
+def test_help_of_predict_explains_every_column(call):
+    _, out, _ = call("predict", "--help")
+    columns = [name for name in COLUMNS if not name.startswith("p_")]
+    assert all(f"• {name}: " in out for name in [*columns, "p_Neutral ... p_Other"])
 
 
 def test_no_verb_shows_the_help(call):

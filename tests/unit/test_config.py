@@ -110,6 +110,11 @@ def test_unknown_names_and_contradictions_are_refused(changes, message):
         preset("demo", **changes)
 
 
+def test_all_contradictions_are_told_at_once():
+    with pytest.raises(WrongCall, match=r"fusion=concat.*; .*contrastive_weight=0"):
+        preset("demo", modalities="audio")
+
+
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(WrongCall, match="did you mean 'demo'"):
         preset("dmeo")

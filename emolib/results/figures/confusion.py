@@ -11,8 +11,10 @@ from emolib.results.figures.style import COLUMN, STYLE, blank
 
 
 @mpl.rc_context(STYLE)
-def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Figure:
-    """Confusion [8, 8] (row: annotated, column: predicted): percent of each row, with its count
+def confusion(
+    matrix: Sequence[Sequence[int]], *, title: str, origin: str, truth: str = "annotated"
+) -> Figure:
+    """Confusion [8, 8] (row: ``truth``, column: predicted): percent of each row, with its count
     beside the class's name.
 
     An empty cell holds nothing; one with less than half a percent says "<1". A class that is
@@ -49,5 +51,5 @@ def confusion(matrix: Sequence[Sequence[int]], *, title: str, origin: str) -> Fi
     axis.grid(visible=False)
     axis.tick_params(length=0)
     axis.set_xticklabels(axis.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
-    axis.set(xlabel="predicted, % of the row", ylabel="annotated, number")
+    axis.set(xlabel="predicted, % of the row", ylabel=f"{truth}, number")
     return figure

@@ -6,6 +6,7 @@ Okabe and Ito's, told apart with every common colour blindness (https://jfly.uni
 markers or labels repeat what they say.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from emolib.features.origin import labelled
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.system.files import printable
 
+TITLE_LETTERS = 14  # of a title, an inch: as many fit in bold at 8 points
 COLUMN, WIDE = 3.25, 6.875  # inches: one column, and the whole text of a two-column page
 CLASS_COLOURS = (
     "#7F7F7F",  # Neutral
@@ -69,12 +71,14 @@ def blank(
 ) -> Any:
     """A figure in our style and its axes; ``size`` in inches.
 
-    The title says ``origin`` where the numbers are not from real data and trained encoders
-    (``origin.origin``).
+    A title that is longer than the figure is wide goes on in another line. It says ``origin`` where
+    the numbers are not from real data and trained encoders (``origin.origin``).
     """
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, **grid)
-    text = printable(labelled(title, origin))
+    lines = printable(labelled(title, origin)).split("\n")
+    width = int(TITLE_LETTERS * size[0])
+    text = "\n".join(textwrap.fill(line, width) for line in lines)
     # parse_math: the name of a file may hold dollars
     figure.suptitle(text, fontsize=8, fontweight="bold", parse_math=False)
     return figure, axes

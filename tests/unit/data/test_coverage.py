@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from emolib.config import preset
+from emolib.config import parse_settings, preset
 from emolib.data.coverage import Coverage, check_coverage, coverage_of, face_shares, told
 from emolib.errors import EmolibError
 from emolib.features.prepare import clips_of
@@ -84,6 +84,17 @@ def test_a_run_that_only_hears_needs_no_faces(tmp_path):
     assert len(read(tmp_path, **hears)) == 4
     with pytest.raises(EmolibError, match="1-30-640x480: no image of its 24 frames"):
         read(tmp_path)
+
+
+def test_without_any_face_the_sound_alone_is_advised(tmp_path):
+    make_tree(tmp_path, clean())
+    for clip in (tmp_path / "cropped_aligned").iterdir():
+        keep(clip, 0)
+    with pytest.raises(EmolibError, match="no frame of any clip has an image") as caught:
+        read(tmp_path)
+    advice = str(caught.value)
+    assert "min_face_share" not in advice
+    assert len(read(tmp_path, **parse_settings(advice.rpartition("--set ")[2]))) == 4
 
 
 def test_nothing_annotated_is_no_missing_face():

@@ -10,6 +10,7 @@ from emolib.config import preset
 from emolib.errors import EmolibWarning
 from emolib.labels import EXPRESSIONS
 from emolib.results import figures, tables
+from emolib.results.score_lines import score_lines
 from emolib.studies import baselines, claims, people, people_choice
 from emolib.studies import people_pages as pages
 from emolib.training import run as training
@@ -81,15 +82,43 @@ def test_settings_are_chosen_by_the_training_actors_alone(experiment, tmp_path):
     assert set(settings) == {1, 2, 3} and all(one in candidates for one in settings.values())
     again = people_choice.choose(experiment, candidates, tmp_path, progress=False)
     pd.testing.assert_frame_equal(table, again)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == len(candidates)
     shown = pages.choice_table(table)
     assert shown["fold"].tolist() == [1, 2, 3] and shown.shape == (3, 4)
     assert shown["chosen"].tolist() == table[table["chosen"]]["settings"].tolist()
 
 
-def test_inner_scores_do_not_see_who_is_held_out(experiment, monkeypatch):
+def test_a_stopped_choice_goes_on(experiment, tmp_path, monkeypatch):
+    """Models that were trained before it was stopped are not trained again, and nothing differs."""
+    candidates = ({"epochs": 1}, {"epochs": 2})
+    whole = people_choice.choose(experiment, candidates, tmp_path / "whole", progress=False)
+    trained, trainer = [], people_choice.Trainer
+
+    def stopping(one, *arguments):
+        trained.append(one.epochs)
+        if len(trained) == 5:
+            raise KeyboardInterrupt
+        return trainer(one, *arguments)
+
+    monkeypatch.setattr(people_choice, "Trainer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        people_choice.choose(experiment, candidates, tmp_path / "stopped", progress=False)
+    table = people_choice.choose(experiment, candidates, tmp_path / "stopped", progress=False)
+    assert trained == [1, 1, 1, 2, 2, 2, 2]  # three pairs of folds each, the fifth one twice
+    pd.testing.assert_frame_equal(table, whole)
+
+
+def test_scores_of_voices_say_what_is_generated_and_who_was_held_out(experiment, run):
+    _, result = run
+    lines = score_lines(experiment, result).splitlines()
+    assert lines[0] == "validation, SYNTHETIC ENCODERS, REAL DATA"
+    assert lines[-1].startswith("fold 1 of 3: 2 people with ")
+    assert "emolib sweep --grid fold=1,2,3" in lines[-1]
+
+
+def test_inner_scores_do_not_see_who_is_held_out(experiment, tmp_path, monkeypatch):
     windows, fold_of = people_choice._windows_of_all(experiment)
-    before = people_choice.inner_scores(experiment)
+    before = people_choice.inner_scores(experiment, tmp_path / "before")
 
     def spoiled(_):
         """The sound of fold 0 is another."""
@@ -98,6 +127,6 @@ def test_inner_scores_do_not_see_who_is_held_out(experiment, monkeypatch):
         return dataclasses.replace(windows, audio=other), fold_of
 
     monkeypatch.setattr(people_choice, "_windows_of_all", spoiled)
-    after = people_choice.inner_scores(experiment)
+    after = people_choice.inner_scores(experiment, tmp_path / "after")
     assert after[0] == before[0] and after[1:] != before[1:]
     assert len(before) == experiment.folds

@@ -76,12 +76,12 @@ def test_shares_are_of_faces_where_a_frame_has_several(tmp_path, run, squares):
     assert (many["rows_predicted"], many["frames_predicted"]) == (
         50,
         30,
-    ) and "of 50 faces)" in lines[-2]
+    ) and "of 50 faces," in lines[-2]
     assert many["share"]["Anger"] == round(
         (rows_of(tmp_path / "out", two)["class"] == "Anger").sum() / 50, 4
     )
     assert (
-        alone["rows_predicted"] == alone["frames_predicted"] == 30 and "of 30 frames)" in lines[-1]
+        alone["rows_predicted"] == alone["frames_predicted"] == 30 and "of 30 frames," in lines[-1]
     )
 
 

@@ -10,9 +10,18 @@ import torch
 from emolib.data import media
 from emolib.video.crops import crop
 from emolib.video.predictor import Predictor
+from emolib.video.rows import answer
 from emolib.video.searching import FaceSearch
 from emolib.video.timeline import PROBABILITIES
 from tests.support.videos import WINDOW, SquareFinder, go, make_run, make_video, rows_of
+
+
+def test_an_answer_near_chance_is_told_to_say_little():
+    summary = {"rows_predicted": 72, "frames_predicted": 72, "share": {"Fear": 1.0}}
+    near = answer(summary | {"mean_probability": {"Fear": 0.14}})
+    assert near.startswith("mostly Fear (100% of 72 frames, mean probability 0.14; chance 0.125)")
+    assert near.endswith("near chance that it says little")
+    assert "says little" not in answer(summary | {"mean_probability": {"Fear": 0.6}})
 
 
 def test_every_frame_has_a_row_at_its_true_time(tmp_path, run, squares):

@@ -45,6 +45,20 @@ def macro_f1(rows, labels):
     return f1_score(labels, best, average="macro", labels=range(8), zero_division=0)
 
 
+def test_a_missing_detector_and_missing_weights_are_told_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *names: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(EmolibError) as caught:
+        ZeroShot.load(str(tmp_path))
+    message = str(caught.value)
+    detector = "opencv/face_detection_yunet face_detection_yunet_2023mar.onnx"
+    assert f"hf download {detector} " in message and "\n" not in message
+    assert "hf download openai/clip-vit-base-patch32 config.json" in message
+    with pytest.raises(EmolibError) as caught:
+        ZeroShot.load(str(tmp_path), faces="whole")
+    assert "hf download opencv" not in str(caught.value)
+
+
 def test_generated_faces_reach_the_ceiling_of_still_pictures(faces, tmp_path):
     video, labels = faces
     rows, summary = predicted(video, tmp_path)
