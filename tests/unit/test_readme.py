@@ -25,7 +25,7 @@ PLAIN = (
     "1.2 GB",
     "7 GB",
     "tables 1 and 2",
-    "01 to 06 in order, then 11",
+    "01 to 06 and 11; notebook 05",
     "What can 70 videos decide?",
 )
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
