@@ -90,7 +90,11 @@ def find_folder(name: str, weights: str, kind: str) -> Path:
         raise EmolibError(
             f"{ASSETS / kind}: the package's own encoder is missing; install emolib again"
         )
-    option = "" if weights else f"; then give --weights {Path('weights').resolve()}"
+    option = (
+        ""
+        if weights
+        else f"; then give --weights {Path('weights').resolve()} (a notebook: weights)"
+    )
     raise EmolibError(
         f"{kind} encoder {name!r}: no usable weights on this machine"
         + (f" ({few(seen)})" if seen else "")

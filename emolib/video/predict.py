@@ -89,10 +89,10 @@ def write(folder: Path, rows: pd.DataFrame, summary: dict[str, Any]) -> None:
 class Options:
     """Choices of ``emolib predict``, on the command line as in Python."""
 
-    detector: Path | str | None = None  # YuNet model file; None: the hub's cache
+    detector: Path | str | None = None  # YuNet model file; None: Hugging Face's cache
     faces: str = "tracked"  # one of options.WHICH_FACES
     zero_shot: bool = False  # CLIP's prompts alone, without a run
-    weights: str = ""  # zero-shot: folder of CLIP's weights; empty: the hub's cache
+    weights: str = ""  # zero-shot: folder of CLIP's weights; empty: Hugging Face's cache
     prompts: str = "paper"  # zero-shot: one of options.PROMPT_SETS
     smooth: float = 0.0  # zero-shot: seconds either side of a frame that are averaged
     rotate: int = 0  # degrees clockwise by which the pictures are turned

@@ -98,6 +98,15 @@ def test_any_name_can_be_a_title(tmp_path, title, shown):
     assert figures.save(figure, "crops", tmp_path).get_suptitle() == f"{shown} (synthetic)"
 
 
+def test_a_long_title_is_not_cut():
+    long = "RAVDESS, 384 of 1,440 recordings, voices alone, small encoder"
+    figure = figures.confusion(np.eye(8, dtype=int).tolist(), title="Confusion", origin=long)
+    figure.canvas.draw()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    assert " ".join(figure.get_suptitle().split()) == f"Confusion ({long})"
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_same_numbers_give_same_bytes_without_dates_or_versions(name, tmp_path):
     """And the title says that they are synthetic."""
