@@ -24,7 +24,7 @@ from emolib.features.window_sets import WindowSet, window_set
 from emolib.labels import NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.system.device import device
-from emolib.system.files import atomic_path, hash_of
+from emolib.system.files import hash_of, read_record, write_json
 from emolib.training.trainer import Trainer
 
 Settings = Mapping[str, Any]
@@ -85,16 +85,17 @@ def inner_scores(
     folds = range(experiment.folds)
     predicted = np.zeros((len(folds), len(windows.clips), NUM_CLASSES))  # [held out, recording]
     for pair in itertools.combinations(folds, 2):
-        path = answers / f"without_{pair[0] + 1}_{pair[1] + 1}.npy"
+        path = answers / f"without_{pair[0] + 1}_{pair[1] + 1}.json"
         if not path.is_file():
             train = _part(windows, ~np.isin(fold_of, pair))
             trainer = Trainer(_on_one_step(experiment), train, prompts, logit_scale, device())
             for epoch in range(experiment.epochs):
                 trainer.epoch(epoch)
             test = _part(windows, np.isin(fold_of, pair))
-            with atomic_path(path) as temporary:
-                np.save(temporary, mean_by_clip(trainer.model, test))
-        of_pair = np.load(path, allow_pickle=False)  # zeros for recordings of other folds
+            said_of_test = mean_by_clip(trainer.model, test).tolist()
+            write_json(path, {"probabilities": said_of_test}, sealed=True)
+        # [recording, class]; zeros for recordings of other folds
+        of_pair = np.array(read_record(path, "probabilities")["probabilities"])
         for held_out, other in (pair, pair[::-1]):
             predicted[held_out, fold_of == other] = of_pair[fold_of == other]
         trained()

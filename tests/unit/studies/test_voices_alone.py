@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from emolib.config import preset
-from emolib.errors import EmolibWarning
+from emolib.errors import EmolibError, EmolibWarning
 from emolib.labels import EXPRESSIONS
 from emolib.results import figures, tables
 from emolib.results.score_lines import score_lines
@@ -114,6 +114,17 @@ def test_scores_of_voices_say_what_is_generated_and_who_was_held_out(experiment,
     assert lines[0] == "validation, SYNTHETIC ENCODERS, REAL DATA"
     assert lines[-1].startswith("fold 1 of 3: 2 people with ")
     assert "emolib sweep --grid fold=1,2,3" in lines[-1]
+
+
+def test_damaged_answers_are_named(experiment, tmp_path):
+    before = people_choice.inner_scores(experiment, tmp_path)
+    assert people_choice.inner_scores(experiment, tmp_path) == before  # read again, to the bit
+    path = sorted(tmp_path.glob("*.json"))[0]
+    text = path.read_text()
+    for damaged in ("", text[: len(text) // 2], text.replace("0.", "0.1", 1), "[]"):
+        path.write_text(damaged)
+        with pytest.raises(EmolibError, match=path.name):
+            people_choice.inner_scores(experiment, tmp_path)
 
 
 def test_inner_scores_do_not_see_who_is_held_out(experiment, tmp_path, monkeypatch):
