@@ -36,7 +36,7 @@ def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> F
     size = (COLUMN, 1.9)
     figure, axes = blank(
         "Class distribution",
-        origin=origin,
+        origin=f"ours: {origin}" if origin else "",  # the poster's are of real people
         columns=len(shares),
         size=size,
         sharex=True,
