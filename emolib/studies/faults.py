@@ -6,7 +6,12 @@ square and all classes occur; and its clips have sound, so that zeros in its pla
 :func:`with_oddities`.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from emolib.config import Experiment
+from emolib.data.layout import FRAME_RATES
 from emolib.studies.variants import FULL, Variant
 
 FAULTS = (
@@ -77,3 +82,12 @@ def with_oddities(experiment: Experiment) -> Experiment:
     On data of one's own, as it is.
     """
     return experiment if experiment.data else experiment.replace(synth_odd=True)
+
+
+@contextmanager
+def oddities_expected(experiment: Experiment) -> Iterator[None]:
+    """Inside, a generated clip without a frame rate is not warned of: it is there on purpose."""
+    with warnings.catch_warnings():
+        if not experiment.data:
+            warnings.filterwarnings("ignore", message=f".*no line in {FRAME_RATES}")
+        yield

@@ -25,6 +25,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from emolib.system.files import project_root
+from tests.support.recordings import ravdess_voices
 from tests.support.small import PARAMETERS
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to make the demo
@@ -92,7 +93,8 @@ def lab(demo, module_path):
     _copy_notebooks(module_path / "notebooks")
     _write_settings(module_path / PLACES["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab")
     port = _free_port()
-    server = _serve(module_path, port, runs=demo.parent)
+    voices = ravdess_voices(module_path / "voices", range(1, 13), seconds=3.0)
+    server = _serve(module_path, port, runs=demo.parent, voices=voices)
     try:
         _wait(
             lambda: _api(f"http://127.0.0.1:{port}/api/status"),
@@ -131,7 +133,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _serve(folder: Path, port: int, runs: Path) -> subprocess.Popen:
+def _serve(folder: Path, port: int, runs: Path, voices: Path) -> subprocess.Popen:
     """JupyterLab on ``folder``/notebooks, in a process group of its own; it writes ``log``."""
     places = {name: str(folder / place) for name, place in PLACES.items()}
     options = [
@@ -147,7 +149,7 @@ def _serve(folder: Path, port: int, runs: Path) -> subprocess.Popen:
     with open(folder / "log", "w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
-            env={**os.environ, "EMOLIB_RUNS": str(runs), **places},
+            env={**os.environ, "EMOLIB_RUNS": str(runs), "EMOLIB_RAVDESS": str(voices), **places},
             cwd=folder,
             stdout=log,
             stderr=log,

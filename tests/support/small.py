@@ -12,4 +12,5 @@ PARAMETERS = {  # of the notebooks that train many variants, by number
     "07": {"settings": SMALL, "chosen": "no_tcn"},
     "09": {"settings": SMALL, "chosen": "last_epoch,label_centre,listing"},
     "10": {"settings": f"{HARDER},{RUN}", "seeds": "42"},
+    "12": {"settings": "epochs=1,width=16", "seeds": "42"},  # on $EMOLIB_RAVDESS
 }
