@@ -118,7 +118,8 @@ class _Decoder:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what was still to be sent to it
+                    pipe.close()
         self.file.close()
 
 

@@ -120,3 +120,12 @@ def test_the_next_video_is_read_after_one_that_was_left_in_the_middle(tmp_path):
     next(frames)
     frames.close()
     assert len(seen(whole)) == 9
+
+
+def test_a_decoder_that_died_before_a_picture_was_given_back_is_closed_in_peace():
+    decoder = reading._Decoder()
+    decoder.process.kill()
+    decoder.process.wait()
+    decoder.give_back()  # stays unsent
+    decoder.close()
+    assert decoder.process.stdin.closed and decoder.file.closed
