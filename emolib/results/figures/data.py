@@ -24,11 +24,13 @@ from emolib.results.figures.style import (
 
 
 @mpl.rc_context(STYLE)
-def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> Figure:
+def class_distribution(
+    counts: Mapping[str, Sequence[int]], *, origin: str, unit: str = "frames"
+) -> Figure:
     """Shares of the classes: the training ratios of the poster's figure, then each split of
     ``counts`` in the same shape.
 
-    ``counts``: split -> [8] frames.
+    ``counts``: split -> [8] of ``unit``; the poster's are frames.
     """
     shares = {"poster, real train": 100 * np.array(list(paper.TRAIN_RATIO.values()))}
     for split, values in counts.items():
@@ -47,7 +49,7 @@ def class_distribution(counts: Mapping[str, Sequence[int]], *, origin: str) -> F
         _class_bars(axis, share)
         axis.set_title(title.replace(", ", "\n"), fontsize=7, fontweight="normal")
     axes[0, 0].set_xlim(0, 1.35 * max(share.max() for share in shares.values()))
-    figure.supxlabel("share of the frames, %", fontsize=8)
+    figure.supxlabel(f"share of the {unit}, %", fontsize=8)
     return figure
 
 

@@ -20,6 +20,7 @@ from emolib.labels import EXPRESSIONS, NUM_CLASSES
 from emolib.system.files import printable
 
 TITLE_LETTERS = 14  # of a title, an inch: as many fit in bold at 8 points
+TITLE_LINE = 0.13  # inches
 COLUMN, WIDE = 3.25, 6.875  # inches: one column, and the whole text of a two-column page
 CLASS_COLOURS = (
     "#7F7F7F",  # Neutral
@@ -69,16 +70,17 @@ def blank(
     size: tuple[float, float] = (COLUMN, 2.4),
     **grid: Any,
 ) -> Any:
-    """A figure in our style and its axes; ``size`` in inches.
+    """A figure in our style and its axes; ``size`` in inches, with one line of title.
 
-    A title that is longer than the figure is wide goes on in another line. It says ``origin`` where
-    the numbers are not from real data and trained encoders (``origin.origin``).
+    A title that is longer than the figure is wide goes on in another line, which makes the figure
+    higher. It says ``origin`` where the numbers are not from real data and trained encoders
+    (``origin.origin``).
     """
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, **grid)
+    width, height = size
     lines = printable(labelled(title, origin)).split("\n")
-    width = int(TITLE_LETTERS * size[0])
-    text = "\n".join(textwrap.fill(line, width) for line in lines)
+    text = "\n".join(textwrap.fill(line, int(TITLE_LETTERS * width)) for line in lines)
+    figure = Figure(figsize=(width, height + TITLE_LINE * text.count("\n")), layout="constrained")
+    axes = figure.subplots(rows, columns, **grid)
     # parse_math: the name of a file may hold dollars
     figure.suptitle(text, fontsize=8, fontweight="bold", parse_math=False)
     return figure, axes
