@@ -30,10 +30,16 @@ def fold_in_words(experiment: Experiment) -> str:
     """Which fold of acted recordings was held out, and how many people; empty for other data."""
     if experiment.dataset == "affwild2":
         return ""
-    clips = clips_of(experiment, ("validation",), progress=False)
-    people = len({clip.person for clip in clips})
+    groups = {
+        split: clips_of(experiment, (split,), progress=False) for split in ("train", "validation")
+    }
+    people = {split: sorted({clip.person for clip in clips}) for split, clips in groups.items()}
     folds = ",".join(map(str, range(1, experiment.folds + 1)))
     return (
-        f"fold {experiment.fold} of {experiment.folds}: {people} people with {len(clips)}"
-        f" recordings were held out; for all people: emolib sweep --grid fold={folds}"
+        f"{experiment.dataset}, {experiment.modalities}, fold {experiment.fold} of"
+        f" {experiment.folds}: trained on {len(groups['train'])} recordings of"
+        f" {len(people['train'])} people; held out: {len(groups['validation'])} recordings of"
+        f" {len(people['validation'])} people ({', '.join(people['validation'])}), over whom the"
+        " intervals are; so few people show little\nall people in turn: emolib sweep with the"
+        f" same --data and --set, and --grid fold={folds}"
     )

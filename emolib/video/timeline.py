@@ -47,7 +47,7 @@ def timeline(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Fi
         sound.text(
             0.5,
             0.5,
-            "silent" if observation.sound else "no sound",
+            "silent" if observation.sound else "no sound used",
             transform=sound.transAxes,
             ha="center",
             va="center",
@@ -58,7 +58,8 @@ def timeline(rows: pd.DataFrame, observation: Observation, *, origin: str) -> Fi
 
 def warning(origin: str) -> str:
     """What a picture must say whose encoders are not the trained ones; nothing for those."""
-    return f"{origin} weights, no meaning on real people" if origin else ""
+    whose = origin if origin.endswith("weights") else f"{origin} weights"
+    return f"{whose}, no meaning on real people" if origin else ""
 
 
 def _shown(rows: pd.DataFrame, track: int | None) -> pd.DataFrame:
