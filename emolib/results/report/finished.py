@@ -49,6 +49,11 @@ def check(run: Path) -> None:
     experiment = Experiment.load(run / "experiment.json")
     missing = [name for name in NEEDED if not (run / name).is_file()]
     missing += [] if notebooks(run) else ["notebooks/"]
+    if (run / "metrics.json").is_file() and not (run / "notebooks").is_dir():
+        raise EmolibError(
+            f"{run}: a training alone, whose scores are in metrics.json; a report is made of the"
+            " notebooks' results: `emolib run` with the same settings and another --name makes them"
+        )
     remedy = f"`emolib run --preset {experiment.preset} --name {run.resolve().name}`"
     if missing:
         what = f"the run is not finished ({', '.join(missing)} missing)"

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import re
+import shutil
 from dataclasses import asdict
 
 import nbformat
@@ -294,6 +295,12 @@ def test_an_unfinished_run_is_refused_with_a_remedy(run):
     with pytest.raises(EmolibError, match=message):
         report.write(run)
     assert not (run / "report.html").exists()
+
+
+def test_a_training_alone_is_told_where_its_scores_are(run):
+    shutil.rmtree(run / "notebooks")
+    with pytest.raises(EmolibError, match=r"a training alone.* metrics\.json; .*another --name"):
+        report.write(run)
 
 
 @pytest.mark.parametrize(
