@@ -28,21 +28,23 @@ class EmolibWarning(UserWarning):
     """
 
 
-def all_or_every_reason(*attempts: Callable[[], object]) -> None:
-    """Make every attempt, also after one that failed, so that all that is missing is told at once.
+def all_or_every_reason(*attempts: Callable[[], Any]) -> list[Any]:
+    """What every attempt returns; each is made, also after one that failed, so that all that is
+    missing is told at once.
 
     Raises the error of the only one that failed, or an EmolibError that says what all of them say.
     """
-    failures = []
+    results, failures = [], []
     for attempt in attempts:
         try:
-            attempt()
+            results.append(attempt())
         except EmolibError as error:
             failures.append(error)
     if len(failures) == 1:
         raise failures[0]
     if failures:
         raise EmolibError("; and ".join(str(failure) for failure in failures))
+    return results
 
 
 def nearest(name: Any, valid: Any) -> str:

@@ -47,7 +47,7 @@ from emolib.training.trainer import Trainer, grouped
 
 SEEDS = 5
 BUDGET = {"cpu": 40.0, "cuda": 20.0}  # seconds for a sampled part of a stage
-TRAINING = {"cpu": 900.0, "cuda": 20.0}  # seconds for the training of one window
+TRAINING_BUDGET = {"cpu": 900.0, "cuda": 20.0}  # seconds for the training with one window length
 FACES = {"cpu": 128, "cuda": 8192}  # images encoded, at least those of one clip
 EPOCH_SHARE = 0.1  # of an epoch that is trained, at most
 BESIDE = "sound as whole tracks, instead"  # not counted in the sum
@@ -66,7 +66,9 @@ class Rehearsal:
         self.tree, self.rows = folder / "tree", list[dict[str, Any]]()
         self.kind = torch.device(device()).type
         self.budget = 2.0 if small else BUDGET.get(self.kind, BUDGET["cpu"])
-        self.training_budget = 2.0 if small else TRAINING.get(self.kind, TRAINING["cpu"])
+        self.training_budget = (
+            2.0 if small else TRAINING_BUDGET.get(self.kind, TRAINING_BUDGET["cpu"])
+        )
         self.images = 1 if small else FACES.get(self.kind, FACES["cpu"])
         clip, wav2vec2 = random_weights(folder / "weights", small)
         changes: dict[str, Any] = {"width": 64, "windows": "10"} if small else {}

@@ -40,6 +40,6 @@ def fold_in_words(experiment: Experiment) -> str:
         f" {experiment.folds}: trained on {len(groups['train'])} recordings of"
         f" {len(people['train'])} people; held out: {len(groups['validation'])} recordings of"
         f" {len(people['validation'])} people ({', '.join(people['validation'])}), over whom the"
-        " intervals are; so few people show little\nall people in turn: emolib sweep with the"
-        f" same --data and --set, and --grid fold={folds}"
+        " intervals are\nall people in turn: emolib sweep with the same --data and --set, and"
+        f" --grid fold={folds}"
     )

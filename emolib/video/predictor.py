@@ -105,7 +105,7 @@ class Predictor(ReadsVideos):
         check_faces(faces)
         where = where or device()
         model, experiment = load_model(Path(run), where)
-        all_or_every_reason(
+        finder, *_ = all_or_every_reason(
             lambda: load_finder(detector, faces, needed=model.sees),
             *(
                 partial(
@@ -114,7 +114,6 @@ class Predictor(ReadsVideos):
                 for kind in experiment.streams
             ),
         )
-        finder = load_finder(detector, faces, needed=model.sees)
         return cls(
             model=model,
             finder=finder,

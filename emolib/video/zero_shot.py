@@ -108,11 +108,10 @@ class ZeroShot(ReadsVideos):
         if not smooth_seconds >= 0:
             raise WrongCall(f"smoothing of {smooth_seconds} s: expected 0 seconds or more")
         experiment = encoder_experiment(weights)
-        all_or_every_reason(
+        finder, _ = all_or_every_reason(
             lambda: load_finder(detector, faces, needed=True),
             lambda: find_folder(experiment.visual_encoder, experiment.weights, "visual"),
         )
-        finder = load_finder(detector, faces, needed=True)
         visual = load_visual(experiment, where or device())
         class_features(visual, prompt_set)  # an unknown set fails before any work
         synthetic = ["synthetic"] * (experiment.visual_encoder == "synthetic")

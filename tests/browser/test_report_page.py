@@ -83,16 +83,8 @@ def test_nothing_is_fetched_and_the_console_is_empty(browser, address):
     assert address in asked and foreign(asked) == set()
 
 
-# Each size and each scheme once; the other two pairs, 23 s each, in the long form.
-@pytest.mark.parametrize(
-    ("scheme", "size"),
-    [
-        pytest.param("light", PHONE, id="light-phone"),
-        pytest.param("dark", DESK, id="dark-desk"),
-        pytest.param("light", DESK, id="light-desk", marks=pytest.mark.slow),
-        pytest.param("dark", PHONE, id="dark-phone", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_readable_and_accessible(browser, address, size, scheme, screenshots):
     show(browser, address, size, scheme)
     root = "document.documentElement"
