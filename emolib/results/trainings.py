@@ -5,8 +5,9 @@ from pathlib import Path
 
 from emolib.system.files import read_record
 
-# A run's own training, those of its ablations, and those on the harder benchmark.
-PLACES = (".", "sweep/*", "recipe/*")
+# A run's own training, those that lie beside each other in the folder of a study, those of its
+# ablations, and those on the harder benchmark.
+PLACES = (".", "*", "sweep/*", "recipe/*")
 UNRECORDED = "an arithmetic that is not recorded"
 
 

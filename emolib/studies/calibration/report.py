@@ -9,8 +9,9 @@ import pandas as pd
 from emolib.errors import WrongCall
 from emolib.evaluation.identity import LOADED
 from emolib.results.tables.text import markdown, signed
-from emolib.studies.calibration import draws, simulation, verdicts
+from emolib.studies.calibration import draws, known, simulation, verdicts
 from emolib.studies.calibration.verdicts import OUTCOMES, SEED_COUNTS
+from emolib.system.device import training_arithmetic
 from emolib.system.files import hash_of, read_json, write_json, write_text
 
 RIGHT, WRONG = 0.9, 0.05  # targets: right at least, wrong at most
@@ -36,10 +37,12 @@ def make(
     draws.ensure(home, count, workers=workers, progress=progress)
     claims = verdicts.rows(draws.load(home, range(count))) if count else []
     simulated = _simulated(folder, experiments)
+    arithmetic = training_arithmetic("cpu", known.experiment().amp)  # draws are trained there
     result = {
         "format": FORMAT,
         "made_by": f"emolib calibrate --draws {count} --experiments {experiments}",
         "code": LOADED,
+        "arithmetic": arithmetic,
         "claims": claims,
         "simulation": simulated,
         "needed": needed(claims),
@@ -48,7 +51,8 @@ def make(
     tables = {"claims": claims_table(claims), "simulation": simulation_table(simulated)}
     write_text(folder / "calibration.csv", pd.DataFrame(claims).to_csv(index=False))
     captions = {
-        "claims": f"Verdicts on claims with a known answer, {count} draws of the latent benchmark.",
+        "claims": f"Verdicts on claims with a known answer, {count} draws of the latent benchmark "
+        f"(trained in {arithmetic}).",
         "simulation": f"The rule on {experiments} simulated experiments for each true effect.",
     }
     texts = [markdown(table, captions[name]) for name, table in tables.items()]

@@ -16,6 +16,7 @@ from emolib.evaluation import metrics
 from emolib.evaluation.identity import LOADED
 from emolib.labels import EXPRESSIONS
 from emolib.results.tables.text import NONE, markdown, number, signed, with_interval
+from emolib.results.trainings import UNRECORDED
 from emolib.studies.calibration.reliability import sentence
 from emolib.studies.calibration.verdicts import as_runs
 from emolib.studies.claims import verdict
@@ -28,6 +29,7 @@ from emolib.studies.effects.relation import RELATED
 from emolib.studies.effects.study import Side, Study, train_side
 from emolib.studies.effects.text import FEW_LABELS
 from emolib.system.code import code_hash, files_of
+from emolib.system.device import device, training_arithmetic
 from emolib.system.files import atomic_path, hash_of, read_json, write_json, write_text
 
 FOLDER = Path(emolib.__file__).parent / "assets" / "effects"
@@ -90,7 +92,8 @@ def committed(name: str) -> dict[str, Any]:
 def text(study: Mapping[str, Any]) -> str:
     """A study as Markdown: its question and table, and how reliable its verdicts are."""
     caption = f"{study['question']} {study['known']}"
-    made = f"Made by `{study['made_by']}`, code {study['code']}."
+    trained = study.get("arithmetic", UNRECORDED)
+    made = f"Made by `{study['made_by']}`, trained in {trained}, code {study['code']}."
     return f"{markdown(table(study), caption)}\n{made} {study['reliability']}\n"
 
 
@@ -109,11 +112,20 @@ def _study(
         **described,
         "made_by": f"{study.command} --seeds {seeds}",
         "code": LOADED,
+        "arithmetic": _arithmetic(study),
         "reliability": sentence(seeds),
         "seeds": seeds,
         "clips": len(np.unique(_units(reference))),
         "rows": rows,
     }
+
+
+def _arithmetic(study: Study | BenchmarkStudy) -> str:
+    """What a study's models are trained in; those on latent signals are trained on a CPU."""
+    first = study.sides[0]
+    if isinstance(study, BenchmarkStudy):
+        return training_arithmetic(device(), study.experiment(first).amp)
+    return training_arithmetic("cpu", study.experiment(first, 0).amp)
 
 
 def _told(

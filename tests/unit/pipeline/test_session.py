@@ -6,6 +6,7 @@ import pytest
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.pipeline import session
+from emolib.results import tables
 from emolib.system.files import write_json
 from tests.support.trees import clean, make_tree
 
@@ -61,3 +62,10 @@ def test_captions_of_scores_name_the_arithmetic_that_was_computed_in(project):
     text = (here.figures / "scores.md").read_text()
     assert text.startswith("Scores (synthetic, trained in float32 and bfloat16)\n")
     assert here.caption("Frames by class", scores=False) == "Frames by class (synthetic)"
+
+
+def test_a_caption_over_folds_of_actors_names_their_arithmetic(tmp_path):
+    for fold in (1, 2):
+        write_json(tmp_path / f"fold={fold}" / "provenance.json", {"arithmetic": "tf32"})
+        write_json(tmp_path / f"fold={fold}" / "metrics.json", {})
+    assert tables.caption("Voices", origin="", run=tmp_path) == "Voices (trained in tf32)"

@@ -135,6 +135,8 @@ def test_without_draws_the_rule_alone_is_calibrated(monkeypatch, tmp_path):
     assert made["claims"] == [] and len(made["simulation"]) == len(verdicts.SEED_COUNTS)
     monkeypatch.setattr(simulation, "rows", None)  # what is there is not simulated again
     assert report.make(tmp_path, count=0, experiments=2, progress=False) == made
-    assert "seeds alike" in (tmp_path / "calibration.md").read_text()
+    page = (tmp_path / "calibration.md").read_text()
+    assert "seeds alike" in page and made["arithmetic"] == "float32"
+    assert "trained in float32" in page
     with pytest.raises(WrongCall, match="draws=1"):
         report.make(tmp_path, count=1, experiments=2)

@@ -143,6 +143,7 @@ def test_what_is_made_is_kept_and_written(made, monkeypatch):
     assert json.loads((folder / "small.json").read_text()) == json.loads(json.dumps(result[0]))
     text_of_study = (folder / "small.md").read_text()
     assert "Does it help? It does." in text_of_study and "Worse" in text_of_study
+    assert "trained in float32" in text_of_study
     monkeypatch.setattr(report, "train_side", None)
     assert report.make(folder, seeds=3, progress=False) == result
     for names, seeds in ((["smal"], 3), ([], 1)):

@@ -18,6 +18,7 @@ from emolib.results.stored_predictions import COLUMNS, by_clip
 from emolib.studies.effects import benchmark_study, report, two_people
 from emolib.studies.effects.benchmark_study import BenchmarkStudy, joined, train_side
 from emolib.studies.effects.study import Side
+from emolib.system.device import training_arithmetic
 from tests.support.sweeps import keep_in_memory
 from tests.support.windowsets import TINY, make, prompts
 
@@ -138,4 +139,6 @@ def test_studies_on_the_benchmark_are_made_when_asked_for(monkeypatch, tmp_path)
     monkeypatch.setattr(report, "ON_BENCHMARK", {"small": STUDY})
     monkeypatch.setattr(benchmark_study, "train_side", told)
     made = report.make(tmp_path, ["small"], seeds=3, on_benchmark=True, progress=False)
+    arithmetic = training_arithmetic("cpu", STUDY.experiment(FULL).amp)
+    assert f"trained in {arithmetic}" in (tmp_path / "small.md").read_text()
     assert len(made) == 2 and made[0]["clips"] == 10 and made[0]["rows"][0]["macro_f1"] == 1.0
