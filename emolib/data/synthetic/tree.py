@@ -97,14 +97,14 @@ def write_tree(experiment: Experiment, root: Path, *, progress: bool = True) -> 
     clips = plan_clips(experiment)
     videos = [list(group) for _, group in groupby(clips, key=lambda clip: clip.video)]
     bar = tqdm(total=len(clips), desc="generate", unit="clip", disable=not progress, mininterval=1)
-    draw = partial(_write_video_and_crops, root, difficulty=experiment.synth_difficulty)
+    draw = partial(write_video_and_crops, root, difficulty=experiment.synth_difficulty)
     frames = sum(len(clip.pitch) for clip in clips)
     processes = min(os.cpu_count() or 1, frames // FRAMES_OF_A_PROCESS)
     with bar:
         for done in map(draw, videos) if processes < 2 else _in_parallel(draw, videos, processes):
             bar.update(done)
     for clip in clips:
-        _write_annotation(root, clip)
+        write_annotation(root, clip)
     _write_test_list(root, [clip for clip in clips if clip.split == "test"])
     write_json(
         root / "ceilings.json",
@@ -152,7 +152,7 @@ def _start(parent: int) -> None:
     cv2.setNumThreads(1)
 
 
-def _write_video_and_crops(root: Path, clips: list[ClipPlan], difficulty: float) -> int:
+def write_video_and_crops(root: Path, clips: list[ClipPlan], difficulty: float) -> int:
     """One source video of one or two people, its sound and each person's crops;
     the number of clips.
     """
@@ -230,7 +230,7 @@ def _write_latents(root: Path, clip: ClipPlan) -> None:
     write_json(root / "latents" / f"{clip.id}.json", truth)
 
 
-def _write_annotation(root: Path, clip: ClipPlan) -> None:
+def write_annotation(root: Path, clip: ClipPlan) -> None:
     if clip.split in ANNOTATIONS:
         lines = [",".join(EXPRESSIONS), *map(str, clip.annotation.tolist())]
         write_text(

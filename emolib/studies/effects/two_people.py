@@ -49,7 +49,7 @@ def _write(
     experiment: Experiment, videos: list[list[ClipPlan]], root: Path, progress: bool
 ) -> None:
     for clips in tqdm(videos, desc="generate", unit="video", disable=not progress):
-        tree._write_video_and_crops(root, clips, experiment.synth_difficulty)
+        tree.write_video_and_crops(root, clips, experiment.synth_difficulty)
         for clip in clips:
-            tree._write_annotation(root, clip)
+            tree.write_annotation(root, clip)
     write_json(root / MARK, {"settings": experiment.settings("synth"), "two_people": len(videos)})
