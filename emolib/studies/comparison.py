@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emolib.config import Experiment
-from emolib.data.datasets import can_show
+from emolib.data.datasets import can_show, collection_of
 from emolib.errors import EmolibError
 from emolib.evaluation import metrics
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
@@ -22,20 +22,36 @@ FRAME = ["clip", "frame", "label"]  # what makes two rows speak of the same fram
 
 
 def predictions(folder: Path, *, probabilities: bool = False) -> pd.DataFrame:
-    """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction`` and
-    ``clip``, clips in order.
+    """What a finished run predicted for every frame: ``frame``, ``label``, ``prediction``,
+    ``clip`` and ``unit``, clips in order.
 
+    ``unit``: what belongs together when a score is resampled, as ``data.clip.independent_of`` has
+    it: all takes of one actor, or a clip where the data set does not name people.
     ``probabilities``: with ``p_<Class>`` x 8. ``attrs["classes"]``: the classes that the run's data
     set can show. Raises EmolibError when the run has no predictions.
     """
     columns = ["frame", "label", "prediction", *(PROBABILITIES if probabilities else [])]
     clips = by_clip(Path(folder), columns)
-    parts = [rows.assign(clip=clip) for clip, rows in clips.items()]
-    table = pd.concat(parts, ignore_index=True)
     settings = Path(folder) / "experiment.json"
-    if settings.is_file():
-        table.attrs["classes"] = can_show(Experiment.load(settings))
+    experiment = Experiment.load(settings) if settings.is_file() else None
+    dataset = experiment.dataset if experiment else "affwild2"
+    parts = [rows.assign(clip=clip, unit=_unit_of(clip, dataset)) for clip, rows in clips.items()]
+    table = pd.concat(parts, ignore_index=True)
+    if experiment:
+        table.attrs["classes"] = can_show(experiment)
     return table
+
+
+def _unit_of(clip: str, dataset: str) -> str:
+    """The actor whom the name of a ``clip`` tells, or the clip itself."""
+    collection = collection_of(dataset)
+    name = collection.names.fullmatch(clip) if collection else None
+    return name["person"] if name else clip
+
+
+def _units(run: pd.DataFrame) -> np.ndarray:
+    """What is resampled of a ``run``: its units, or its clips where it has no column of units."""
+    return run["unit" if "unit" in run else "clip"].to_numpy()
 
 
 def classes_in(runs: Sequence[pd.DataFrame]) -> list[int]:
@@ -65,9 +81,9 @@ def compare(
     """
     check_same_frames([*ours, *reference])
     a, b = (np.stack([run["prediction"].to_numpy() for run in runs]) for runs in (ours, reference))
-    label, clip = (ours[0][name].to_numpy() for name in ("label", "clip"))
+    label, unit = ours[0]["label"].to_numpy(), _units(ours[0])
     classes = classes_in(ours) if classes is None else classes
-    return metrics.difference(label, a, b, clip, classes=classes)
+    return metrics.difference(label, a, b, unit, classes=classes)
 
 
 def groups_of(variants: Sequence[Variant], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -103,15 +119,16 @@ def predictions_by_seed(group: pd.DataFrame, *, probabilities: bool = False) -> 
 
 def scored(runs: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """``seeds``, ``values`` (macro-F1 per frame of each seed), their mean ``macro_f1``, and its
-    ``interval``: over seeds, or over clips where there is one seed.
+    ``interval``: over seeds, or over clips (actors, where they are named) where there is one seed.
     """
     classes = classes_in(runs)
     values = [metrics.macro_f1(run["label"], run["prediction"], classes) for run in runs]
     over = metrics.over_seeds(values)
     interval = over["interval"]
     if interval is None:
-        columns = (runs[0][name].to_numpy() for name in ("label", "prediction", "clip"))
-        result = metrics.score(*columns, protocol="frame", classes=classes)
+        label, prediction = (runs[0][name].to_numpy() for name in ("label", "prediction"))
+        units = _units(runs[0])
+        result = metrics.score(label, prediction, units, protocol="frame", classes=classes)
         interval = result["macro_f1_interval"]
     return {
         "seeds": len(runs),

@@ -47,12 +47,15 @@ def test_a_run_says_nothing_of_the_class_that_is_not_there(run):
 
 
 def test_variants_are_scored_over_the_classes_of_the_data_set(run):
-    """As the run itself is: over seven, not with a zero for the eighth."""
+    """As the run itself is: over seven, not with a zero for the eighth, and actor by actor."""
     folder, result = run
     frames = claims.predictions(folder)
     assert frames.attrs["classes"] == list(range(7))
     scored = claims.scored([frames])
     assert scored["macro_f1"] == pytest.approx(result["frame"]["macro_f1"])
+    assert scored["interval"] == pytest.approx(result["frame"]["macro_f1_interval"])
+    actors = {clip[-2:] for clip in frames["clip"]}
+    assert claims.compare([frames], [frames])["clips"] == len(actors) < frames["clip"].nunique()
     runs = pd.DataFrame({"window": [20, 40], "seed": [42, 42], "folder": [str(folder)] * 2})
     groups = {"Motion pair": [1, 2], "With Other": [0, 7]}
     by_class, gains = claims.class_windows(runs, groups)
