@@ -279,5 +279,13 @@ def reach(
         progress=not quiet,
     )
     summary, rising = study.summary(scores), study.rising(scores)
-    result = {"windows": summary.to_dict("records"), "rising": rising}
-    output(result, as_json, f"{study.text(summary)}\n{rising}")
+    verdicts = study.length_verdicts(scores)
+    result = {
+        "windows": summary.to_dict("records"),
+        "rising": rising,
+        "length_verdicts": verdicts.to_dict("records"),
+    }
+    tables = [study.text(summary), rising]
+    if len(verdicts) and verdicts["choices"].all():
+        tables.append(f"Verdicts on lengths with three seeds:\n{study.text(verdicts)}")
+    output(result, as_json, "\n".join(tables))

@@ -1,6 +1,8 @@
 """How near the model comes to the ceilings of the generated benchmark, over seeds and draws."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +10,7 @@ import pandas as pd
 from emolib.config import Experiment
 from emolib.data import synthetic
 from emolib.errors import WrongCall
+from emolib.evaluation import metrics
 from emolib.system.files import atomic_path
 from emolib.training import sweep
 
@@ -16,6 +19,7 @@ SEEDS = ",".join(str(seed) for seed in range(42, 52))
 # ceiling at each window, and the largest of any run.
 MEAN_GAP = {10: 0.05, 15: 0.05, 30: 0.03, 60: 0.03}
 WORST_GAP = 0.08
+OUTCOMES = ("better", "undecided", "worse")  # of a longer window against a shorter one
 
 
 def runs(
@@ -84,8 +88,37 @@ def text(summary: pd.DataFrame) -> str:
 
 def rising(scores: pd.DataFrame, windows: Sequence[int] = (10, 30, 60)) -> str:
     """In how many pairs of seed and draw the score rises along ``windows``, in words."""
-    curves = scores.pivot(index=["synth_seed", "seed"], columns="window", values="macro_f1")
-    steps = curves.reindex(columns=list(windows)).diff(axis=1).iloc[:, 1:]
+    steps = _curves(scores).reindex(columns=list(windows)).diff(axis=1).iloc[:, 1:]
     count = int((steps > 0).all(axis=1).sum())
     order = " < ".join(f"T = {window}" for window in windows)
-    return f"{order} in {count} of {len(curves)} pairs of seed and draw"
+    return f"{order} in {count} of {len(steps)} pairs of seed and draw"
+
+
+def length_verdicts(scores: pd.DataFrame, count: int = 3) -> pd.DataFrame:
+    """How often ``count`` seeds call a longer window better, by the rule of notebook 05: one row
+    for each two windows, with the outcomes of every choice of so many seeds of each draw.
+
+    Choices of one draw share seeds and clips, so they count as far fewer independent verdicts.
+    """
+    curves = _curves(scores)
+    rows = []
+    for shorter, longer in combinations(curves.columns, 2):
+        gains = (curves[longer] - curves[shorter]).groupby(level="synth_seed")
+        judged = Counter(
+            _length_verdict(chosen) for _, gain in gains for chosen in combinations(gain, count)
+        )
+        outcomes = {outcome: judged[outcome] for outcome in OUTCOMES}
+        rows.append({"T": longer, "against": shorter, "choices": judged.total(), **outcomes})
+    return pd.DataFrame(rows)
+
+
+def _length_verdict(gains: Sequence[float]) -> str:
+    """The rule of notebook 05 for the longer window's ``gains``, one of each seed."""
+    interval = metrics.over_seeds(gains)["interval"]
+    low, high = interval or (-1.0, 1.0)  # one seed decides nothing
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def _curves(scores: pd.DataFrame) -> pd.DataFrame:
+    """Macro-F1 with a row for each draw and seed, and a column for each window."""
+    return scores.pivot(index=["synth_seed", "seed"], columns="window", values="macro_f1")

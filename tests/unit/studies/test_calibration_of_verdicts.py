@@ -3,12 +3,14 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emolib.errors import WrongCall
 from emolib.studies.calibration import reliability, report, simulation, verdicts
 from emolib.studies.calibration.known import FULL_MODEL, KNOWN, Known
 from emolib.studies.calibration.simulation import Spread
+from emolib.system.files import project_root
 
 LABEL = np.tile(np.arange(8), 14)  # two sets of 56 clips
 
@@ -140,3 +142,22 @@ def test_without_draws_the_rule_alone_is_calibrated(monkeypatch, tmp_path):
     assert "trained in float32" in page
     with pytest.raises(WrongCall, match="draws=1"):
         report.make(tmp_path, count=1, experiments=2)
+
+
+def test_the_shares_in_the_docs_are_those_of_the_committed_calibration():
+    text = (project_root() / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    made = reliability.calibration()
+    shown = pd.DataFrame(made["simulation"])
+    shown["shown"] = shown["right"].where(shown["effect"] > 0, shown["wrong"])
+    for _, rows in shown.groupby(["spread", "seeds"]):
+        shares = rows.sort_values("effect")["shown"]
+        assert " | ".join(f"{share:.2f}" for share in shares) + " |\n" in text
+    claims = pd.DataFrame(made["claims"])
+    for _, rows in claims.groupby("name"):
+        shares = 100 * rows.sort_values("seeds")["right"]
+        assert " | ".join(f"{share:.0f}" for share in shares) + " |\n" in text
+    wrong = 100 * claims["wrong"].sort_values(ascending=False)
+    assert f"Wrong were {wrong.iloc[0]:.0f} %" in text
+    assert f"elsewhere at most {wrong.iloc[1]:.1f} %" in text
+    true_effects = shown[(shown["effect"] > 0) & (shown["seeds"] == 3)]
+    assert true_effects["experiments"].sum() == 800 and not true_effects["wrong"].any()

@@ -34,6 +34,18 @@ def test_a_curve_that_falls_anywhere_does_not_rise():
     assert reach.rising(scores) == "T = 10 < T = 30 < T = 60 in 1 of 3 pairs of seed and draw"
 
 
+def test_verdicts_on_lengths_are_those_of_every_choice_of_seeds():
+    sure, falling = [0.900, 0.901, 0.902, 0.903], [0.800, 0.801, 0.802, 0.803]
+    mixed = [0.9, 0.7, 0.95, 0.6]
+    scores = scores_of({10: [0.85] * 4, 15: sure, 30: falling, 60: mixed})
+    table = reach.length_verdicts(scores).set_index(["T", "against"])
+    assert (table["choices"] == 4).all()  # three of four seeds
+    outcomes = {pair: [int(row[name]) for name in reach.OUTCOMES] for pair, row in table.iterrows()}
+    assert outcomes[15, 10] == [4, 0, 0] and outcomes[30, 10] == [0, 0, 4]
+    assert outcomes[60, 10] == [0, 4, 0]
+    assert reach.length_verdicts(scores, 5)["choices"].tolist() == [0] * 6  # more than there are
+
+
 def test_real_data_and_windows_without_a_stated_gap_are_refused(tmp_path):
     with pytest.raises(WrongCall, match="no ceiling"):
         reach.runs(preset("paper", data=str(tmp_path)), tmp_path)
@@ -93,6 +105,21 @@ def test_the_table_in_the_docs_is_that_of_the_stored_runs(stored):
     }
     assert f"{rising['bfloat16']} pairs of seed and draw in bfloat16" in text
     assert f"{rising['float32']} in float32" in text
+
+
+def test_the_verdicts_on_lengths_are_as_the_docs_say(stored):
+    text = (project_root() / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    tables = [reach.length_verdicts(scores) for scores in stored.values()]
+    assert all((table["choices"] == 360).all() and not table["worse"].any() for table in tables)
+    for first, second in zip(*(table.itertuples() for table in tables), strict=True):
+        assert f"| {first.T} | {first.against} | {first.better} | {second.better} |" in text
+
+
+def test_the_means_of_the_draws_are_as_the_docs_say(stored):
+    text = (project_root() / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    means = stored["bfloat16"].groupby(["window", "synth_seed"])["gap"].mean()
+    for window, by_draw in means.groupby("window"):
+        assert f"| {window} | " + " | ".join(f"{gap:.3f}" for gap in by_draw) + " |" in text
 
 
 def test_the_difference_of_the_arithmetics_is_as_the_docs_say(stored):
