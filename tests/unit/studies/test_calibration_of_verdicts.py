@@ -161,3 +161,16 @@ def test_the_shares_in_the_docs_are_those_of_the_committed_calibration():
     assert f"elsewhere at most {wrong.iloc[1]:.1f} %" in text
     true_effects = shown[(shown["effect"] > 0) & (shown["seeds"] == 3)]
     assert true_effects["experiments"].sum() == 800 and not true_effects["wrong"].any()
+
+
+def test_the_figures_in_the_prose_of_notebooks_are_those_of_the_calibration():
+    notebooks = {path.name[:2]: path for path in (project_root() / "notebooks").glob("*.ipynb")}
+    said = {number: path.read_text(encoding="utf-8") for number, path in notebooks.items()}
+    claims = reliability.calibration()["claims"]
+    row = next(row for row in claims if (row["name"], row["seeds"]) == ("no_tcn", 3))
+    low, high = (100 * bound for bound in row["right_interval"])
+    verdicts_in_all = f"{row['right'] * row['sets']:.0f} of {row['sets']}"
+    share = f"is {100 * row['right']:.0f} %, but it may be {low:.0f} to {high:.0f} %"
+    assert f"{verdicts_in_all} {share}" in said["07"]
+    assert "0.05 in 6 to 8 %, 0.10 in 8 to 14 %" in reliability.sentence(3)
+    assert "0.05 in 6 to 8 %" in said["10"] and "0.10 in 8 to 14 %" in said["10"]
