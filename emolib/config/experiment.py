@@ -77,7 +77,7 @@ class Experiment:
     synth_train_clips: int = setting(240, "generated training clips", "ours", "synth", "[0, inf)")
     synth_validation_clips: int = setting(112, "generated validation clips", "ours", "synth", "[0, inf)")
     synth_test_clips: int = setting(8, "generated test clips", "ours", "synth", "[0, inf)")
-    synth_seconds: float = setting(5.0, "length of a generated clip with two labels, seconds", "ours", "synth", "(0, inf)")
+    synth_seconds: float = setting(5.0, "length of a generated clip with two labels, seconds", "ours", "synth", "(0, 3600]")
     synth_temper: float = setting(0.25, "exponent on the real class ratios, 0 equal to 1 real", "ours", "synth", "[0, 1]")
     synth_difficulty: float = setting(0.0, "extra noise of the harder benchmark, 0 to 1", "ours", "synth", "[0, 1]")
     synth_label_noise: float = setting(0.0, "share of training segments with a wrong label", "ours", "synth", "[0, 1]")
@@ -99,7 +99,7 @@ class Experiment:
     precision: str = setting("fast", "fast: bf16/fp16 where the device is fast at it; strict: float32", "ours", "visual audio", ("fast", "strict"))
 
     # windows
-    window: int = setting(60, "T, frames in a window", "paper 4.3", "audio window train", "[1, inf)")
+    window: int = setting(60, "T, frames in a window", "paper 4.3", "audio window train", "[1, 10000]")
     stride: int = setting(15, "frames between windows", "released", "audio window train", "[1, inf)")
     label_rule: str = setting("last", "which frame's label a window gets", "released", "window train", ("last", "majority", "centre"))
     max_gap: int = setting(5, "invalid frames in a row bridged by repeating the last valid one", "released", "window train", "[0, inf)")
@@ -147,11 +147,11 @@ class Experiment:
     frame_rule: str = setting("last", "frame protocol: window ending at the frame, mean of covering windows, or frames numbered by their image's place in the folder", "ours; released: listing", "train", ("last", "mean", "listing"))
     frame_stride: int = setting(1, "frame protocol: frames between evaluated windows", "ours", "train", "[1, inf)")
     smoothing: str = setting("none", "smoothing of frame probabilities", "ours", "train", ("none", "box", "gaussian"))
-    smoothing_half_width: int = setting(0, "frames on either side that are smoothed over", "ours", "train", "[0, inf)")
+    smoothing_half_width: int = setting(0, "frames on either side that are smoothed over", "ours", "train", "[0, 10000]")
     f1_classes: str = setting("all", "classes that macro-F1 is the mean of: all eight, or those annotated or predicted", "ours; released: present", "train", ("all", "present"))
     half_width_from: str = setting("beforehand", "how the half-width was chosen, for the label; changes no number", "ours", "", tuple(HALF_WIDTH_FROM))
     seeds: str = setting("42,43,44", "seeds of an ablation, comma-separated", "ours; paper: 42 only", "", "[0, 4294967296)")
-    windows: str = setting("10,15,30,60", "window lengths of the ablation, comma-separated", "paper table 1", "", "[1, inf)")
+    windows: str = setting("10,15,30,60", "window lengths of the ablation, comma-separated", "paper table 1", "", "[1, 10000]")
 
     # fmt: on
 

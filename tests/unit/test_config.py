@@ -61,6 +61,9 @@ def out_of_range():
         yield from ((name, text) for text in ("42,x", "42;43", "42,,43", "-1", "42,42", "4.5"))
     yield from (("windows", "0"), ("tcn_blocks", 17), ("seed", 2**32), ("synth_temper", 1.5))
     yield from (("learning_rate", 0.0), ("clip_norm", 0), ("seeds", str(2**32)))
+    for value in (10**12, 10**30):  # more than a memory, or a number of an array, holds
+        yield from (("window", value), ("windows", str(value)), ("smoothing_half_width", value))
+    yield "synth_seconds", 1e300
 
 
 @pytest.mark.parametrize(("name", "value"), list(out_of_range()))
@@ -95,7 +98,8 @@ def test_what_has_an_option_of_its_own_is_no_setting(name):
         ({"windw": 3}, "did you mean 'window'"),
         ({"fusion": "bidirect"}, "did you mean 'bidirectional'"),
         ({"window": "60"}, "expected int"),
-        ({"window": 0}, "at least 1"),
+        ({"window": 0}, r"in \[1, 10000\]"),
+        ({"stride": 0}, "at least 1"),
         ({"tcn_dropout": 1.0}, r"\[0, 1\)"),
         ({"width": 100}, "not a multiple"),
         ({"modalities": "visual"}, "nothing to fuse"),
