@@ -6,7 +6,6 @@ from pathlib import Path
 
 from emolib.config import Experiment
 from emolib.data.mark import is_synthetic
-from emolib.system.files import read_json
 
 
 def origin(experiment: Experiment) -> str:
@@ -36,13 +35,13 @@ def has_random_weights(experiment: Experiment) -> bool:
     trained_here = [kind for kind, name in used.items() if name != "synthetic"]
     if not trained_here:
         return False
-    from emolib.encoders.folders import find_folder
+    from emolib.encoders.folders import find_folder, read_config
 
     folders = [find_folder(used[kind], experiment.weights, kind) for kind in trained_here]
     configs = [
         folder / name for folder in folders for name in ("config.json", "open_clip_config.json")
     ]
-    return any(read_json(path).get("random_weights", False) for path in configs if path.is_file())
+    return any(read_config(path).get("random_weights", False) for path in configs if path.is_file())
 
 
 def labelled(text: str, origin: str) -> str:

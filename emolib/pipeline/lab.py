@@ -8,7 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from emolib.system.files import atomic_path, hash_of, project_root, read_json, runs_root, write_json
+from emolib.system.files import (
+    atomic_path,
+    hash_of,
+    project_root,
+    read_record,
+    runs_root,
+    write_json,
+)
 
 COPIED = ".copied.json"  # notebook -> hash of its cells when it was copied
 
@@ -19,7 +26,7 @@ def working_copies() -> tuple[Path, list[str]]:
     """
     folder = runs_root() / "lab"
     record = folder / COPIED
-    copied: dict[str, str] = read_json(record) if record.exists() else {}
+    copied: dict[str, str] = read_record(record) if record.exists() else {}
     kept = []
     for source in sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         copy = folder / source.name
@@ -38,7 +45,7 @@ def working_copies() -> tuple[Path, list[str]]:
 
 def cells_hash(notebook: Path) -> str:
     """Hash of a notebook's cells without their outputs."""
-    cells: list[dict[str, Any]] = read_json(notebook)["cells"]
+    cells: list[dict[str, Any]] = read_record(notebook, "cells")["cells"]
     return hash_of([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
 
 

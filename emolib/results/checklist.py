@@ -7,20 +7,21 @@ variance, claims and their outcome.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from emolib.config import Experiment, format_settings
-from emolib.errors import EmolibError
+from emolib.errors import EmolibError, chosen
 from emolib.evaluation import metrics
-from emolib.evaluation.identity import differences
+from emolib.evaluation.identity import Identity, at_hand, differences
 from emolib.evaluation.intervals import PERCENT
 from emolib.results import tables
 from emolib.results.tables import signed
 from emolib.results.trainings import arithmetics, trainings
-from emolib.system.files import read_record
+from emolib.system.files import form_checked, read_record
 
 NAME = "reproducibility"
 OF_METRICS = ("best_epoch", "experiment", "origin", "parameters", "selection")
@@ -36,6 +37,7 @@ OF_PROVENANCE = (
     "threads",
     "wall_seconds",
 )
+SINCE = "of a training that was stopped, since it went on"
 CLAIMS = {
     "components_table": "Component",
     "choices_table": "Silent choice",
@@ -65,16 +67,22 @@ def rows(run: Path) -> list[tuple[str, str]]:
     origin = read_record(run / "provenance.json", *OF_PROVENANCE)
     summary = read_record(run / "summary.json", "notebooks")
     experiment, seconds = Experiment.load(run / "experiment.json"), seconds_of_trainings(run)
+    with form_checked(run / "provenance.json"):
+        machine = _machine(origin)
+    with form_checked(run / "metrics.json"):
+        model = _model(experiment, score)
+    with form_checked(run / "summary.json"):
+        time = _time(seconds[run], sum(seconds.values()), summary)
+        outcomes = [*_variance(summary), *_claims(summary)]
     return [
-        *_machine(origin),
-        *_current(run, list(seconds)),
-        *_model(experiment, score),
+        *machine,
+        *_current(experiment, run, list(seconds)),
+        *model,
         *_arithmetic(experiment, run),
         *_runs(experiment, run, len(seconds)),
         *_data(experiment, run),
-        *_time(origin, summary, sum(seconds.values())),
-        *_variance(summary),
-        *_claims(summary),
+        *time,
+        *outcomes,
     ]
 
 
@@ -92,10 +100,11 @@ def _machine(origin: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _current(run: Path, folders: Sequence[Path]) -> list[tuple[str, str]]:
+def _current(experiment: Experiment, run: Path, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Whether the code, the data and the weights that made the run are those of today."""
-    said = differences(folders)
-    main = said[run] or "made by this code, from these data, with these weights"
+    today = cache(at_hand)
+    said = differences(folders, today)
+    main = said[run] or _same(today(experiment))
     others = [text for folder, text in said.items() if text and folder != run]
     return [
         ("Main run", main),
@@ -106,8 +115,24 @@ def _current(run: Path, folders: Sequence[Path]) -> list[tuple[str, str]]:
     ]
 
 
+def _same(now: Identity) -> str:
+    """What made a run like one of today, and what could not be compared."""
+    parts = {"from these data": now.data, "with these weights": now.encoders}
+    same = [text for text, content in parts.items() if content]
+    unknown = [text for text, content in parts.items() if not content]
+    lacking = f"; whether {' and '.join(unknown)} is not known on this machine" if unknown else ""
+    return ", ".join(["made by this code", *same]) + lacking
+
+
 def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rule = "best macro-F1 on validation windows" if score["selection"] == "best" else "last epoch"
+    rules = {
+        "best": (
+            "best macro-F1 on validation windows",
+            "the split that selects is the one reported",
+        ),
+        "last": ("last epoch", "no split selects"),
+    }
+    rule, selects = chosen("selection", score["selection"], rules)
     return [
         ("Experiment", f"preset {experiment.preset}, fingerprint {score['experiment']}"),
         ("Origin of data and weights", score["origin"] or "real data, published weights"),
@@ -115,8 +140,7 @@ def _model(experiment: Experiment, score: Mapping[str, Any]) -> list[tuple[str, 
         ("Trained parameters", f"{score['parameters']:,}"),
         (
             "Selection rule",
-            f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); "
-            "the split that selects is the one reported",
+            f"{rule} (main run: epoch {score['best_epoch']} of {experiment.epochs}); {selects}",
         ),
         (
             "Frame predictions",
@@ -199,23 +223,25 @@ def _table(path: Path, **columns: type) -> pd.DataFrame:
 
 def seconds_of_trainings(run: Path) -> dict[Path, float]:
     """Seconds of every finished training of the run, by folder."""
-    return {
-        folder: float(read_record(folder / "provenance.json", "wall_seconds")["wall_seconds"])
-        for folder in trainings(run)
-    }
+    return {folder: _seconds(folder / "provenance.json") for folder in trainings(run)}
 
 
-def _time(
-    origin: Mapping[str, Any], summary: Mapping[str, Any], trainings_seconds: float
-) -> list[tuple[str, str]]:
+def _seconds(provenance: Path) -> float:
+    seconds = read_record(provenance, "wall_seconds")["wall_seconds"]
+    with form_checked(provenance):
+        return float(seconds)
+
+
+def _time(main: float, every: float, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """``main``: seconds of the main run; ``every``: of all trainings."""
     books = "; ".join(
         f"{stem} {entry['seconds']:.0f} s"
         for stem, entry in summary["notebooks"].items()
         if entry["seconds"] is not None
     )
     return [
-        ("Time of the main run", f"{origin['wall_seconds']:.0f} s"),
-        ("Time of all trainings", f"{trainings_seconds:.0f} s, summed over worker processes"),
+        ("Time of the main run", f"{main:.0f} s; {SINCE}"),
+        ("Time of all trainings", f"{every:.0f} s, summed over worker processes; {SINCE}"),
         ("Time of the notebooks", books or "not known"),
     ]
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from emolib.errors import EmolibError
+from emolib.evaluation.metrics import confusion
 from emolib.evaluation.predictions import read_clip
 from emolib.labels import EXPRESSIONS, NUM_CLASSES
-from emolib.system.files import read_record
+from emolib.system.files import form_checked, read_record
 
 COLUMNS = [f"p_{name}" for name in EXPRESSIONS]
 
@@ -33,16 +34,26 @@ def by_clip(folder: Path, columns: list[str] | None = None) -> dict[str, pd.Data
 
 
 def _check_all_there(folder: Path, clips: Mapping[str, pd.DataFrame]) -> None:
-    """Raise EmolibError where a finished run has scored other frames than ``clips`` hold."""
-    if not (folder / "metrics.json").is_file():
+    """Raise EmolibError where a finished run has scored other frames than ``clips`` hold, or other
+    predictions.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
         return
-    scored = read_record(folder / "metrics.json", "frame")["frame"]["n"]
-    there = sum(int((rows["label"] >= 0).sum()) for rows in clips.values())
-    if there != scored:
+    remedy = f"delete {path} and run again, which predicts anew without training"
+    with form_checked(path):
+        score = read_record(path, "frame")["frame"]
+        scored, counts = score["n"], score.get("confusion")
+    rows = pd.concat([rows[["label", "prediction"]] for rows in clips.values()])
+    annotated = rows[rows["label"] >= 0]
+    if len(annotated) != scored:
         raise EmolibError(
-            f"{folder}/predictions: {there} annotated frames, and {scored} were scored; delete "
-            f"{folder}/metrics.json and run again, which predicts anew without training"
+            f"{folder}/predictions: {len(annotated)} annotated frames, and {scored} were scored; "
+            f"{remedy}"
         )
+    there = confusion(annotated["label"].to_numpy(), annotated["prediction"].to_numpy()).tolist()
+    if counts not in (None, there):
+        raise EmolibError(f"{folder}/predictions: other predictions than were scored; {remedy}")
 
 
 def change_delays(rows: pd.DataFrame) -> tuple[list[float], int]:

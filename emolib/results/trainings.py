@@ -24,5 +24,5 @@ def arithmetics(run: Path) -> dict[str, int]:
     device without fast units for it does not fulfil.
     """
     provenances = [read_record(folder / "provenance.json") for folder in trainings(run)]
-    counts = Counter(made.get("arithmetic", UNRECORDED) for made in provenances)
+    counts = Counter(str(made.get("arithmetic", UNRECORDED)) for made in provenances)
     return dict(counts.most_common())

@@ -121,6 +121,25 @@ def read_record(path: Path, *names: str) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def form_checked(path: Path) -> Iterator[None]:
+    """Inside, values are taken out of the record at ``path``.
+
+    Raises EmolibError, naming it, where they are of another form than the block expects, such as a
+    list in the place of values by name.
+    """
+    try:
+        yield
+    except EmolibError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmolibError(
+            f"{path}: holds values of another form ({reason}): damaged, or of another version; "
+            "make it anew"
+        ) from error
+
+
 def hash_of(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

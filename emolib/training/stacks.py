@@ -16,7 +16,7 @@ from emolib.config import Experiment
 from emolib.evaluation.identity import LOADED, identity_of
 from emolib.features import prepare as inputs
 from emolib.system.device import device
-from emolib.system.files import hash_of, read_json, write_json
+from emolib.system.files import form_checked, hash_of, read_json, write_json
 from emolib.system.runs import writing
 from emolib.training import run as training
 from emolib.training.claim import claim
@@ -65,11 +65,12 @@ def _delete_states_of_other_code(folder: Path) -> None:
 def _begun(record: Path, pending: list[Path], folder: Path) -> list[Names]:
     """Stacks begun earlier that have a run in ``pending`` and are still stacks."""
     stacks: list[Names] = read_json(record) if record.exists() else []
-    return [
-        names
-        for names in stacks
-        if any(folder / name in pending for name in names) and _is_stack(names, folder)
-    ]
+    with form_checked(record):
+        return [
+            names
+            for names in stacks
+            if any(folder / name in pending for name in names) and _is_stack(names, folder)
+        ]
 
 
 def _is_stack(names: Names, folder: Path) -> bool:

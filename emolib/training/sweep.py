@@ -18,7 +18,7 @@ from emolib.errors import EmolibError, WrongCall
 from emolib.evaluation import metrics
 from emolib.evaluation.identity import Identity, identities, noted_in
 from emolib.system.device import device
-from emolib.system.files import atomic_path, read_record
+from emolib.system.files import atomic_path, form_checked, read_record
 from emolib.system.runs import writing
 from emolib.system.several_devices import devices
 from emolib.training import cluster
@@ -42,10 +42,15 @@ def run(
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """Every combination of ``grid``; raises WrongCall for a setting without values."""
+    """Every combination of ``grid``; raises WrongCall for a setting without values, and for a value
+    that stands there twice, whose runs would count twice.
+    """
     for name, values in grid.items():
         if not values:
             raise WrongCall(f"grid: {name} has no values")
+        for value in values:
+            if values.count(value) > 1:
+                raise WrongCall(f"grid: {name}={value} stands there twice")
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
@@ -220,7 +225,8 @@ def _row(experiment: Experiment, path: Path, error: str) -> dict[str, Any]:
     row: dict[str, Any] = {"seed": experiment.seed}
     if not error:
         results = read_record(path / "metrics.json", *metrics.PROTOCOLS, *FITTED)
-        row |= score_columns(results)
+        with form_checked(path / "metrics.json"):
+            row |= score_columns(results)
         row |= {name: results[name] for name in FITTED}
     return row | {
         "fingerprint": experiment.fingerprint("train"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emolib.config import Experiment
 from emolib.errors import EmolibError, WrongCall, nearest
-from emolib.system.files import read_json
+from emolib.system.files import read_json, read_record
 
 NEEDED = (
     "experiment.json",
@@ -79,4 +79,4 @@ def notebooks(run: Path) -> list[Path]:
     """
     paths = sorted((run / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     paths = [path for path in paths if VIDEO not in path.name]
-    return [path for path in paths if "emolib" in read_json(path)["metadata"]]
+    return [path for path in paths if "emolib" in read_record(path, "metadata")["metadata"]]

@@ -10,7 +10,7 @@ from typing import Any
 from emolib.config import Experiment
 from emolib.evaluation.intervals import PERCENT
 from emolib.results.report.parts import ORIGINS
-from emolib.system.files import read_json
+from emolib.system.files import form_checked, read_json
 
 CURVE = "window_curve.png"  # of figures/
 ALT = "Macro-F1 by window length: ours with seeds and intervals, and beside it the paper's."
@@ -22,14 +22,15 @@ def opening(run: Path, experiment: Experiment) -> str:
     """
     names = ("metrics", "summary", "provenance")
     metrics, summary, made = (read_json(run / f"{name}.json") for name in names)
-    rows = [row for row in summary.get("window_table", ()) if row["protocol"] == "frame"]
-    said = [
-        score(metrics["frame"], experiment, made["arithmetic"]),
-        best_window(rows),
-        kind(str(metrics["origin"])),
-    ]
-    text = html.escape(" ".join(said))
-    return f'<p class="date">{day(made["date"])}</p><p class="opening">{text}</p>{_curve(run)}'
+    with form_checked(run / "metrics.json"):
+        reached = score(metrics["frame"], experiment, made["arithmetic"])
+    with form_checked(run / "summary.json"):
+        rows = [row for row in summary.get("window_table", ()) if row["protocol"] == "frame"]
+        compared = best_window(rows)
+    with form_checked(run / "provenance.json"):
+        date = day(made["date"])
+    text = html.escape(" ".join([reached, compared, kind(str(metrics["origin"]))]))
+    return f'<p class="date">{date}</p><p class="opening">{text}</p>{_curve(run)}'
 
 
 def day(date: str) -> str:

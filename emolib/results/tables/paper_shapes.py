@@ -17,7 +17,7 @@ from emolib.labels import EXPRESSIONS
 from emolib.results.tables.classes import absent_classes
 from emolib.results.tables.files import caption, write
 from emolib.results.tables.text import NONE, in_column, number
-from emolib.system.files import read_record
+from emolib.system.files import form_checked, read_record
 
 CAPTIONS = {
     "table1": "Performance comparison on the EXPR challenge validation set",
@@ -176,8 +176,14 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], name: str, *, origin: str) 
 def _accuracies(runs: pd.DataFrame, protocol: str) -> dict[Any, float]:
     """Mean accuracy over seeds by window, from each run's metrics.json."""
     paths = [Path(folder) / "metrics.json" for folder in runs["folder"]]
-    accuracy = [float(read_record(path, protocol)[protocol]["accuracy"]) for path in paths]
+    accuracy = [_accuracy(path, protocol) for path in paths]
     return {
         window: float(np.mean(group))
         for window, group in pd.Series(accuracy, index=runs["window"]).groupby(level=0)
     }
+
+
+def _accuracy(path: Path, protocol: str) -> float:
+    score = read_record(path, protocol)[protocol]
+    with form_checked(path):
+        return float(score["accuracy"])

@@ -9,7 +9,7 @@ import pytest
 
 from emolib.config import preset
 from emolib.errors import EmolibError
-from emolib.evaluation.identity import at_hand
+from emolib.evaluation.identity import LOADED, Identity, at_hand
 from emolib.results import checklist
 from emolib.system.files import read_json, write_json, write_text
 from tests.support.damage import OTHER_RECORDS
@@ -137,6 +137,53 @@ def test_a_record_of_another_form_is_refused_by_name(run, name, content):
     write_text(run / name, content)
     with pytest.raises(EmolibError, match=rf"{name}: (holds no values by name|lacks \w+)"):
         checklist.rows(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("metrics.json", {"parameters": [], "best_epoch": {}}),
+        ("provenance.json", {"packages": ["torch"]}),
+        ("provenance.json", {"wall_seconds": []}),
+        ("summary.json", {"notebooks": []}),
+        ("summary.json", {"notebooks": {"04_training": []}}),
+        ("summary.json", {"window_table": [[]]}),
+        ("summary.json", {"components_table": [{"verdict": "undecided"}]}),
+    ],
+)
+def test_values_of_another_form_are_refused_by_name(run, name, changes):
+    write_json(run / name, {**read_json(run / name), **changes})
+    with pytest.raises(EmolibError, match=rf"{name}: holds values of another form"):
+        checklist.rows(run)
+
+
+def test_what_cannot_be_compared_is_told(run, monkeypatch):
+    """The data or the weights of a run may be on another machine."""
+    whole = Identity(LOADED, "some data", "some weights")
+    for place in (run, run / "sweep" / "x", run / "sweep" / "y", run / "recipe" / "z"):
+        preset("demo").save(place / "experiment.json", **asdict(whole))
+    for today, told in (
+        (whole, "made by this code, from these data, with these weights"),
+        (
+            Identity(LOADED, "some data"),
+            "made by this code, from these data; "
+            "whether with these weights is not known on this machine",
+        ),
+        (
+            Identity(LOADED),
+            "made by this code; "
+            "whether from these data and with these weights is not known on this machine",
+        ),
+    ):
+        monkeypatch.setattr(checklist, "at_hand", lambda _, today=today: today)
+        assert dict(checklist.rows(run))["Main run"] == told
+
+
+def test_no_split_selects_the_last_epoch(run):
+    assert "the split that selects" in dict(checklist.rows(run))["Selection rule"]
+    write_json(run / "metrics.json", {**read_json(run / "metrics.json"), "selection": "last"})
+    rule = dict(checklist.rows(run))["Selection rule"]
+    assert rule.startswith("last epoch") and rule.endswith("no split selects")
 
 
 @pytest.mark.parametrize("name", ["figures/data_overview.csv", "sweep/results.csv"])

@@ -192,7 +192,8 @@ def test_headline_sheet_and_banner(run):
     sheet = {
         row.th.get_text(): row.td.get_text() for row in page.select("#reproducibility tbody tr")
     }
-    assert sheet["Trained parameters"] == "1,234,567" and sheet["Time of the main run"] == "12 s"
+    assert sheet["Trained parameters"] == "1,234,567"
+    assert sheet["Time of the main run"].startswith("12 s; of a training that was stopped, since")
     assert "c0ffee with local changes" in sheet["Code"] and "2 in results" in sheet["Runs"]
     assert "best macro-F1" in sheet["Selection rule"] and "epoch 2 of 3" in sheet["Selection rule"]
     assert "42, 43, 44" in sheet["Seeds"] and "torch 2.15" in sheet["Versions"]
@@ -283,6 +284,24 @@ def test_real_data_are_not_called_synthetic_and_their_folder_is_not_named(run):
     banners = BeautifulSoup(text, "html.parser").select(".banner")
     assert len(banners) == 1 and "licence" in banners[0].get_text()
     assert "Aff-Wild2" in text and "private" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("metrics.json", {"frame": []}),
+        ("metrics.json", {"frame": {"macro_f1": 0.9, "macro_f1_interval": [0.8]}}),
+        ("summary.json", {"window_table": [[]]}),
+        ("provenance.json", {"date": "yesterday"}),
+        ("notebooks/05_window_ablation.ipynb", None),
+    ],
+)
+def test_values_of_another_form_are_refused_by_name(run, name, changes):
+    content = {**read_json(run / name), **changes} if changes else []
+    write_json(run / name, content)
+    with pytest.raises(EmolibError, match=rf"{name}: holds (values of another form|no values)"):
+        report.write(run)
+    assert not (run / "report.html").exists()
 
 
 def test_an_unfinished_run_is_refused_with_a_remedy(run):

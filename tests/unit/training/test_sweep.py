@@ -125,6 +125,7 @@ def test_wrong_grids_are_refused_before_any_work(tmp_path, prepared):
         ({"windw": [1]}, "did you mean 'window'"),
         ({"modalities": ["audio"]}, "nothing to fuse"),
         ({"seed": []}, "seed has no values"),
+        ({"epochs": [1, 2], "seed": [42, 43, 42]}, "seed=42 stands there twice"),
     ):
         with pytest.raises(WrongCall, match=message):
             sweep.run(tiny(), grid, tmp_path / "none", progress=False)
@@ -401,6 +402,15 @@ def test_a_sweep_is_made_anew_from_other_weights(tmp_path, prepared, monkeypatch
     with pytest.warns(EmolibWarning, match="made with other weights"):
         assert scores().tolist() == first, "the data in memory are the same"
     assert len(prepared) > calls, "and were trained on anew"
+
+
+@pytest.mark.parametrize("score", [[], {"macro_f1": 0.5, "macro_f1_interval": 0.5}])
+def test_metrics_of_another_form_are_refused_by_name(tmp_path, prepared, score):
+    table = sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, progress=False)
+    path = Path(table.folder[0]) / "metrics.json"
+    write_json(path, {**read_json(path), "frame": score})
+    with pytest.raises(EmolibError, match=r"metrics\.json: holds values of another form"):
+        sweep.run(tiny(), {"seed": [1]}, tmp_path, workers=0, progress=False)
 
 
 def test_the_table_names_the_code_of_each_run(tmp_path, prepared):
