@@ -54,11 +54,13 @@ def _known(path: Path, read: Callable[[Path], tuple[str, Stamps]]) -> str:
     """What ``read`` says of ``path``, or said the last time if nothing it
     looked at has changed since.
     """
-    record = cache_root() / "index" / f"{hash_of(os.path.realpath(path))}.json"
+    path = Path(os.path.realpath(path))
+    record = cache_root() / "index" / f"{hash_of(str(path))}.json"
     try:
         known = _load(record)
-        if known is not None and known["stamps"] == _stamps(known["stamps"]):
-            return known["content"]
+        stamps = known["stamps"] if known is not None else {}
+        if known is not None and str(path) in stamps and stamps == _stamps(stamps):
+            return str(known["content"])
         begun = time.time()
         content, stamps = read(path)
     except (OSError, EmolibError):

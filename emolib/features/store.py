@@ -122,10 +122,11 @@ class FeatureStore:
             write_json(self.folder / "manifest.json", self.manifest)
         arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
         hashes = {name: hash_of_array(array) for name, array in arrays.items()}
-        about = json.dumps({"precision": self.precision, "sha256": hashes}, sort_keys=True)
+        path = self.path(clip_id, source)
+        about = {"name": _name(path), "precision": self.precision, "sha256": hashes}
         # One entry of metadata: safetensors writes several in any order.
-        content = save(arrays, metadata={"about": about})
-        with atomic_path(self.path(clip_id, source)) as temporary:
+        content = save(arrays, metadata={"about": json.dumps(about, sort_keys=True)})
+        with atomic_path(path) as temporary:
             temporary.write_bytes(content)
 
     def check_room(self, needed: int) -> None:
@@ -167,6 +168,11 @@ class FeatureStore:
         return len(files), [str(path) for path in damaged]
 
 
+def _name(path: Path) -> str:
+    """What a file is of: the fingerprint of its store, the clip and the source."""
+    return f"{path.parent.name}/{path.stem}"
+
+
 def _check_header(path: Path) -> bool:
     """True; raises SafetensorError where the file is not as long as its header says."""
     with safe_open(path, framework="np"):
@@ -180,10 +186,14 @@ FRAMEWORK = "pt" if os.name == "posix" else "np"
 
 def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
     """The arrays of a file, mapped and each compared with its hash;
-    raises ValueError where one differs or an entry is missing.
+    raises ValueError where one differs, an entry is missing, or the file was written under another
+    name.
     """
     with safe_open(path, framework=FRAMEWORK) as file:
-        hashes = json.loads((file.metadata() or {}).get("about", "{}")).get("sha256")
+        about = json.loads((file.metadata() or {}).get("about", "{}"))
+        if about.get("name", _name(path)) != _name(path):  # files of before have no name
+            raise ValueError(f"written as {about['name']}")
+        hashes = about.get("sha256")
         if not isinstance(hashes, dict) or sorted(hashes) != sorted(file.keys()):
             raise ValueError("no hash of what it holds")
         tensors = {name: np.asarray(file.get_tensor(name)) for name in names or hashes}

@@ -1,9 +1,10 @@
 """Decoded sound, kept on disk: each video is decoded once, whatever windows are asked for,
 and read as a memory map.
 
-``<cache>/waveforms/<content of the video>.s16``: 64 bytes that say how many samples follow and what
-their hash is, then int16 samples, mono, 16 kHz. A file that is not what its first bytes say is made
-anew, so that an empty or a cut one is never taken for a video without sound.
+``<cache>/waveforms/<content of the video>.s16``: 64 bytes that say how many samples follow, what
+their hash is and of which video they are, then int16 samples, mono, 16 kHz. A file that is not what
+its first bytes say is made anew, so that an empty or a cut one is never taken for a video without
+sound, nor that of another video for this one's.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from emolib.errors import EmolibError
 from emolib.features.work import workers
 from emolib.system.files import atomic_path, cache_root
 
-HEADER = struct.Struct("<16sq32s8x")  # mark, number of samples, SHA-256 of the samples
+# Mark, number of samples, SHA-256 of the samples, content of the video (zeros: written before).
+HEADER = struct.Struct("<16sq32s8s")
 MARK = b"emolib waveform1"
 Item = TypeVar("Item")
 
@@ -39,7 +41,7 @@ def waveform(video: Path | None) -> np.ndarray:
     path = cache_root() / "waveforms" / f"{content}.s16"
     samples = _stored(path)
     if samples is None:
-        _write(path, video)
+        _write(path, video, content)
         samples = _stored(path)
     if samples is None:
         raise EmolibError(f"{path}: other bytes than were written; check the disk")
@@ -56,7 +58,7 @@ def _int16(block: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(block, -1, 1) * 32767).astype("<i2")
 
 
-def _write(path: Path, video: Path) -> None:
+def _write(path: Path, video: Path, content: str) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(bytes(HEADER.size))
         digest, count = hashlib.sha256(), 0
@@ -66,7 +68,7 @@ def _write(path: Path, video: Path) -> None:
             digest.update(samples.data)
             count += len(samples)
         file.seek(0)
-        file.write(HEADER.pack(MARK, count, digest.digest()))
+        file.write(HEADER.pack(MARK, count, digest.digest(), bytes.fromhex(content)))
 
 
 def _stored(path: Path) -> np.ndarray | None:
@@ -77,8 +79,9 @@ def _stored(path: Path) -> np.ndarray | None:
         header = file.read(HEADER.size)
     size = path.stat().st_size
     if len(header) == HEADER.size:
-        mark, count, digest = HEADER.unpack(header)
-        if mark == MARK and size == HEADER.size + 2 * count:
+        mark, count, digest, content = HEADER.unpack(header)
+        named = content.hex() == path.stem or not any(content)
+        if mark == MARK and named and size == HEADER.size + 2 * count:
             samples = np.memmap(path, "<i2", "r", HEADER.size) if count else np.zeros(0, np.int16)
             if hashlib.sha256(samples.data).digest() == digest:
                 return samples

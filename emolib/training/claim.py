@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emolib.config import Experiment
-from emolib.errors import EmolibWarning, WrongCall
+from emolib.errors import EmolibError, EmolibWarning, WrongCall
 from emolib.evaluation.identity import Identity, difference, noted_in, warn_of_edits
 from emolib.system.files import read_record, write_json
 
@@ -74,9 +74,15 @@ def is_complete(folder: Path, identity: Identity) -> bool:
 
 
 def _metrics(experiment: Experiment, folder: Path) -> dict[str, Any]:
-    """metrics.json's content, whose words on how frames were predicted are today's."""
+    """metrics.json's content, whose words on how frames were predicted are today's.
+
+    Raises EmolibError where it is another run's.
+    """
     path = folder / "metrics.json"
     content = read_record(path)
+    ours = {"experiment": experiment.fingerprint("train"), **asdict(noted_in(folder))}
+    if any(content.get(name, value) != value for name, value in ours.items()):
+        raise EmolibError(f"{path}: the metrics of another run; delete it and train again")
     said = experiment.by_frame()
     if content.get("by_frame", said) != said:
         content["by_frame"] = said

@@ -122,6 +122,24 @@ def test_a_damaged_record_is_made_anew(images, settled, damage):
     assert record.read_bytes() != damage
 
 
+def test_a_record_of_another_folder_is_made_anew(tmp_path, images, settled):
+    other = shutil.copytree(images, tmp_path / "other")
+    (other / "00001.jpg").write_bytes(b"x")
+    before = content_of_images(images)
+    (record,) = content.cache_root().rglob("*.json")
+    assert content_of_images(other) != before
+    (of_other,) = {*content.cache_root().rglob("*.json")} - {record}
+    shutil.copy(of_other, record)
+    assert content_of_images(images) == before
+
+
+def test_a_link_and_its_target_are_read_once(tmp_path, images, settled, monkeypatch):
+    before = content_of_images(images)
+    (tmp_path / "link").symlink_to(images)
+    monkeypatch.setattr(content, "_read_images", None)
+    assert content_of_images(tmp_path / "link") == content_of_images(images) == before
+
+
 def test_what_is_not_there_has_no_content(tmp_path):
     assert content_of_images(None) == content_of_file(None) == ""
     assert content_of_images(tmp_path / "no") == content_of_file(tmp_path / "no.mp4") == ""

@@ -641,6 +641,43 @@ def test_a_damaged_waveform_cache_is_named_and_made_anew(tmp_path, experiment):
         assert place.read_bytes() == original
 
 
+@pytest.mark.parametrize("kind", ["visual", "audio"])
+def test_a_feature_file_of_another_clip_is_named_and_made_anew(tmp_path, experiment, kind):
+    """It is whole, with as many frames; only its name says that it is another clip's."""
+    clips = [make_clip(tmp_path, name, n=12, sound=0.5) for name in "ab"]
+    before = features.window_set(experiment, clips, protocol="window")
+    place, other = (feature_file(experiment, clip, kind) for clip in clips)
+    original = place.read_bytes()
+    replace_file(place, other.read_bytes())
+    with pytest.warns(UserWarning, match=rf"{place.name}: damaged \(written as \w+/b\."):
+        after = features.window_set(experiment, clips, protocol="window")
+    np.testing.assert_array_equal(getattr(after, kind), getattr(before, kind))
+    assert place.read_bytes() == original
+
+
+def test_a_waveform_of_another_video_is_named_and_decoded_anew(tmp_path, experiment):
+    videos = [make_clip(tmp_path, name, n=12, sound=0.5).video for name in "ab"]
+    expected = np.array(waveforms.waveform(videos[0]))
+    (place,) = (tmp_path / "runs" / "cache" / "waveforms").iterdir()
+    waveforms.waveform(videos[1])
+    (other,) = {*place.parent.iterdir()} - {place}
+    replace_file(place, other.read_bytes())
+    with pytest.warns(UserWarning, match=place.name):
+        np.testing.assert_array_equal(waveforms.waveform(videos[0]), expected)
+
+
+def test_a_waveform_stored_before_is_read(tmp_path, experiment, monkeypatch):
+    """Without the name of its video, in the place of which were zeros."""
+    video = make_clip(tmp_path, "a", n=12, sound=0.5).video
+    expected = np.array(waveforms.waveform(video))
+    (place,) = (tmp_path / "runs" / "cache" / "waveforms").iterdir()
+    stored = bytearray(place.read_bytes())
+    stored[56:64] = bytes(8)
+    replace_file(place, bytes(stored))
+    monkeypatch.setattr(waveforms, "stream_waveform", None)
+    np.testing.assert_array_equal(waveforms.waveform(video), expected)
+
+
 def test_a_copied_tree_and_copied_runs_are_extracted_no_second_time(
     tmp_path, experiment, monkeypatch
 ):

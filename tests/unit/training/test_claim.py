@@ -208,6 +208,18 @@ def test_settings_that_change_no_number_are_those_of_today(tmp_path, by):
     assert complete(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "other", [{"experiment": tiny(seed=9).fingerprint("train")}, {"data": "b"}]
+)
+def test_metrics_of_another_run_are_refused(tmp_path, by, other):
+    """A whole file, copied in from a run with another seed or on other data."""
+    begin(tiny(), tmp_path)
+    finished(tmp_path, 0.4)
+    write_json(tmp_path / "metrics.json", {"score": 0.5, **other}, sealed=True)
+    with pytest.raises(EmolibError, match=r"metrics\.json: the metrics of another run"):
+        begin(tiny(), tmp_path)
+
+
 def test_code_edited_under_a_running_kernel_is_told(tmp_path, by, monkeypatch):
     begin(tiny(), tmp_path)
     monkeypatch.setattr(identity, "code_on_disk", lambda: "c")
