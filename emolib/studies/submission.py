@@ -32,7 +32,14 @@ from emolib.features.sources import stamps
 from emolib.labels import EXPRESSIONS, NOT_ANNOTATED, NUM_CLASSES
 from emolib.model import EmotionModel
 from emolib.studies.submission_check import check
-from emolib.system.files import hash_file, hash_of, read_record, write_text
+from emolib.system.files import (
+    form_checked,
+    hash_file,
+    hash_of,
+    read_record,
+    write_json,
+    write_text,
+)
 from emolib.system.runs import writing
 from emolib.training import run as training
 
@@ -63,7 +70,8 @@ def of_run(
     the tree's test list that the template lacks. Raises EmolibError when there is no template, no
     clip with anything to predict from, where a clip has faces in less than ``min_face_share`` of
     its frames (by default the run's setting; 0: go on), the written file does not pass
-    ``submission_check.check``, or another process writes into the run.
+    ``submission_check.check``, or another process writes into the run; WrongCall where ``out`` is
+    the template.
     """
     model, experiment = training.load_model(run)
     missing_faces = _missing_faces(run, experiment)
@@ -79,6 +87,8 @@ def of_run(
         raise EmolibError(
             f"{root}: no example of a submission file in this tree; give it with --template FILE"
         )
+    if out.exists() and out.samefile(templates[0]):
+        raise WrongCall(f"{out}: the template itself; give --out another name")
     clips = inputs.clips_of(experiment, ("test",), template=templates[0], progress=progress)
     shown = [clip for clip in clips if protocols.shown(experiment, clip).any()]
     with writing(run):
@@ -110,7 +120,9 @@ def _missing_faces(run: Path, experiment: Experiment) -> str:
     path = run / "metrics.json"
     if not path.is_file() or not experiment.data or is_synthetic(Path(experiment.data)):
         return ""
-    return told(read_record(path).get("face_shares", {}))
+    shares = read_record(path).get("face_shares", {})
+    with form_checked(path):
+        return told(shares)
 
 
 def _predicted(
@@ -124,16 +136,30 @@ def _predicted(
     """
     key = [hash_file(run / "model.safetensors"), experiment.fingerprint("train"), LOADED]
     paths = {
-        clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.parquet"
+        clip_id: run / "test_predictions" / f"{clip_id}-{hash_of([*key, stamp])}.json"
         for clip_id, stamp in stamps(experiment, clips).items()
     }
     missing = [clip for clip in clips if not paths[clip.id].exists()]
     for clip, (rows,) in evaluation.frame_rows([model], inputs.FrameSets(experiment, missing)):
-        evaluation.write_clip(paths[clip.id], clip, rows)
-    return {
-        clip_id: evaluation.read_clip(path)["prediction"].to_numpy()
-        for clip_id, path in paths.items()
-    }
+        _keep(paths[clip.id], rows)
+    return {clip_id: _kept(path) for clip_id, path in paths.items()}
+
+
+def _keep(path: Path, rows: np.ndarray) -> None:
+    """Write the classes of probabilities ``[n, 8]``, with what they are of: the file's name."""
+    classes = rows.argmax(axis=1).tolist()
+    write_json(path, {"name": path.stem, "classes": classes}, sealed=True)
+
+
+def _kept(path: Path) -> np.ndarray:
+    """The classes ``[n]`` in ``path``; raises EmolibError where they are of something else."""
+    record = read_record(path, "name", "classes")
+    if record["name"] != path.stem:
+        raise EmolibError(
+            f"{path}: holds the predictions of {record['name']}; delete it and predict again"
+        )
+    with form_checked(path):
+        return np.array(record["classes"], np.int64)
 
 
 def write_submission(

@@ -49,7 +49,7 @@ def results(runs):
     kept = [runs / name for name in names]
     for pattern in (
         "run/predictions/[!.]*.parquet",
-        "run/test_predictions/[!.]*.parquet",
+        "run/test_predictions/[!.]*.json",
         "cache/features/*/[!.]*.safetensors",
     ):
         kept += sorted(runs.glob(pattern))

@@ -370,16 +370,16 @@ def test_a_stopped_submission_goes_on_with_what_is_missing(
     tmp_path, tree, predicted_clips, monkeypatch
 ):
     run, out, other = a_run(tmp_path / "run", tree), tmp_path / "out.txt", tmp_path / "other.txt"
-    kept, whole = evaluation.write_clip, a_run(tmp_path / "whole", tree)
+    keep, whole = submission._keep, a_run(tmp_path / "whole", tree)
     of_run(whole, other, progress=False)
     predicted_clips.clear()
 
-    def stop(path, clip, rows):
-        kept(path, clip, rows)
+    def stop(path, rows):
+        keep(path, rows)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr(evaluation, "write_clip", stop)
+        killed.setattr(submission, "_keep", stop)
         of_run(run, out, progress=False)
     assert predicted_clips == ["4-30-640x480"] and not out.exists()
     of_run(run, out, progress=False)
@@ -445,9 +445,37 @@ def test_what_is_kept_of_something_else_is_predicted_anew(
 def test_a_damaged_kept_prediction_is_named(tmp_path, tree):
     run = a_run(tmp_path / "run", tree)
     of_run(run, tmp_path / "out.txt", progress=False)
-    (path,) = (run / "test_predictions").glob("4-30-640x480-*.parquet")
+    (path,) = (run / "test_predictions").glob("4-30-640x480-*.json")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(
-        EmolibError, match=r"4-30-640x480-\w+\.parquet: damaged .*; delete it and predict again"
-    ):
+    with pytest.raises(EmolibError, match=r"4-30-640x480-\w+\.json: not valid.*; delete it"):
+        of_run(run, tmp_path / "out.txt", progress=False)
+
+
+def test_kept_predictions_of_another_clip_are_named(tmp_path, tree):
+    """Whole files under each other's names would give each clip the other's rows."""
+    run = a_run(tmp_path / "run", tree)
+    of_run(run, tmp_path / "out.txt", progress=False)
+    first, second = sorted((run / "test_predictions").glob("[!.]*.json"))
+    contents = second.read_bytes(), first.read_bytes()
+    for path, content in zip((first, second), contents, strict=True):
+        path.write_bytes(content)
+    with pytest.raises(EmolibError, match=r"4-30-640x480-\w+\.json: holds .* of 5-30-640x480"):
+        of_run(run, tmp_path / "out.txt", progress=False)
+
+
+def test_the_template_is_not_written_over(tmp_path, tree):
+    run, template = a_run(tmp_path / "run", tree), tree / "ABAW_Expr_test_set_example.txt"
+    content = template.read_bytes()
+    (tmp_path / "link.txt").symlink_to(template)
+    for out in (template, tmp_path / "link.txt"):
+        with pytest.raises(WrongCall, match="the template itself"):
+            of_run(run, out, progress=False)
+    assert template.read_bytes() == content and not (run / "test_predictions").exists()
+
+
+@pytest.mark.parametrize("shares", [[], {"train": "many"}, 3])
+def test_shares_of_another_form_are_refused_by_name(tmp_path, tree, shares):
+    run = a_run(tmp_path / "run", tree)
+    write_json(run / "metrics.json", {"face_shares": shares})
+    with pytest.raises(EmolibError, match=r"metrics\.json: holds values of another form"):
         of_run(run, tmp_path / "out.txt", progress=False)
