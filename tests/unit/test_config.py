@@ -62,7 +62,7 @@ def out_of_range():
     yield from (("windows", "0"), ("tcn_blocks", 17), ("seed", 2**32), ("synth_temper", 1.5))
     yield from (("learning_rate", 0.0), ("clip_norm", 0), ("seeds", str(2**32)))
     for value in (10**12, 10**30):  # more than a memory, or a number of an array, holds
-        yield from (("window", value), ("windows", str(value)), ("smoothing_half_width", value))
+        yield from (("window", value), ("windows", str(value)))
     yield "synth_seconds", 1e300
 
 
@@ -105,6 +105,7 @@ def test_what_has_an_option_of_its_own_is_no_setting(name):
         ({"modalities": "visual"}, "nothing to fuse"),
         ({"modalities": "audio", "fusion": "concat"}, "contrastive_weight=0"),
         ({"smoothing": "box"}, "go together"),
+        ({"smoothing": "box", "smoothing_half_width": 10**12}, r"in \[0, 10000\]"),
         ({"learning_rate": 1e-6, "min_learning_rate": 1e-5}, "goes down"),
         ({"epochs": 0}, "epochs=0: must be at least 1"),
     ],
