@@ -91,7 +91,7 @@ def synth(
         changes |= parse_settings(text)
     experiment = preset_of(preset, **changes)
     if out:
-        synthetic.write_tree(experiment, out, progress=not quiet)
+        synthetic.export_tree(experiment, out, progress=not quiet)
     root = out or synthetic.ensure(experiment, progress=not quiet)
     output({"root": str(root), "ceilings": synthetic.ceilings(root)}, as_json, str(root))
 

@@ -16,6 +16,7 @@ from emolib.data.media import StreamReport
 from emolib.data.recordings import Recording, find_recordings
 from emolib.errors import EmolibError, WrongCall
 from emolib.system.files import few
+from emolib.system.locks import locked
 from emolib.video.choice import FaceChoice
 from emolib.video.detection import FaceFinder, detector_file
 from emolib.video.reading import read_frames
@@ -54,9 +55,10 @@ def crop_recordings(
     ``<crops>/<id>/{frame:05d}.jpg``, 112 x 112 pixels; a frame without a face has no image.
 
     A recording is written as a whole or not at all, and one that is there is not done again, so a
-    stopped call goes on where it was. ``detector``: the YuNet file; None: the hub's cache. Raises
-    WrongCall for Aff-Wild2, whose crops come with it, and EmolibError for a missing detector and,
-    after all others are done, for videos that cannot be decoded.
+    stopped call goes on where it was; a second call waits for the first. ``detector``: the YuNet
+    file; None: the hub's cache. Raises WrongCall for Aff-Wild2, whose crops come with it, and
+    EmolibError for a missing detector and, after all others are done, for videos that cannot be
+    decoded.
     """
     collection = collection_of(experiment.dataset)
     if collection is None:
@@ -65,23 +67,28 @@ def crop_recordings(
     found = find_recordings(collection, root, links_out=experiment.links_out)
     videos = [recording for recording in found if not recording.sound_alone]
     target, result = root / experiment.crops, Cropped(recordings=len(videos))
-    missing = [video for video in videos if not (target / video.path.stem).is_dir()]
-    if not missing:
+    if not _missing(videos, target):
         return result
     finder = FaceFinder(detector_file(detector))
-    target.mkdir(exist_ok=True)
-    bar = tqdm(missing, desc="crop faces", unit="recording", disable=not progress)
-    for recording in bar:
-        try:
-            _crop(recording, target, finder, experiment.crops, result)
-        except EmolibError as error:
-            result.damaged.append(str(error))
+    with locked(target / ".lock"):
+        missing = _missing(videos, target)  # another call may have cropped them meanwhile
+        bar = tqdm(missing, desc="crop faces", unit="recording", disable=not progress)
+        for recording in bar:
+            try:
+                _crop(recording, target, finder, experiment.crops, result)
+            except EmolibError as error:
+                result.damaged.append(str(error))
     if result.damaged:
         raise EmolibError(
             f"{len(result.damaged)} damaged files, all others are cropped:"
             f" {few(result.damaged, '; ')}"
         )
     return result
+
+
+def _missing(videos: list[Recording], target: Path) -> list[Recording]:
+    """Those without a folder of crops in ``target``."""
+    return [video for video in videos if not (target / video.path.stem).is_dir()]
 
 
 def _crop(

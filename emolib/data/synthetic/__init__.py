@@ -3,6 +3,7 @@ best possible scores are known.
 """
 
 from emolib.data.mark import is_synthetic
+from emolib.data.synthetic.export import export_tree
 from emolib.data.synthetic.tree import (
     ceiling,
     ceilings,
@@ -17,6 +18,7 @@ __all__ = [
     "ceiling",
     "ceilings",
     "ensure",
+    "export_tree",
     "inputs_of",
     "is_synthetic",
     "labels_of",

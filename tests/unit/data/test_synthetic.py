@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from emolib.config import preset
 from emolib.data import synthetic
+from emolib.data.layout import find_layout
 from emolib.data.synthetic import faces, observer, plan, voices
 from emolib.data.synthetic import tree as tree_module
 from emolib.errors import EmolibError
@@ -51,6 +52,26 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes(tmp_path, monkeypatch
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     shared = set(digest(tmp_path / "a").items()) & set(digest(tmp_path / "c").items())
     assert all(not name.endswith((".jpg", ".mp4")) for name, _ in shared)
+
+
+def test_an_export_is_a_marked_tree_in_an_empty_folder(tmp_path):
+    small = SMALL.replace(synth_train_clips=2, synth_validation_clips=1)
+    synthetic.export_tree(small, tmp_path / "tree", progress=False)
+    assert synthetic.is_synthetic(tmp_path / "tree")
+    assert len(find_layout(tmp_path / "tree").labels_of("train")) >= 2
+    assert not list((tmp_path / "tree").glob(".*"))
+    with pytest.raises(EmolibError, match="not empty"):
+        synthetic.export_tree(small, tmp_path / "tree", progress=False)
+
+
+def test_a_stopped_export_leaves_no_tree_that_reads_as_real_data(tmp_path, monkeypatch):
+    """It is stopped when all but the mark of a generated tree is written."""
+    small = SMALL.replace(synth_train_clips=2, synth_validation_clips=1)
+    monkeypatch.setattr(tree_module, "_ceilings", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        synthetic.export_tree(small, tmp_path / "tree", progress=False)
+    with pytest.raises(EmolibError, match="not an Aff-Wild2 tree"):
+        find_layout(tmp_path / "tree")
 
 
 def test_tree_has_aff_wild2_layout(tree):

@@ -1,5 +1,7 @@
 """Crops of acted recordings: whole or not at all, where Aff-Wild2 has its own, and only once."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,8 @@ def videos(tmp_path, monkeypatch):
 
 
 def crops_of(experiment):
-    return sorted(path.name for path in (Path(experiment.data) / "cropped_aligned").iterdir())
+    folder = Path(experiment.data) / "cropped_aligned"
+    return sorted(path.name for path in folder.glob("[!.]*"))
 
 
 def test_frames_with_a_face_have_a_crop_and_the_reader_finds_them(videos):
@@ -69,6 +72,20 @@ def test_what_is_there_is_not_done_again_and_a_damaged_video_leaves_nothing(vide
     damaged.write_bytes(whole)
     assert crop_recordings(videos, progress=False).now == 1
     assert crop_recordings(videos, progress=False).now == 0
+
+
+def test_two_calls_at_once_crop_once(videos, monkeypatch):
+    """Both have seen that nothing is there before one of them begins."""
+    both = threading.Barrier(2, timeout=30)
+
+    def finder(model):
+        both.wait()
+        return Finder(model)
+
+    monkeypatch.setattr(module, "FaceFinder", finder)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(crop_recordings, videos, progress=False) for _ in range(2)]
+    assert sorted(call.result().now for call in calls) == [0, 4]
 
 
 def test_a_video_without_a_face_is_told_and_not_looked_at_again(videos):
