@@ -70,10 +70,12 @@ def says_quick_gelu(name: str) -> bool:
     return "quickgelu" in tail or "openai" in tail
 
 
-def _quick_gelu(stated: bool | None, by_name: bool, config_file: Path) -> bool:
+def _quick_gelu(stated: Any, by_name: bool, config_file: Path) -> bool:
     """The activation; a config that is silent follows the name,
-    one that contradicts it is refused.
+    one that contradicts it or says neither true nor false is refused.
     """
+    if stated is not None and not isinstance(stated, bool):
+        raise EmolibError(f"{config_file}: quick_gelu {stated!r}; expected true or false")
     if stated is False and by_name:
         raise EmolibError(
             f"{config_file}: says quick_gelu false, and the name says OpenAI's weights, "

@@ -15,6 +15,7 @@ from emolib.encoders.weights import TIMM, is_timm
 from emolib.errors import EmolibError
 from emolib.system.files import few, read_json
 
+MOST_LAYERS = 1_000  # far more than any published encoder has
 ASSETS = Path(emolib.__file__).parent / "assets"
 OPEN_CLIP_FILES = (
     "open_clip_model.safetensors",
@@ -59,11 +60,24 @@ def checkpoint(folder: Path, kind: str) -> Checkpoint | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A config file's settings by name. Raises EmolibError for a file that holds anything else."""
+    """A config file's settings by name. Raises EmolibError for a file that holds anything else, and
+    for more than MOST_LAYERS, which a library would make one by one for hours.
+    """
     content = read_json(path)
     if not isinstance(content, dict):
         raise EmolibError(f"{path}: holds no settings by name; get the file again")
+    if (deepest := max(_layers(content), default=0)) > MOST_LAYERS:
+        raise EmolibError(f"{path}: asks for {deepest:,} layers; get the file again")
     return content
+
+
+def _layers(config: dict[str, Any]) -> Iterator[float]:
+    """Every number of layers in a config and in the parts of it."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _layers(value)
+        elif name.endswith("layers") and isinstance(value, (int, float)):
+            yield value
 
 
 def checkpoint_of(folder: Path, kind: str) -> Checkpoint:

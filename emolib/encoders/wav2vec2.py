@@ -40,6 +40,7 @@ HEADS = (
     "dropout_features.",
 )
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # of the convolutions over samples
+RATE = 16_000  # Hz of the sound that is given
 FIELD, HOP = 400, 320  # samples that a step sees, and between steps: what those convolutions give
 # channels a group: at 8 oneDNN's bfloat16 convolution for AMX is wrong (relative error 1.1),
 # from 16 on right (0.003)
@@ -223,9 +224,19 @@ def width_of(folder: Path) -> int:
 def does_normalise(folder: Path) -> bool:
     """``do_normalize`` of the folder's preprocessor_config.json;
     without one, transformers' default, True.
+
+    Raises EmolibError for a file that asks for sound at another rate than RATE.
     """
     path = folder / "preprocessor_config.json"
-    return bool(read_config(path).get("do_normalize", True)) if path.is_file() else True
+    if not path.is_file():
+        return True
+    stated = read_config(path)
+    rate, normalises = stated.get("sampling_rate", RATE), stated.get("do_normalize", True)
+    if rate != RATE:
+        raise EmolibError(f"{path}: sampling_rate {rate!r}; emolib gives sound at {RATE} Hz")
+    if not isinstance(normalises, bool):
+        raise EmolibError(f"{path}: do_normalize {normalises!r}; expected true or false")
+    return normalises
 
 
 def audio_identity(folder: Path, normalise: bool, dtype: torch.dtype) -> dict[str, Any]:

@@ -383,6 +383,28 @@ def test_a_config_that_describes_no_wav2vec2_is_refused(tmp_path, values):
         AudioEncoder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "where", "values"),
+    [
+        ("preprocessor_config.json", [], {"sampling_rate": 8000}),
+        ("preprocessor_config.json", [], {"do_normalize": "false"}),
+        ("config.json", [], {"num_hidden_layers": 10**9}),
+        ("open_clip_config.json", ["model_cfg"], {"quick_gelu": "no"}),
+        ("open_clip_config.json", ["model_cfg", "text_cfg"], {"layers": 10**9}),
+    ],
+)
+def test_a_config_that_asks_for_what_is_not_given_is_refused(tmp_path, file, where, values):
+    """Each would load and give other features than the model was trained for, or never load."""
+    if file == "open_clip_config.json":
+        save_open_clip(open_clip_model(), tmp_path, OPEN_CLIP, "open_clip_model.safetensors")
+    else:
+        wav2vec(tmp_path)
+    changed_config(tmp_path / file, *where, **values)
+    encoder = VisualEncoder if file == "open_clip_config.json" else AudioEncoder
+    with pytest.raises(EmolibError, match=rf"{file}: (sampling_rate|do_norm|quick_gelu|asks for)"):
+        encoder(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["[]", "3", '"model_type"', "null"])
 @pytest.mark.parametrize("encoder", [VisualEncoder, AudioEncoder])
 def test_a_config_without_settings_is_refused(tmp_path, encoder, content):
