@@ -14,6 +14,7 @@ from emolib.data.media.pictures import timed_frames
 from emolib.errors import EmolibError
 
 SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2 hears
+LOWEST_RATE = 1_000  # Hz; a few kilobytes at 1 Hz would become gigabytes at 16 kHz
 # seconds; sound whose timestamps jump by more was lost or doubled, by less is only rounded
 GAP = 0.002
 PIECE = 1.0  # seconds; a longer silence is not filled with samples but begins another piece
@@ -94,6 +95,11 @@ def _pieces(video: Path, zero: float, report: StreamReport | None) -> Iterator[P
     with opened(video) as container:
         for _, frames in decoded(container, sound_track(container), report):
             for frame in frames:
+                if frame.sample_rate < LOWEST_RATE:
+                    raise EmolibError(
+                        f"{video}: sound at {frame.sample_rate} Hz, which holds no voice; "
+                        "replace the file or remove it"
+                    )
                 if track is None or frame.sample_rate != track.rate:
                     # Recordings joined end to end may change the rate.
                     position, zero = (

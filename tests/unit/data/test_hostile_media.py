@@ -5,6 +5,7 @@ memory stays bounded.
 import os
 import shutil
 import signal
+import wave
 
 import av
 import numpy as np
@@ -120,6 +121,20 @@ def test_a_jpeg_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, siz
     before = peak_kilobytes()
     with pytest.raises(EmolibError, match=r"00001\.jpg: .* pixels, more than"):
         media.read_jpeg(tmp_path / "00001.jpg")
+    assert peak_kilobytes() - before < 50_000
+
+
+@pytest.mark.parametrize("rate", [1, 999])
+def test_sound_of_a_rate_that_holds_no_voice_is_refused(tmp_path, rate):
+    """Eight kilobytes at 1 Hz would be more than an hour, 64 million samples."""
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(bytes(8000))
+    before = peak_kilobytes()
+    with pytest.raises(EmolibError, match=rf"a\.wav: sound at {rate} Hz"):
+        media.read_waveform(tmp_path / "a.wav")
     assert peak_kilobytes() - before < 50_000
 
 
