@@ -54,6 +54,17 @@ def temporary_files(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(request, tmp_path_factory) -> Iterator[None]:
+    """Unit tests leave nothing in the checkout's runs and caches, and find nothing there."""
+    if not request.node.nodeid.startswith("tests/unit/"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMOLIB_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
+        yield
+
+
 @pytest.fixture(scope="module")
 def module_path(request, tmp_path_factory) -> Iterator[Path]:
     """A folder that the tests of a module share: as ``tmp_path``, it stays only if one fails."""
