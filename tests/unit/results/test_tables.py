@@ -262,12 +262,13 @@ def test_paper_tables_have_the_papers_own_shapes_and_numbers():
 
 def test_ours_stand_in_the_same_shapes_in_tables_of_their_own(tmp_path):
     frame = runs()
-    frame["folder"] = [str(tmp_path / f"run{i}") for i in range(len(frame))]
+    frame["folder"] = [str(tmp_path / "sweep" / f"run{i}") for i in range(len(frame))]
     for i, folder in enumerate(frame["folder"]):
         write_json(
             Path(folder) / "metrics.json",
             {"frame": {"accuracy": i / 10}, "window": {"accuracy": 0.9}},
         )
+        write_json(Path(folder) / "provenance.json", {"arithmetic": "tf32"})
     write_json(tmp_path / "metrics.json", {})
     write_json(tmp_path / "provenance.json", {"arithmetic": "tf32"})
     tested = [{"window": 60, "macro_f1": 0.5}, {"window": 10, "macro_f1": None}]
