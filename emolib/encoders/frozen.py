@@ -12,7 +12,7 @@ from emolib.system.device import exact_float32
 from emolib.system.files import hash_file, hash_of
 
 # raised when the same weights and precision give other bits than before, so that stores never mix
-ARITHMETIC = 5
+ARITHMETIC = 6
 
 CONFIGS = ("open_clip_config.json", "config.json", "preprocessor_config.json")
 
@@ -42,6 +42,19 @@ def in_halves(encode: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     if batch.device.type == "cuda":
         torch.cuda.empty_cache()
     return torch.cat([in_halves(encode, half) for half in batch.tensor_split(2)])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes with one thread: a sum that threads share has other last bits, and
+    what is computed from weights must not depend on a machine's cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

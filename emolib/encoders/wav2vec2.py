@@ -16,6 +16,7 @@ from emolib.encoders.frozen import (
     config_named,
     hash_of_configs,
     in_halves,
+    one_thread,
 )
 from emolib.encoders.published import usable
 from emolib.encoders.weights import hash_of_weights, load_strictly, read_state
@@ -89,7 +90,8 @@ class AudioEncoder(Frozen):
         self.identity = audio_identity(folder, self.normalise, dtype)
         position = self.model.encoder.pos_conv_embed
         if nn.utils.parametrize.is_parametrized(position.conv, "weight"):
-            nn.utils.parametrize.remove_parametrizations(position.conv, "weight")
+            with one_thread():  # its weight is divided by norms
+                nn.utils.parametrize.remove_parametrizations(position.conv, "weight")
         self.freeze()
         self.model.feature_projection.to(dtype)
         self.model.encoder.to(dtype)

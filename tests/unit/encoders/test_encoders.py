@@ -289,6 +289,19 @@ def test_experiment_chooses_encoder_precision_and_identity(open_clip_folder, hub
     assert (quick - load_visual(experiment).images(images())).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("load", [load_audio, load_visual])
+def test_weights_do_not_depend_on_the_number_of_threads(load):
+    """The norms of Wav2Vec2's convolution over positions are sums, which threads may share."""
+
+    def weights(threads: int) -> dict[str, torch.Tensor]:
+        torch.set_num_threads(threads)
+        return load(preset("demo")).state_dict()
+
+    alone = weights(1)
+    for name, shared in weights(2).items():
+        assert torch.equal(alone[name], shared), name
+
+
 def test_missing_weights_say_what_to_get_and_where(tmp_path, hub_clip):
     experiment = preset("paper", weights=str(tmp_path))
     with pytest.raises(EmolibError, match=r"hf download openai/clip-vit-base-patch32 config\.json"):
