@@ -90,18 +90,23 @@ def window_gain(
 
 
 def decisions(rows: Sequence[Row]) -> str:
-    """How many of the compared ``rows``, those with a verdict, are decided."""
+    """How many of the compared ``rows``, those with a verdict, are decided, and how."""
     judged = [row for row in rows if "verdict" in row]
     if not judged:
         return "Nothing is compared here."
-    decided = [row["title"] for row in judged if row["verdict"] != "undecided"]
+    titles: dict[str, list[str]] = {"supported": [], "not supported": [], "undecided": []}
+    for row in judged:
+        titles[row["verdict"]].append(row["title"])
+    undecided = titles.pop("undecided")
     seeds = min(row["seeds"] for row in judged)
     most = max(row["seeds"] for row in judged)
     number = f"{seeds} seed{'s' * (seeds > 1)} each" if seeds == most else f"up to {most} seeds"
     start = f"By the rule, with {number}, "
-    if not decided:
+    if len(undecided) == len(judged):
         return start + f"all {len(judged)} comparisons are undecided."
-    return start + f"{len(decided)} of {len(judged)} comparisons are decided: {', '.join(decided)}."
+    share = f"{len(judged) - len(undecided)} of {len(judged)} comparisons are decided. "
+    named = [f"*{verdict}*: {', '.join(those)}." for verdict, those in titles.items() if those]
+    return start + share + " ".join(named)
 
 
 COSTS = ("Cost something", "Help", "Change no frame", "Cost less than 0.02", "Undecided")

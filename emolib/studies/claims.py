@@ -50,7 +50,7 @@ RULE = (
     "minus the variant; clips and seeds resampled) lies above zero, *not supported* when it lies "
     "below zero or when it holds zero and is narrower than 0.02 to both sides, and otherwise "
     "*undecided*; with fewer than 3 seeds it is always undecided. The intervals are not widened "
-    "for the number of claims: of twenty that are false, one may come out as supported."
+    "for the number of claims: of forty that are false, about one comes out as supported."
 )
 NEGLIGIBLE = 0.02  # macro-F1; a difference that is surely smaller than this is none
 MIN_SEEDS = 3

@@ -65,7 +65,11 @@ def test_one_seed_decides_nothing_whatever_its_interval_says():
     text = sentences.decisions([{"title": "full", "seeds": 1}, sure | {"verdict": "undecided"}])
     assert text == "By the rule, with 1 seed each, all 1 comparisons are undecided."
     three = sure | {"seeds": 3, "verdict": "supported"}
-    assert "1 of 1 comparisons are decided: none" in sentences.decisions([three])
+    worse, unsure = three | {"verdict": "not supported"}, three | {"verdict": "undecided"}
+    assert sentences.decisions([three, worse, unsure]) == (
+        "By the rule, with 3 seeds each, 2 of 3 comparisons are decided. "
+        "*supported*: none. *not supported*: none."
+    )
 
 
 def test_a_delay_is_measured_and_not_promised():
