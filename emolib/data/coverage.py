@@ -16,7 +16,7 @@ import numpy as np
 
 from emolib.data.clip import Clip
 from emolib.data.kinds import SOUND_ALONE
-from emolib.data.official import FACE_SHARES
+from emolib.data.official import FACE_SHARES, OFFICIAL
 from emolib.errors import EmolibError
 from emolib.system.files import few
 
@@ -122,6 +122,14 @@ def check_coverage(clips: Iterable[Clip], least: float = MIN_FACE_SHARE) -> dict
             " with what there is: --set min_face_share=0, for a submission --min-face-share 0"
         )
     return face_shares(coverages)
+
+
+def told_of_clips(clips: int) -> str:
+    """For a caption: that fewer clips have annotations than in the official release; empty for as
+    many. Training and validation clips together: how they are divided is a setting.
+    """
+    official = OFFICIAL["train"]["clips"] + OFFICIAL["validation"]["clips"]
+    return f"{clips} of the {official} annotated clips" if clips < official else ""
 
 
 def told(shares: dict[str, float]) -> str:

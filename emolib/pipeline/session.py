@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emolib.config import Experiment, check_data, format_settings, parse_settings, preset
-from emolib.data.coverage import coverage_of, face_shares, told
+from emolib.data.coverage import coverage_of, face_shares, told, told_of_clips
 from emolib.data.mark import is_synthetic
 from emolib.errors import WrongCall
 from emolib.features.origin import origin
@@ -44,16 +44,18 @@ class Session:
         figures.show(figures.save(figure, name, self.figures), alt=alt)
 
     @cached_property
-    def missing_faces(self) -> str:
-        """What captions say where fewer frames have a face than in Aff-Wild2's official release;
-        empty otherwise, for generated data and for other data sets.
+    def missing(self) -> str:
+        """What captions say where fewer clips have annotations, or fewer frames a face, than in
+        Aff-Wild2's official release; empty otherwise, for generated data and for other data sets.
         """
         data = self.experiment.data
         if self.experiment.dataset != "affwild2" or not data or is_synthetic(Path(data)):
             return ""
         from emolib.features.prepare import clips_of
 
-        return told(face_shares(coverage_of(clips_of(self.experiment, progress=False))))
+        coverages = coverage_of(clips_of(self.experiment, progress=False))
+        annotated = sum(coverage.split != "test" for coverage in coverages)
+        return ", ".join(filter(None, [told_of_clips(annotated), told(face_shares(coverages))]))
 
     def caption(self, text: str, *, scores: bool = True) -> str:
         """``text`` with what kind of data the numbers are of, what is missing of it and, of a
@@ -62,7 +64,7 @@ class Session:
         from emolib.results import tables
 
         run = self.folder if scores else None
-        return tables.caption(text, origin=self.origin, run=run, note=self.missing_faces)
+        return tables.caption(text, origin=self.origin, run=run, note=self.missing)
 
     def table(
         self, table: "pd.DataFrame", name: str, caption: str, *, scores: bool = True

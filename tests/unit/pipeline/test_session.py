@@ -36,10 +36,13 @@ def test_long_texts_in_a_notebooks_tables_are_shown_whole(project):
     assert text in pd.DataFrame({"Claim": [text]}).to_html()
 
 
-def test_every_caption_tells_of_missing_faces(project, module_path):
+def test_every_caption_tells_of_missing_clips_and_faces(project, module_path):
     root = make_tree(module_path, clean())
     here = session.begin("demo", data=str(root))
-    missing = "faces in 97.2% of the annotated train frames (official release: 98.0%)"
+    missing = (
+        "4 of the 318 annotated clips, "
+        "faces in 97.2% of the annotated train frames (official release: 98.0%)"
+    )
     assert here.caption("Scores").endswith(
         f"; {missing}, faces in 95.8% of the annotated validation frames (official release: 98.7%)"
     )
