@@ -9,7 +9,7 @@ from scipy import stats
 from emolib.config import preset
 from emolib.errors import WrongCall
 from emolib.studies import reach
-from emolib.system.files import project_root
+from emolib.system.files import project_root, read_json
 
 
 def scores_of(values: dict[int, list[float]], ceiling: float = 0.95) -> pd.DataFrame:
@@ -105,6 +105,16 @@ def test_the_table_in_the_docs_is_that_of_the_stored_runs(stored):
     }
     assert f"{rising['bfloat16']} pairs of seed and draw in bfloat16" in text
     assert f"{rising['float32']} in float32" in text
+
+
+def test_the_demo_s_sweep_is_a_part_of_the_stored_runs(stored):
+    summary = read_json(project_root() / "figures" / "demo" / "summary.json")
+    draw, seeds = preset("demo").synth_seed, preset("demo").seed_list()
+    scores = stored["bfloat16"].set_index(["synth_seed", "window", "seed"])["macro_f1"]
+    rows = {row["window"]: row for row in summary["window_table"] if row["protocol"] == "frame"}
+    assert sorted(rows) == sorted(stored["bfloat16"]["window"].unique())
+    for window, row in rows.items():
+        assert row["values"] == pytest.approx([scores[draw, window, s] for s in seeds], abs=1e-6)
 
 
 def test_the_docs_tell_of_the_one_run_that_missed():
