@@ -4,6 +4,7 @@ They are executed by the tests beside this one.
 """
 
 import ast
+import dataclasses
 import json
 import re
 import statistics
@@ -16,6 +17,7 @@ from bs4 import BeautifulSoup
 
 from emolib.config import parse_settings, preset
 from emolib.pipeline import committed, parameters
+from emolib.pipeline.session import Session
 from emolib.results.notebook_outputs import HIDDEN
 from emolib.system.files import project_root
 
@@ -153,6 +155,22 @@ def test_imports_only_emolib_and_the_basics(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert {name.split(".")[0] for name in names} <= OTHER_IMPORTS | {"emolib"}
+
+
+@each_notebook
+def test_asks_the_session_for_what_it_has(path):
+    code = "\n".join(source(cell) for cell in cells(path, "code"))
+    asked = {node.attr for node in ast.walk(ast.parse(code)) if _is_of_session(node)}
+    fields = {field.name for field in dataclasses.fields(Session)}
+    assert asked and asked <= fields | set(vars(Session))
+
+
+def _is_of_session(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "here"
+    )
 
 
 @each_notebook
