@@ -191,8 +191,8 @@ def _read(path: Path, names: tuple[str, ...] = ()) -> Tensors:
     """
     with safe_open(path, framework=FRAMEWORK) as file:
         about = json.loads((file.metadata() or {}).get("about", "{}"))
-        if about.get("name", _name(path)) != _name(path):  # files of before have no name
-            raise ValueError(f"written as {about['name']}")
+        if about.get("name") != _name(path):
+            raise ValueError(f"written as {about.get('name')}")
         hashes = about.get("sha256")
         if not isinstance(hashes, dict) or sorted(hashes) != sorted(file.keys()):
             raise ValueError("no hash of what it holds")

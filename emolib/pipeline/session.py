@@ -44,7 +44,7 @@ class Session:
         figures.show(figures.save(figure, name, self.figures), alt=alt)
 
     @cached_property
-    def missing(self) -> str:
+    def missing_data(self) -> str:
         """What captions say where fewer clips have annotations, or fewer frames a face, than in
         Aff-Wild2's official release; empty otherwise, for generated data and for other data sets.
         """
@@ -64,7 +64,7 @@ class Session:
         from emolib.results import tables
 
         run = self.folder if scores else None
-        return tables.caption(text, origin=self.origin, run=run, note=self.missing)
+        return tables.caption(text, origin=self.origin, run=run, note=self.missing_data)
 
     def table(
         self, table: "pd.DataFrame", name: str, caption: str, *, scores: bool = True

@@ -37,7 +37,7 @@ OF_PROVENANCE = (
     "threads",
     "wall_seconds",
 )
-SINCE = "of a training that was stopped, since it went on"
+SINCE = "a training that was stopped counts from where it went on"
 CLAIMS = {
     "components_table": "Component",
     "choices_table": "Silent choice",

@@ -13,6 +13,7 @@ from emolib.labels import NUM_CLASSES
 from emolib.studies.calibration import known as benchmark
 from emolib.studies.calibration.draws import LOGIT_SCALE
 from emolib.studies.calibration.known import Windows, long_windows
+from emolib.system.device import run_threads
 from emolib.training.stacked import Stack
 
 Prompts = Callable[[], np.ndarray]  # float32 [8, numbers per face]
@@ -84,8 +85,9 @@ def train_side(study: Study, side: Side, seeds: int) -> dict[str, np.ndarray]:
     experiments = [study.experiment(side, seed) for seed in range(seeds)]
     train, check = side.train(study.train_clips, 0), side.check(study.check_clips, 1)
     stack = Stack(experiments, train, side.prompts(), LOGIT_SCALE, "cpu")
-    for epoch in range(experiments[0].epochs):
-        stack.epoch(epoch)
+    with run_threads():  # other numbers of threads give other last bits
+        for epoch in range(experiments[0].epochs):
+            stack.epoch(epoch)
     shown = {"all": check}
     if len(experiments[0].streams) == 2:
         face = np.asarray(train.visual).mean(axis=0, dtype=np.float32).astype(np.float16)

@@ -193,7 +193,7 @@ def test_headline_sheet_and_banner(run):
         row.th.get_text(): row.td.get_text() for row in page.select("#reproducibility tbody tr")
     }
     assert sheet["Trained parameters"] == "1,234,567"
-    assert sheet["Time of the main run"].startswith("12 s; of a training that was stopped, since")
+    assert sheet["Time of the main run"].startswith("12 s; a training that was stopped counts")
     assert "c0ffee with local changes" in sheet["Code"] and "2 in results" in sheet["Runs"]
     assert "best macro-F1" in sheet["Selection rule"] and "epoch 2 of 3" in sheet["Selection rule"]
     assert "42, 43, 44" in sheet["Seeds"] and "torch 2.15" in sheet["Versions"]
